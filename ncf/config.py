@@ -1,0 +1,80 @@
+"""From a YAML group to a checked component: unknown, missing or out-of-range keys fail here, before data is read.
+
+Convention: a component is a class or function whose keyword-only parameters are its YAML keys, annotated with
+their range (`Annotated[float, Field(ge=0)]`); its positional parameters are what the program hands it (a split,
+a number of users). The group's `name` picks it from a closed registry, so nothing in a config names code.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from ncf.errors import ConfigError
+
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The group as resolved built-in values. Raises ConfigError for an interpolation that does not resolve."""
+    if not isinstance(node, DictConfig):
+        return dict(node)
+    try:
+        return typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
+
+
+def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapping[str, Any]) -> partial[Any]:
+    """The factory that `node["name"]` picks from `registry`, bound to the other keys of `node`, all checked.
+
+    Raises:
+        ConfigError: naming `group.key`, what was expected and what was given.
+    """
+    values = plain(node)
+    name = values.pop("name", None)
+    if name not in registry:
+        raise ConfigError(f"{group}.name: expected {_one_of(registry)}, got {name!r}{_hint(name, registry)}")
+    return bind(group, registry[name], values)
+
+
+def bind(group: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> partial[Any]:
+    """`factory` bound to `values`, checked against the annotations of its keyword-only parameters."""
+    schema = _schema(factory)
+    try:
+        checked = schema.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(group, schema, e) for e in error.errors())) from None
+    return partial(factory, **{key: getattr(checked, key) for key in schema.model_fields})
+
+
+def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
+    keys = [p.name for p in inspect.signature(factory).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    fields: dict[str, Any] = {key: (hints[key], ...) for key in keys}
+    return create_model("Settings", __config__=_STRICT, **fields)
+
+
+def _explain(group: str, schema: type[BaseModel], error: Any) -> str:
+    key = ".".join([group, *map(str, error["loc"])] if group else map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][-1], schema.model_fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{key}: {message}, got {error['input']!r}"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "one of " + ", ".join(sorted(names))
+
+
+def _hint(name: object, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
