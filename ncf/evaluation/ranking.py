@@ -1,0 +1,110 @@
+"""Scores to ranks by counting: how many candidates score above each held-out positive, and how many tie with it.
+
+Nothing is sorted and no score is overwritten. The comparison runs over all items, and what it counted among the
+user's seen items is subtracted, so the scores of seen items cannot matter.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ncf.errors import TrainingError
+from ncf.evaluation.targets import Targets
+
+Scorer = Callable[[Tensor], Tensor]
+"""users (B,) int64 -> logits (B, I), or (S, B, I) for S stacked models."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where each held-out positive came, one row an evaluated (user, positive); tensors on the CPU.
+
+    Attributes:
+        users: (N,) int64.
+        items: (N,) int64.
+        above: (N,) int64, or (S, N) from S stacked models: candidates scored strictly above the positive.
+        tied: shaped as `above`: candidates with the positive's score, itself included, so at least 1.
+        candidates: (N,) int64, size of the candidate set, the positive included.
+    """
+
+    users: Tensor
+    items: Tensor
+    above: Tensor
+    tied: Tensor
+    candidates: Tensor
+
+    @property
+    def average(self) -> Tensor:
+        """Rank from 1, float64, shaped as `above`: the mean of the places that the tied candidates share."""
+        return self.above + (self.tied.double() + 1) / 2
+
+    def tied_positives(self) -> int:
+        """How many positives share their score with another candidate."""
+        return int((self.tied > 1).sum())
+
+
+def chunk_size(num_items: int, memory_mb: float, stacked: int = 1) -> int:
+    """Users to score at once so that float32 scores (S, B, I) and their comparison fit in `memory_mb` MiB; at least 1.
+
+    What a model needs besides its scores is its own affair.
+    """
+    bytes_per_user = 2 * 4 * num_items * stacked
+    return max(1, int(memory_mb * 2**20) // bytes_per_user)
+
+
+@torch.no_grad()
+def rank(score: Scorer, targets: Targets, chunk: int) -> Ranks:
+    """The place of each positive among its candidates, `chunk` users at a time.
+
+    Args:
+        score: users (B,) -> logits (B, I) or (S, B, I), float32 or wider; infinite values are ordered as numbers are.
+        targets: the N positives and what they are not ranked against.
+        chunk: B, users scored at once; the result does not depend on it.
+
+    Raises:
+        TrainingError: a score is NaN (names the user), or the scores have another shape or a narrower type.
+    """
+    parts = [_count(score, targets, rows) for rows in _chunks(len(targets), chunk)]
+    # Read back once, after the loop: until here a CUDA device is never waited for.
+    above, tied, broken = (torch.cat(column, dim=-1).cpu() for column in zip(*parts))
+    _refuse_nan(broken, targets)
+    return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, targets.candidates.cpu())
+
+
+def _chunks(rows: int, chunk: int) -> Iterator[slice]:
+    return (slice(start, min(start + chunk, rows)) for start in range(0, rows, chunk))
+
+
+def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of the targets."""
+    users, items = targets.users[rows], targets.items[rows]
+    logits = score(users)  # (..., B, I)
+    _check_scores(logits, len(users), targets.num_items)
+    positive = logits.gather(-1, items.expand(logits.shape[:-1]).unsqueeze(-1))  # (..., B, 1)
+    entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
+    seen_rows = targets.seen_rows[entries] - rows.start  # (E,)
+    seen_logits = logits[..., seen_rows, targets.seen_items[entries]]  # (..., E)
+    seen_positive = positive[..., seen_rows, 0]
+
+    # Ones and zeros as floats sum several times faster than booleans, and exactly up to 2^24 items.
+    compared = torch.empty_like(logits)
+    above = torch.gt(logits, positive, out=compared).sum(-1).long()
+    tied = torch.eq(logits, positive, out=compared).sum(-1).long()
+    above.index_add_(-1, seen_rows, (seen_logits > seen_positive).long(), alpha=-1)
+    tied.index_add_(-1, seen_rows, (seen_logits == seen_positive).long(), alpha=-1)
+    return above, tied, logits.amax(-1).isnan()  # the maximum of a row is NaN if any of it is
+
+
+def _check_scores(logits: Tensor, users: int, items: int) -> None:
+    if logits.shape[-2:] != (users, items):
+        raise TrainingError(f"score: expected logits of shape (..., {users}, {items}), got {tuple(logits.shape)}")
+    if logits.dtype not in (torch.float32, torch.float64):
+        raise TrainingError(f"score: expected float32 or float64 logits (narrower ones tie), got {logits.dtype}")
+
+
+def _refuse_nan(broken: Tensor, targets: Targets) -> None:
+    if broken.any():
+        row = int(broken.nonzero()[0, -1])
+        raise TrainingError(f"score: expected a number for every item, got NaN for user {int(targets.users[row])}")
