@@ -1,0 +1,109 @@
+"""Prepared interactions on disk: plain arrays with a checksum, built once however many processes ask for them."""
+
+import hashlib
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from filelock import FileLock
+
+from ncf.data.download import replacing
+from ncf.data.interactions import Counts, Interactions
+from ncf.errors import DataError
+
+_ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres")
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip member can have: equal contents give equal bytes
+_log = logging.getLogger(__name__)
+
+
+def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -> Interactions:
+    """The interactions kept under `root`/processed, built and written there by the first process that asks.
+
+    Args:
+        key: SHA-256 hex of everything that decides what `build` returns.
+
+    Raises:
+        DataError: where the folder cannot be written or the disk is full; and whatever `build` raises.
+    """
+    path = root / "processed" / f"{name}-{key[:16]}.npz"
+    if (found := _load(path)) is not None:
+        return found
+    with locked(path):
+        if (found := _load(path)) is not None:
+            return found
+        if path.exists():
+            _log.warning("%s is damaged; building it again", path)
+        interactions = build()
+        with replacing(path) as (stream, _):
+            _save(stream, interactions)
+        return interactions
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock beside `target`, and clear away what a killed holder left half-written.
+
+    The operating system frees the lock when its holder dies.
+
+    Raises:
+        DataError: where the folder cannot be written.
+    """
+    lock = FileLock(target.with_name(target.name + ".lock"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise DataError(f"{target.parent}: cannot write ({getattr(error, 'strerror', None) or error}); "
+                        "data.root sets the folder") from None  # fmt: skip
+    try:
+        for stray in target.parent.glob(f"{target.name}.*.tmp"):
+            stray.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _save(stream: IO[bytes], interactions: Interactions) -> None:
+    """Write a .npz whose bytes depend on nothing but the interactions."""
+    arrays = {name: array for name in _ARRAYS if (array := getattr(interactions, name)) is not None}
+    facts = {"name": interactions.name, "digest": interactions.digest, "before": asdict(interactions.before)}
+    arrays["facts"] = np.array(json.dumps(facts, sort_keys=True))
+    arrays["checksum"] = np.array(_checksum(arrays))
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
+
+
+def _load(path: Path) -> Interactions | None:
+    """The interactions in the file, or None where it is missing or not what was written."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+        if str(arrays.pop("checksum")) != _checksum(arrays):
+            return None
+        facts = json.loads(str(arrays.pop("facts")))
+        before = Counts(**facts["before"])
+        return Interactions(
+            **{name: arrays.get(name) for name in _ARRAYS}, name=facts["name"], digest=facts["digest"], before=before
+        )
+    except Exception as error:  # a damaged file may fail in any layer, and the cure is the same
+        _log.debug("%s: %s", path, error)
+        return None
+
+
+def _checksum(arrays: dict[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

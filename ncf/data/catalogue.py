@@ -1,0 +1,78 @@
+"""Titles and genres of the MovieLens items, in one form whichever file they come from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncf.data.files import Source
+from ncf.data.table import Kind, Layout, header_of, lines_of, read, refuse
+
+_GENRES_100K = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_NO_GENRES = "(no genres listed)"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What is known of items: `ids` (M,) int64, `titles` (M,) and `genres` (M,) unicode, genres separated by `|`."""
+
+    ids: np.ndarray
+    titles: np.ndarray
+    genres: np.ndarray
+
+
+_LAYOUTS = {
+    "u.item": Layout("|", ("movie_id", "title", "release", "video_release", "url", *_GENRES_100K), encoding="latin-1"),
+    "ml-100k.item": Layout("\t", ("item_id", "title", "year", "genres")),
+    "movies.dat": Layout("::", ("movie_id", "title", "genres")),
+    "movies.csv": Layout(",", ("movieId", "title", "genres"), quotes=True),
+}
+_WITH_HEADER = ("ml-100k.item", "movies.csv")
+
+
+def read_catalogue(source: Source, members: Iterable[str], encoding: str) -> Catalogue | None:
+    """The titles and genres in the first of `members` that is there; None where none is.
+
+    Raises:
+        DataError: naming the line, for one that does not parse or a movie listed twice.
+    """
+    member = next((m for m in members if source.has(m)), None)
+    if member is None:
+        return None
+    file = member.rpartition("/")[2]
+    layout, label = _LAYOUTS[file], source.label(member)
+    if file == "movies.dat":
+        layout = Layout(layout.delimiter, layout.columns, encoding=encoding)
+    rows, line = [], 1
+    with source.open(member) as stream:
+        blocks = lines_of(stream, label)
+        if file in _WITH_HEADER:
+            _, blocks = header_of(blocks, label, layout)
+            line = 2
+        kinds: dict[str, Kind] = {layout.columns[0]: "integer", **{name: "text" for name in layout.columns[1:]}}
+        for block in read(blocks, label, layout, kinds, line):
+            rows += zip(*block.columns.values())
+    return _catalogue(rows, file, label, line)
+
+
+def _catalogue(rows: list[tuple], file: str, label: str, first_line: int) -> Catalogue:
+    seen: dict[int, int] = {}
+    for line, row in enumerate(rows, first_line):
+        if row[0] in seen:
+            refuse(label, line, f"each movie once (first on line {seen[row[0]]})", f"movie {row[0]} again")
+        seen[row[0]] = line
+    titles, genres = zip(*(_describe(row, file) for row in rows)) if rows else ((), ())
+    return Catalogue(np.array(list(seen), np.int64), np.array(titles, np.str_), np.array(genres, np.str_))
+
+
+def _describe(row: tuple, file: str) -> tuple[str, str]:
+    """Title and genres of one line: "Toy Story (1995)", "Animation|Children's|Comedy"."""
+    if file == "u.item":
+        return row[1], "|".join(name for name, flag in zip(_GENRES_100K, row[5:]) if flag == "1")
+    if file == "ml-100k.item":
+        known = row[2] != "unkonwn"  # the copy's own spelling for the one movie without title and year
+        return (f"{row[1]} ({row[2]})" if known else "unknown"), row[3].replace(" ", "|")
+    return row[1], "" if row[2] == _NO_GENRES else row[2]

@@ -1,0 +1,87 @@
+"""Any delimited text file of user, item and, where there are any, rating and timestamp; RecBole atomic files too."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ncf.data.cache import cached
+from ncf.data.files import Folder
+from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
+from ncf.data.ratings import Columns, Ratings, Scale, collect
+from ncf.data.table import Layout, header_of, lines_of, read, refuse
+from ncf.errors import ConfigError, DataError
+
+_TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
+Column = Annotated[str, Field(min_length=1)]
+
+
+def delimited(
+    *,
+    root: str,
+    archive: str,
+    threshold: float | None,
+    duplicates: Duplicates,
+    delimiter: Annotated[str, Field(pattern="^([^\"\\r\\n]|::)$")],
+    user: Column,
+    item: Column,
+    rating: Column | None,
+    timestamp: Column | None,
+    columns: list[Column] | None,
+    scale: Annotated[list[float], Field(min_length=3, max_length=3)] | None,
+) -> Interactions:
+    """The positives of the file at `archive`.
+
+    Args:
+        columns: Names of all columns, for a file that has no header line; None: the first line is the header.
+
+    Raises:
+        ConfigError: for settings that contradict each other.
+        DataError: naming file and line, for a file that is not as the settings say.
+    """
+    if rating is None and threshold is not None:
+        raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
+    wanted, allowed = Columns(user, item, rating, timestamp), None if scale is None else Scale.of(scale)
+    path = Path(archive)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file (data.archive)")
+    source = Folder(path.parent)
+    settings = {
+        "threshold": threshold, "duplicates": duplicates, "delimiter": delimiter, "columns": columns,
+        "wanted": [user, item, rating, timestamp],
+    }  # fmt: skip
+    digest = digest_of(ratings=source.digest_of(path.name), **settings)
+
+    def build() -> Interactions:
+        ratings = read_ratings(path, delimiter, columns, wanted, allowed)
+        return positives(ratings, None, path.stem, digest, threshold, duplicates)
+
+    return cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
+
+
+def read_ratings(
+    path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None
+) -> Ratings:
+    """All rows of the file. Raises DataError naming the first line that is not as it should be."""
+    label = str(path)
+    with Folder(path.parent).open(path.name) as stream:
+        blocks, line = lines_of(stream, label), 1
+        if names is None:
+            names, blocks = _header(blocks, label, delimiter)
+            line = 2
+        layout, kinds = Layout(delimiter, tuple(names), quotes=True), wanted.kinds("text", "number")
+        if len(set(names)) < len(names):
+            refuse(label, 1, "each column name once", ", ".join(names))
+        for name in kinds:
+            if name not in names:
+                refuse(label, 1, f"a column {name!r}", ", ".join(names))
+        return collect(read(blocks, label, layout, kinds, line), label, wanted, scale, line)
+
+
+def _header(blocks: Iterator[bytes], label: str, delimiter: str) -> tuple[list[str], Iterator[bytes]]:
+    """Column names, without the types that RecBole writes behind them (`user_id:token`), and the other lines."""
+    names, blocks = header_of(blocks, label, Layout(delimiter, (), quotes=True))
+    typed = [_TYPED.fullmatch(name) for name in names]
+    return [match[1] for match in typed if match] if all(typed) else names, blocks

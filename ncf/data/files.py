@@ -1,0 +1,201 @@
+"""Raw files on disk: a zip archive or a folder, read by named member, and never unpacked."""
+
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, Protocol
+
+from ncf.errors import DataError
+
+MAX_MEMBER_BYTES = 4 << 30
+_CHUNK = 1 << 20
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Source(ABC):
+    """A place that holds the files of one data set."""
+
+    path: Path
+
+    @abstractmethod
+    def has(self, member: str) -> bool:
+        """Whether the file is there."""
+
+    @abstractmethod
+    @contextmanager
+    def open(self, member: str) -> Iterator[BinaryIO]:
+        """The file, opened for reading bytes. Raises DataError where it is missing or damaged."""
+
+    @abstractmethod
+    def label(self, member: str) -> str:
+        """The file's name in messages."""
+
+    @abstractmethod
+    def digest(self, *members: str) -> str:
+        """SHA-256 hex of what is on disk: the archive, or the members that are there."""
+
+    def digest_of(self, member: str) -> str:
+        """SHA-256 hex of one file's bytes."""
+        with self.open(member) as stream:
+            return sha256_of(stream)
+
+
+class Folder(Source):
+    """Files in a folder, with or without the top folder that the archive has."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def _find(self, member: str) -> Path:
+        full, short = self.path / member, self.path / PurePosixPath(member).name
+        return full if full.is_file() else short
+
+    def has(self, member: str) -> bool:
+        """Whether the file is there."""
+        return self._find(member).is_file()
+
+    @contextmanager
+    def open(self, member: str) -> Iterator[BinaryIO]:
+        """The file, opened for reading bytes. Raises DataError where it cannot be read."""
+        path = self._find(member)
+        with ExitStack() as stack:
+            try:
+                stream = stack.enter_context(path.open("rb"))
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror or error}") from None
+            yield _Guarded(stream, str(path))  # type: ignore[misc]
+
+    def label(self, member: str) -> str:
+        """The file's path."""
+        return str(self._find(member))
+
+    def digest(self, *members: str) -> str:
+        """SHA-256 hex over the digests of the members that are there."""
+        parts = [f"{member}:{self.digest_of(member)}" for member in members if self.has(member)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class Archive(Source):
+    """A zip archive.
+
+    Raises:
+        DataError: where it is not one, or any member is a link, leaves the folder, is encrypted or exceeds 4 GiB.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self._members = {info.filename: info for info in archive.infolist()}
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror or error}") from None
+        except _DAMAGE as error:
+            raise DataError(f"{path}: expected a zip archive, found a damaged or other file ({error})") from None
+        for info in self._members.values():
+            _refuse_unsafe(path, info)
+
+    def has(self, member: str) -> bool:
+        """Whether the archive has this member."""
+        return member in self._members
+
+    @contextmanager
+    def open(self, member: str) -> Iterator[BinaryIO]:
+        """The member, decompressed as it is read. Raises DataError where it is missing or damaged."""
+        if member not in self._members:
+            raise DataError(f"{self.path}: expected a member {member}, found none")
+        with ExitStack() as stack:
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(self.path))
+                stream = stack.enter_context(archive.open(member))
+            except (OSError, *_DAMAGE) as error:
+                raise DataError(f"{self.label(member)}: damaged archive ({error})") from None
+            yield _Guarded(stream, self.label(member))  # type: ignore[misc]
+
+    def label(self, member: str) -> str:
+        """The archive's path and the member."""
+        return f"{self.path}:{member}"
+
+    def digest(self, *members: str) -> str:
+        """SHA-256 hex of the archive itself."""
+        return sha256_of_file(self.path)
+
+
+class _Guarded:
+    """A stream whose read errors are DataErrors."""
+
+    def __init__(self, stream: IO[bytes], label: str) -> None:
+        self._stream, self._label = stream, label
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As of any binary stream. Raises DataError."""
+        try:
+            return self._stream.read(size)
+        except (OSError, *_DAMAGE) as error:
+            raise DataError(f"{self._label}: cannot be read ({error})") from None
+
+
+def source_at(path: Path, ratings: str) -> Source:
+    """The folder, archive or bare ratings file at `path`. Raises DataError where it is none of them."""
+    if path.is_dir():
+        source: Source = Folder(path)
+    elif path.is_file() and path.name == PurePosixPath(ratings).name:
+        source = Folder(path.parent)
+    elif path.is_file():
+        source = Archive(path)
+    else:
+        raise DataError(f"{path}: no such file or folder")
+    if not source.has(ratings):
+        raise DataError(f"{path}: expected {ratings} in it, found none")
+    return source
+
+
+def sha256_of(stream: _Readable) -> str:
+    """SHA-256 hex of what is left of the stream."""
+    digest = hashlib.sha256()
+    while data := stream.read(_CHUNK):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 hex of a file. Raises DataError where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return sha256_of(stream)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in the folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:
+    name = info.filename.replace("\\", "/")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
+        reason = "leaves the archive's folder"
+    elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        reason = "is a link or special file"
+    elif info.flag_bits & 1:
+        reason = "is encrypted"
+    elif info.file_size > MAX_MEMBER_BYTES:
+        reason = f"unpacks to {info.file_size} bytes, more than {MAX_MEMBER_BYTES}"
+    else:
+        return
+    raise DataError(f"{path}: refused, member {info.filename!r} {reason}")

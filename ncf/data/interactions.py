@@ -1,0 +1,123 @@
+"""Interactions: the positives of a ratings file, re-indexed; what every split starts from."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ncf.data.catalogue import Catalogue
+from ncf.data.ratings import Ratings
+from ncf.errors import DataError
+
+Duplicates = Literal["error", "first", "last"]
+FORMAT = 1  # raise it when the same file and settings come to give other interactions
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a ratings file held before the threshold; 0 where that is not known."""
+
+    ratings: int = 0
+    users: int = 0
+    items: int = 0
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Positives only, in file order, indices dense from 0.
+
+    `users` and `items` (N,) int64; `ratings` (N,) float32; `timestamps` (N,) int64 seconds since 1970, or None;
+    `user_ids` (U,) and `item_ids` (I,) the raw ids, sorted, int64 or unicode; `titles` and `genres` (I,) unicode or
+    None; `digest` the SHA-256 of the raw ratings and the settings that decide what is a positive.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray
+    timestamps: np.ndarray | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    titles: np.ndarray | None
+    genres: np.ndarray | None
+    name: str
+    digest: str
+    before: Counts = field(default=Counts())
+
+    @property
+    def num_users(self) -> int:
+        """U, the users with at least one positive."""
+        return len(self.user_ids)
+
+    @property
+    def num_items(self) -> int:
+        """I, the items with at least one positive."""
+        return len(self.item_ids)
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def digest_of(**settings: Any) -> str:
+    """SHA-256 hex of named JSON values, whatever their order."""
+    return hashlib.sha256(json.dumps({"format": FORMAT, **settings}, sort_keys=True).encode()).hexdigest()
+
+
+def positives(
+    ratings: Ratings, catalogue: Catalogue | None, name: str, digest: str, threshold: float | None, duplicates: Duplicates
+) -> Interactions:
+    """The rows of `ratings` at or above `threshold` (None: all of them), re-indexed.
+
+    Raises:
+        DataError: for a (user, item) pair rated twice under `duplicates="error"`, or no positive left.
+    """
+    keep = _without_duplicates(ratings, duplicates)
+    if threshold is not None:
+        keep &= ratings.ratings >= threshold
+    if not keep.any():
+        highest = f"{ratings.ratings.max():g}"
+        raise DataError(f"{ratings.label}: no rating reaches data.threshold={threshold} (the highest is {highest})")
+    users, user_ids = _reindex(ratings.users[keep], ratings.user_ids)
+    items, item_ids = _reindex(ratings.items[keep], ratings.item_ids)
+    titles, genres = _described(catalogue, item_ids)
+    stamps = None if ratings.timestamps is None else ratings.timestamps[keep]
+    before = Counts(len(ratings.users), len(ratings.user_ids), len(ratings.item_ids))
+    return Interactions(
+        users, items, ratings.ratings[keep], stamps, user_ids, item_ids, titles, genres, name, digest, before
+    )
+
+
+def _without_duplicates(ratings: Ratings, duplicates: Duplicates) -> np.ndarray:
+    """(N,) bool: the rows to keep so that a (user, item) pair occurs once."""
+    pairs = ratings.users * len(ratings.item_ids) + ratings.items
+    ordered = np.sort(pairs)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.ones(len(pairs), bool)
+    repeated = pd.Series(pairs).duplicated(keep="last" if duplicates == "last" else "first").to_numpy()
+    if duplicates == "error":
+        row = int(np.flatnonzero(repeated)[0])
+        first = int(np.flatnonzero(pairs == pairs[row])[0])
+        user, item = ratings.user_ids[ratings.users[row]], ratings.item_ids[ratings.items[row]]
+        raise DataError(
+            f"{ratings.label}, line {ratings.first_line + row}: expected each (user, item) pair once, found user {user} "
+            f"and item {item} again (first on line {ratings.first_line + first}); data.duplicates=first or last keeps one"
+        )
+    return ~repeated
+
+
+def _reindex(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N,) made dense over the ids that occur, and those ids."""
+    seen = np.zeros(len(ids), bool)
+    seen[codes] = True
+    return (np.cumsum(seen) - 1)[codes], ids[seen]
+
+
+def _described(catalogue: Catalogue | None, item_ids: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Titles and genres (I,) of the items, empty where the catalogue has none."""
+    if catalogue is None:
+        return None, None
+    rows = pd.Index(catalogue.ids).get_indexer(pd.Index(item_ids))
+    known = rows >= 0
+    return np.where(known, catalogue.titles[rows], ""), np.where(known, catalogue.genres[rows], "")

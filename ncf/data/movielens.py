@@ -1,0 +1,66 @@
+"""MovieLens, from the official files to interactions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ncf.data.cache import cached
+from ncf.data.catalogue import read_catalogue
+from ncf.data.files import Source
+from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
+from ncf.data.ratings import Columns, Ratings, Scale, collect
+from ncf.data.releases import Release
+from ncf.data.sources import Request, locate
+from ncf.data.table import Layout, header_of, lines_of, read, refuse
+
+_COLUMNS = Columns("userId", "movieId", "rating", "timestamp")
+_NAMES = ("userId", "movieId", "rating", "timestamp")
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def loader(release: Release) -> Callable[..., Interactions]:
+    """The component that reads this release; its parameters are the keys of `conf/data/<release>.yaml`."""
+
+    def load(
+        *,
+        root: str,
+        archive: str | None,
+        threshold: float | None,
+        duplicates: Duplicates,
+        url: Annotated[str, Field(pattern="^https?://")],
+        sha256: Sha256 | None,
+        scale: Annotated[list[float], Field(min_length=3, max_length=3)],
+    ) -> Interactions:
+        request = Request(release, Path(root, "raw"), url, sha256)
+        allowed = Scale.of(scale)
+        source = locate(request, None if archive is None else Path(archive))
+        settings = {"threshold": threshold, "duplicates": duplicates}
+        raw = source.digest(release.ratings_member, *release.movies_members)
+
+        def build() -> Interactions:
+            catalogue = read_catalogue(source, release.movies_members, release.encoding)
+            digest = digest_of(ratings=source.digest_of(release.ratings_member), **settings)
+            ratings = read_ratings(source, release, allowed)
+            return positives(ratings, catalogue, release.name, digest, threshold, duplicates)
+
+        key = digest_of(name=release.name, raw=raw, scale=scale, **settings)
+        return cached(Path(root), release.name, key, build)
+
+    return load
+
+
+def read_ratings(source: Source, release: Release, scale: Scale) -> Ratings:
+    """All ratings of the release. Raises DataError naming the first line that is not as it should be."""
+    label, layout = source.label(release.ratings_member), Layout(release.delimiter, _NAMES)
+    with source.open(release.ratings_member) as stream:
+        blocks, line = lines_of(stream, label), 1
+        if release.header:
+            names, blocks = header_of(blocks, label, layout)
+            if tuple(names) != _NAMES:
+                refuse(label, 1, f"the header {','.join(_NAMES)}", ",".join(names))
+            line = 2
+        rows = read(blocks, label, layout, _COLUMNS.kinds("integer", "integer"), line)
+        return collect(rows, label, _COLUMNS, scale, line)

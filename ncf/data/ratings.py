@@ -1,0 +1,159 @@
+"""Raw ratings: what a file says, checked, before a threshold decides what counts as a positive."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ncf.data.table import Block, Kind, refuse
+from ncf.errors import ConfigError
+
+LATEST = 4_102_444_800  # 2100-01-01 in seconds: anything later is in another unit
+LONGEST_ID = 256
+_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The ratings a set allows: `low`, `low + step`, ... `high`."""
+
+    low: float
+    high: float
+    step: float
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> "Scale":
+        """The scale of [low, high, step]. Raises ConfigError where there is no such scale."""
+        low, high, step = numbers
+        if not (low < high and 0 < step <= high - low):
+            raise ConfigError(f"data.scale: expected [lowest, highest, step], got {list(numbers)}")
+        return cls(low, high, step)
+
+    def __contains__(self, rating: np.ndarray) -> bool:
+        return bool(self.valid(rating).all())
+
+    def valid(self, ratings: np.ndarray) -> np.ndarray:
+        """(N,) bool: which ratings are on the scale."""
+        steps = (ratings - self.low) / self.step
+        return (ratings >= self.low) & (ratings <= self.high) & (np.abs(steps - np.round(steps)) < 1e-6)
+
+    def __str__(self) -> str:
+        return f"a rating from {self.low:g} to {self.high:g} in steps of {self.step:g}"
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Every row of a ratings file, in file order; row n stands on file line `first_line + n`.
+
+    `users` and `items` (N,) int64 index `user_ids` and `item_ids`, which are sorted; `ratings` (N,) float32;
+    `timestamps` (N,) int64 seconds since 1970, or None.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    ratings: np.ndarray
+    timestamps: np.ndarray | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    label: str
+    first_line: int
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a file hold what; `rating` and `timestamp` may be absent."""
+
+    user: str
+    item: str
+    rating: str | None
+    timestamp: str | None
+
+    def kinds(self, ids: Kind, times: Kind) -> dict[str, Kind]:
+        """The kind of each column to read, ids and timestamps being of the given kinds."""
+        kinds: dict[str, Kind] = {self.user: ids, self.item: ids}
+        if self.rating is not None:
+            kinds[self.rating] = "number"
+        if self.timestamp is not None:
+            kinds[self.timestamp] = times
+        return kinds
+
+
+def collect(blocks: Iterator[Block], label: str, columns: Columns, scale: Scale | None, first_line: int) -> Ratings:
+    """The ratings of a file, each block checked as it comes.
+
+    Raises:
+        DataError: for a rating off the scale, an impossible timestamp or an empty id (naming the line), no rows.
+    """
+    users, items, ratings, times = _Ids(columns.user), _Ids(columns.item), [], []
+    for block in blocks:
+        users.add(block, label)
+        items.add(block, label)
+        if columns.rating is not None:
+            ratings.append(_checked_ratings(block, columns.rating, label, scale))
+        if columns.timestamp is not None:
+            times.append(_checked_times(block, columns.timestamp, label))
+    if not users.parts:
+        refuse(label, first_line, "at least one rating", "the end of the file")
+    user_codes, user_ids = users.result()
+    item_codes, item_ids = items.result()
+    values = np.concatenate(ratings) if ratings else np.ones(len(user_codes), np.float32)
+    stamps = np.concatenate(times) if times else None
+    return Ratings(user_codes, item_codes, values, stamps, user_ids, item_ids, label, first_line)
+
+
+def _checked_ratings(block: Block, name: str, label: str, scale: Scale | None) -> np.ndarray:
+    values = block.columns[name]
+    if scale is not None and values not in scale:
+        row = int(np.flatnonzero(~scale.valid(values))[0])
+        refuse(label, block.first_line + row, str(scale), f"{values[row]:g}")
+    return values.astype(np.float32)
+
+
+def _checked_times(block: Block, name: str, label: str) -> np.ndarray:
+    values = block.columns[name]
+    bad = (values < 0) | (values >= LATEST) | (values != np.floor(values))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        expected = f"{name} in whole seconds since 1970, before the year 2100"
+        refuse(label, block.first_line + row, expected, f"{values[row]:.17g}")
+    return values.astype(np.int64)
+
+
+class _Ids:
+    """Ids gathered block by block; text ids are coded as they come, so that memory holds each id once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.parts: list[np.ndarray] = []
+        self._codes: dict[str, int] = {}
+
+    def add(self, block: Block, label: str) -> None:
+        values = block.columns[self.name]
+        if values.dtype == object:
+            codes, texts = pd.factorize(values)
+            for code, text in enumerate(texts):
+                if not 0 < len(text) <= LONGEST_ID:
+                    line = block.first_line + int(np.flatnonzero(codes == code)[0])
+                    refuse(label, line, f"{self.name} of 1 to {LONGEST_ID} characters", text)
+            values = np.array([self._codes.setdefault(text, len(self._codes)) for text in texts], np.int64)[codes]
+        self.parts.append(values)
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) int64 positions in the sorted ids, and the ids (M,) themselves, int64 or unicode."""
+        values = np.concatenate(self.parts)
+        if not self._codes:
+            codes, ids = pd.factorize(values, sort=True)
+            return codes.astype(np.int64, copy=False), ids
+        ids, rank = np.unique(_as_integers(list(self._codes)), return_inverse=True)
+        return rank.astype(np.int64, copy=False)[values], ids
+
+
+def _as_integers(texts: list[str]) -> np.ndarray:
+    """int64 ids where every text is the plain decimal form of one, else the texts as they are."""
+    if all(_PLAIN_INTEGER.fullmatch(text) for text in texts):
+        values = [int(text) for text in texts]
+        if -(2**63) <= min(values) and max(values) < 2**63:
+            return np.array(values, np.int64)
+    return np.array(texts, np.str_)

@@ -1,0 +1,67 @@
+"""The MovieLens sets of GroupLens: which file of each archive holds what, and how it is written."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A published wheel that carries a copy of a set: a requirement for pip, and the members with their content.
+
+    `ratings` has the official file's lines behind a header line.
+    """
+
+    requirement: str
+    ratings: str
+    movies: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published set.
+
+    `folder` is the archive's top folder; `header` says whether its files start with column names;
+    `digest_is_of_ratings` whether the pinned SHA-256 is that of the ratings file, not of the archive.
+    """
+
+    name: str
+    folder: str
+    ratings: str
+    movies: str
+    delimiter: str
+    header: bool = False
+    encoding: str = "utf-8"
+    digest_is_of_ratings: bool = False
+    wheel: Wheel | None = None
+
+    @property
+    def ratings_member(self) -> str:
+        """The ratings file within the archive."""
+        return f"{self.folder}/{self.ratings}"
+
+    @property
+    def movies_members(self) -> list[str]:
+        """The files with titles and genres, the official one first."""
+        names = [self.movies] if self.wheel is None else [self.movies, self.wheel.movies.rpartition("/")[2]]
+        return [f"{self.folder}/{name}" for name in names]
+
+
+def _csv(name: str) -> Release:
+    return Release(name, name, "ratings.csv", "movies.csv", ",", header=True)
+
+
+_RECBOLE = Wheel(
+    "recbole==1.2.1",
+    ratings="recbole/dataset_example/ml-100k/ml-100k.inter",
+    movies="recbole/dataset_example/ml-100k/ml-100k.item",
+)
+
+RELEASES = (
+    Release(
+        "ml-100k", "ml-100k", "u.data", "u.item", "\t", encoding="latin-1", digest_is_of_ratings=True, wheel=_RECBOLE
+    ),
+    Release("ml-1m", "ml-1m", "ratings.dat", "movies.dat", "::", encoding="latin-1"),
+    Release("ml-10m", "ml-10M100K", "ratings.dat", "movies.dat", "::"),
+    _csv("ml-20m"),
+    _csv("ml-25m"),
+    _csv("ml-32m"),
+)

@@ -1,0 +1,223 @@
+"""Strict reading of delimited text: every field is what its column says, or the error names file and line.
+
+A block of lines is read at once by pandas where a few byte-level checks show that nothing in it needs judgement;
+any other block is read line by line, by the rules below, which are the definition. Memory is one block plus the
+columns asked for.
+
+- Every line has the same number of fields; an empty line is an error, a missing last newline is not.
+- Windows line ends and one UTF-8 byte-order mark at the start are accepted; a lone CR or a NUL byte is an error.
+- Nothing is stripped: a number with a blank beside it is not a number.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from ncf.errors import DataError
+
+Kind = Literal["integer", "number", "text"]
+
+BLOCK_BYTES = 8 << 20
+MAX_LINE_BYTES = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
+_DTYPES = {"integer": "int64", "number": "float64", "text": "category"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How lines divide into fields.
+
+    Args:
+        delimiter: One character, or the two of `::`.
+        columns: Names of all columns, in file order.
+        quotes: Whether a field may be written in double quotes.
+        encoding: Of the text; `utf-8` or `latin-1`.
+    """
+
+    delimiter: str
+    columns: tuple[str, ...]
+    quotes: bool = False
+    encoding: str = "utf-8"
+
+    def split(self, line: str) -> list[str]:
+        """The fields of one line. Raises csv.Error for quotes that do not match."""
+        if not (self.quotes and '"' in line and len(self.delimiter) == 1):
+            return line.split(self.delimiter)
+        return next(csv.reader([line], delimiter=self.delimiter, strict=True), [""])
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some lines of a file: `columns[name]` (rows,), and the file's number of the first of them."""
+
+    first_line: int
+    columns: Mapping[str, np.ndarray]
+
+
+def refuse(label: str, line: int, expected: str, found: object) -> NoReturn:
+    """Raise the DataError that names file, line, what was expected and what was found."""
+    shown = found if isinstance(found, str) else str(found)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    raise DataError(f"{label}, line {line}: expected {expected}, found {shown!r}")
+
+
+def lines_of(stream: BinaryIO, label: str) -> Iterator[bytes]:
+    """Blocks of whole lines, each ending in a newline, line ends normalised, the byte-order mark dropped.
+
+    Raises:
+        DataError: for an empty file, UTF-16 text, or a line longer than 1 MiB.
+    """
+    rest, line, first = b"", 1, True
+    while data := stream.read(BLOCK_BYTES):
+        if first:
+            _refuse_utf16(data, label)
+            data, first = data.removeprefix(_BOM), False
+        data = rest + data
+        end = data.rfind(b"\n") + 1
+        block, rest = data[:end].replace(b"\r\n", b"\n"), data[end:]
+        line += block.count(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            refuse(label, line, f"a line of at most {MAX_LINE_BYTES} bytes", f"{len(rest)} bytes or more")
+        if block:
+            yield block
+    if first:
+        raise DataError(f"{label}: expected lines of text, found an empty file")
+    if rest:
+        yield rest.removesuffix(b"\r") + b"\n"
+
+
+def read(blocks: Iterator[bytes], label: str, layout: Layout, kinds: Mapping[str, Kind], line: int) -> Iterator[Block]:
+    """The columns in `kinds` of every block; text columns as object arrays of str.
+
+    Args:
+        line: File line number at which `blocks` start.
+
+    Raises:
+        DataError: naming the first line that breaks a rule.
+    """
+    for block in blocks:
+        columns = _read_fast(block, layout, kinds)
+        if columns is None:
+            columns = _read_lines(block, label, layout, kinds, line)
+        yield Block(line, columns)
+        line += block.count(b"\n")
+
+
+def _read_fast(block: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray] | None:
+    """The columns by way of pandas, or None where a line needs the slow and exact reading."""
+    delimiter = layout.delimiter.encode()
+    if len(delimiter) > 1:
+        if b"\t" in block:
+            return None
+        block, delimiter = block.replace(delimiter, b"\t"), b"\t"
+    if not _is_plain(block, delimiter, layout, kinds) or not _is_regular(block, delimiter, len(layout.columns)):
+        return None
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(block), sep=delimiter.decode(), header=None, names=list(layout.columns), usecols=list(kinds),
+            dtype={name: _DTYPES[kind] for name, kind in kinds.items()}, quoting=csv.QUOTE_NONE, na_filter=False,
+            skip_blank_lines=False, encoding=layout.encoding, float_precision="round_trip", engine="c",
+        )  # fmt: skip
+    except (ValueError, OverflowError, pd.errors.ParserError):
+        return None
+    return _checked_frame(frame, kinds)
+
+
+def _is_plain(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:
+    """Whether no byte of the block could mean something else to pandas than to the rules above."""
+    if set(kinds.values()) <= {"integer", "number"} and len(kinds) == len(layout.columns):
+        return not block.translate(None, b"0123456789.\n" + delimiter)
+    controls = bytes(c for c in [*range(0x21), 0x7F] if c not in (0x0A, delimiter[0]))
+    return len(block.translate(None, controls)) == len(block) and b'"' not in block
+
+
+def _is_regular(block: bytes, delimiter: bytes, columns: int) -> bool:
+    codes = np.frombuffer(block, np.uint8)
+    ends, delimiters = np.flatnonzero(codes == 0x0A), np.flatnonzero(codes == delimiter[0])
+    before = np.searchsorted(delimiters, ends)
+    return bool(np.all(np.diff(before, prepend=0) == columns - 1))
+
+
+def _checked_frame(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray] | None:
+    columns = {}
+    for name, kind in kinds.items():
+        if kind == "text":
+            texts = np.asarray(frame[name].cat.categories.astype(object), object)
+            columns[name] = texts[frame[name].cat.codes.to_numpy()]
+        else:
+            columns[name] = frame[name].to_numpy()
+            if kind == "number" and not np.isfinite(columns[name]).all():
+                return None
+    return columns
+
+
+def _read_lines(
+    block: bytes, label: str, layout: Layout, kinds: Mapping[str, Kind], first_line: int
+) -> dict[str, np.ndarray]:
+    """The columns line by line: slow, exact, and the source of every error about a field."""
+    positions = [(name, layout.columns.index(name), kind) for name, kind in kinds.items()]
+    values: dict[str, list[int | float | str]] = {name: [] for name in kinds}
+    for line, raw in enumerate(block.split(b"\n")[:-1], first_line):
+        fields = fields_of(raw, label, line, layout)
+        for name, position, kind in positions:
+            values[name].append(_convert(fields[position], kind, name, label, line))
+    dtypes: dict[str, type] = {"integer": np.int64, "number": np.float64, "text": object}
+    return {name: np.array(values[name], dtypes[kinds[name]]) for name in kinds}
+
+
+def fields_of(raw: bytes, label: str, line: int, layout: Layout) -> list[str]:
+    """The fields of one line without its newline. Raises DataError naming the line."""
+    fields = _divide(raw, label, line, layout)
+    if len(fields) != len(layout.columns):
+        separator = {"\t": "tabs", "::": "'::'"}.get(layout.delimiter, repr(layout.delimiter))
+        expected = f"{len(layout.columns)} fields ({', '.join(layout.columns)}) separated by {separator}"
+        refuse(label, line, expected, f"{len(fields)}: {raw.decode(layout.encoding)}" if raw else "an empty line")
+    return fields
+
+
+def _divide(raw: bytes, label: str, line: int, layout: Layout) -> list[str]:
+    if b"\0" in raw or b"\r" in raw:
+        refuse(label, line, "text without NUL bytes or lone carriage returns", raw.decode("latin-1"))
+    try:
+        return layout.split(raw.decode(layout.encoding))
+    except UnicodeDecodeError as error:
+        refuse(label, line, f"{layout.encoding} text", f"byte 0x{raw[error.start]:02x} at column {error.start + 1}")
+    except csv.Error as error:
+        refuse(label, line, "matching quotes", f"{raw.decode(layout.encoding)} ({error})")
+
+
+def _convert(text: str, kind: Kind, name: str, label: str, line: int) -> int | float | str:
+    if kind == "text":
+        return text
+    if kind == "integer":
+        if not _INTEGER.fullmatch(text) or not -(2**63) <= (value := int(text)) < 2**63:
+            refuse(label, line, f"{name} as a 64-bit integer", text)
+        return value
+    if not _NUMBER.fullmatch(text) or not np.isfinite(number := float(text)):
+        refuse(label, line, f"{name} as a finite number", text)
+    return number
+
+
+def header_of(blocks: Iterator[bytes], label: str, layout: Layout) -> tuple[list[str], Iterator[bytes]]:
+    """The fields of the first line, however many, and the blocks without it. Raises DataError as other lines do."""
+    head, _, rest = next(blocks).partition(b"\n")
+    return _divide(head, label, 1, layout), _chain(rest, blocks)
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if first:
+        yield first
+    yield from rest
+
+
+def _refuse_utf16(data: bytes, label: str) -> None:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        refuse(label, 1, "UTF-8 text", "UTF-16 text (re-save the file as UTF-8)")
