@@ -1,0 +1,136 @@
+"""What a design can conclude: smallest reachable p, power, seeds needed, smallest detectable effect.
+
+Power is that of the two-sided paired t test on n x 3/pi pairs (the noncentral t). 3/pi = 0.955 is the asymptotic
+relative efficiency of the Wilcoxon signed-rank test for normal differences (Hodges and Lehmann 1956); the discreteness
+of its p on few pairs is added exactly: where 2/2^n exceeds the level, the power is 0.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from ncf.stats.checks import Array, StatisticsError, sample, spread
+
+WILCOXON_EFFICIENCY = 3 / math.pi
+_MOST_SEEDS = 100_000
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a number of seeds can reach significance at all.
+
+    Attributes:
+        seeds: n pairs.
+        comparisons: m, size of the family.
+        smallest_p: 2 / 2^n, the Wilcoxon p when every pair agrees.
+        level: alpha / m, what the smallest p of the family must not exceed under Holm and Bonferroni.
+    """
+
+    seeds: int
+    comparisons: int
+    smallest_p: float
+    level: float
+
+    @property
+    def conclusive(self) -> bool:
+        return self.smallest_p <= self.level
+
+
+def reach(seeds: int, comparisons: int, alpha: float) -> Reach:
+    """What `seeds` pairs can reach under `comparisons` tests at family-wise error `alpha`.
+
+    Raises StatisticsError for fewer than one seed or comparison, or an alpha outside (0, 1).
+    """
+    if seeds < 1 or comparisons < 1 or not 0 < alpha < 1:
+        raise StatisticsError(
+            f"design: expected seeds >= 1, comparisons >= 1 and alpha in (0, 1), got {seeds}, {comparisons}, {alpha}"
+        )
+    return Reach(seeds, comparisons, smallest_p(seeds), alpha / comparisons)
+
+
+def require_conclusive(seeds: int, comparisons: int, alpha: float) -> Reach:
+    """`reach`, refusing a design that cannot conclude whatever the data say.
+
+    Raises StatisticsError naming the smallest p, the level, and the fewest seeds that could conclude.
+    """
+    design = reach(seeds, comparisons, alpha)
+    if not design.conclusive:
+        fewest = math.ceil(1 - math.log2(design.level))
+        raise StatisticsError(
+            f"design: {seeds} seeds cannot conclude under {comparisons} comparisons at {alpha:g}: the smallest "
+            f"two-sided Wilcoxon p is {design.smallest_p:.4g} and the corrected level {design.level:.4g}; "
+            f"expected at least {fewest} seeds"
+        )
+    return design
+
+
+def smallest_p(seeds: int) -> float:
+    """Smallest two-sided p of the exact Wilcoxon signed-rank (and sign) test on `seeds` pairs."""
+    return min(1.0, 2.0 ** (1 - seeds))
+
+
+def power(effect: float, sd: float, seeds: int, level: float, efficiency: float = WILCOXON_EFFICIENCY) -> float:
+    """Probability that `seeds` pairs show a mean difference `effect` at two-sided `level`, in [0, 1].
+
+    Args:
+        effect: true mean difference, in the metric's unit.
+        sd: standard deviation of the paired differences, same unit, positive.
+        seeds: n >= 2.
+        level: the corrected level, in (0, 1).
+        efficiency: 3/pi for Wilcoxon, 1 for the paired t test (which has no smallest p).
+
+    Raises StatisticsError for values outside these ranges.
+    """
+    if sd <= 0 or seeds < 2 or not 0 < level < 1:
+        raise StatisticsError(f"power: expected sd > 0, seeds >= 2, level in (0, 1), got {sd}, {seeds}, {level}")
+    if efficiency < 1 and smallest_p(seeds) > level:
+        return 0.0
+    n = seeds * efficiency
+    critical, shift = stats.t.isf(level / 2, n - 1), abs(effect) / sd * math.sqrt(n)
+    return float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+
+
+def seeds_needed(effect: float, sd: float, level: float, target: float, efficiency: float = WILCOXON_EFFICIENCY) -> int:
+    """Fewest seeds that show `effect` with power `target`; arguments and errors as in `power`.
+
+    Raises StatisticsError also when 100,000 seeds would not do.
+    """
+    low, high = 1, 2
+    while power(effect, sd, high, level, efficiency) < target:
+        low, high = high, high * 2
+        if high > _MOST_SEEDS:
+            raise StatisticsError(f"design: no {_MOST_SEEDS:,} seeds show an effect of {effect:g} with sd {sd:g}")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, sd, middle, level, efficiency) >= target else (middle, high)
+    return high
+
+
+def detectable_effect(
+    sd: float, seeds: int, level: float, target: float, efficiency: float = WILCOXON_EFFICIENCY
+) -> float:
+    """Smallest mean difference that `seeds` pairs show with power `target`, in the unit of `sd`; inf if none.
+
+    Errors as in `power`.
+    """
+    if efficiency < 1 and smallest_p(seeds) > level:
+        return math.inf
+    high = sd
+    while power(high, sd, seeds, level, efficiency) < target:
+        high *= 2
+    return float(optimize.brentq(lambda e: power(e, sd, seeds, level, efficiency) - target, 0.0, high, xtol=1e-9 * sd))
+
+
+def spread_limit(differences: Array, confidence: float) -> float:
+    """Upper `confidence` limit of the standard deviation of paired differences (n,), from a pilot.
+
+    A pilot's own standard deviation is too small half of the time; planning with this limit keeps the promised power
+    with probability `confidence` (Browne 1995; 0.8 is his advice). Assumes normal differences.
+
+    Raises StatisticsError for fewer than 2 differences, values not finite, or no spread.
+    """
+    d = spread(sample(differences, name="pilot differences"))
+    degrees = len(d) - 1
+    return float(np.std(d, ddof=1) * math.sqrt(degrees / stats.chi2.ppf(1 - confidence, degrees)))

@@ -1,0 +1,37 @@
+"""Does the gain grow with the negative ratio? Each seed's slope of gain on log ratio, then a test over seeds."""
+
+import numpy as np
+
+from ncf.stats.checks import Array, StatisticsError
+
+
+def slopes(gains: Array, ratios: Array) -> Array:
+    """Least-squares slope of each seed's gain on log(ratio), (seeds,), in the metric's unit a factor e of ratio.
+
+    One number a seed keeps the seeds independent, whatever the correlation between the ratios within a seed: the
+    summary-measures analysis of a mixed design (Matthews et al. 1990, BMJ 300:230).
+
+    Args:
+        gains: (seeds, ratios), treatment - baseline of each seed at each ratio.
+        ratios: (ratios,), negatives a positive, at least two different ones.
+
+    Raises:
+        StatisticsError: shapes that do not fit, fewer than two ratios, a ratio not positive, or values not finite.
+    """
+    gains, ratios = np.asarray(gains, dtype=np.float64), np.asarray(ratios, dtype=np.float64)
+    if gains.ndim != 2 or ratios.shape != gains.shape[1:]:
+        raise StatisticsError(
+            f"trend: expected gains (seeds, ratios) and as many ratios, got {gains.shape}, {ratios.shape}"
+        )
+    if len(np.unique(ratios)) < 2 or (ratios <= 0).any():
+        raise StatisticsError(f"trend: expected at least two different positive ratios, got {ratios.tolist()}")
+    if not np.isfinite(gains).all():
+        raise StatisticsError("trend: expected finite gains")
+    centred = np.log(ratios) - np.log(ratios).mean()
+    return gains @ centred / (centred @ centred)
+
+
+def growth(gains: Array, ratios: Array) -> Array:
+    """`slopes` times log(highest / lowest ratio), (seeds,): by how much the fitted gain grows over the range."""
+    ratios = np.asarray(ratios, dtype=np.float64)
+    return slopes(gains, ratios) * np.log(ratios.max() / ratios.min())
