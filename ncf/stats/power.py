@@ -1,6 +1,6 @@
 """What a design can conclude: smallest reachable p, power, seeds needed, smallest detectable effect.
 
-Power is that of the two-sided paired t test on n x 3/pi pairs (the noncentral t). 3/pi = 0.955 is the asymptotic
+Power is that of the two-sided paired t test on n x 3/pi pairs (the noncentral F of t^2). 3/pi = 0.955 is the asymptotic
 relative efficiency of the Wilcoxon signed-rank test for normal differences (Hodges and Lehmann 1956); the discreteness
 of its p on few pairs is added exactly: where 2/2^n exceeds the level, the power is 0.
 """
@@ -87,9 +87,12 @@ def power(effect: float, sd: float, seeds: int, level: float, efficiency: float 
         raise StatisticsError(f"power: expected sd > 0, seeds >= 2, level in (0, 1), got {sd}, {seeds}, {level}")
     if efficiency < 1 and smallest_p(seeds) > level:
         return 0.0
+    if effect == 0:
+        return level  # scipy 1.17's ncf.sf is wrong at a noncentrality of 0
     n = seeds * efficiency
-    critical, shift = stats.t.isf(level / 2, n - 1), abs(effect) / sd * math.sqrt(n)
-    return float(stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift))
+    critical = stats.t.isf(level / 2, n - 1)
+    # |t| beyond critical is t^2 = F(1, n - 1) beyond its square, which has no far tail to lose digits in.
+    return float(stats.ncf.sf(critical**2, 1, n - 1, n * (effect / sd) ** 2))
 
 
 def seeds_needed(effect: float, sd: float, level: float, target: float, efficiency: float = WILCOXON_EFFICIENCY) -> int:

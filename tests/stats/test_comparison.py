@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from ncf.stats.checks import StatisticsError
+from ncf.stats.comparison import compare
+from ncf.stats.effects import EFFECTS
+from ncf.stats.paired import wilcoxon
+
+SETTINGS = {"margin": 0.05, "level": 0.95, "resamples": 999}
+
+
+def test_a_comparison_holds_what_its_parts_give():
+    rng = np.random.default_rng(0)
+    b = rng.normal(0.06, 0.004, 12)
+    t = b + rng.normal(0.004, 0.004, 12)
+    result = compare(t, b, **SETTINGS, rng=np.random.default_rng(1))
+    assert result.seeds == 12
+    assert result.wilcoxon == wilcoxon(t, b)
+    assert list(result.effects) == list(EFFECTS)
+    for name, interval in result.effects.items():
+        assert interval.low <= interval.estimate <= interval.high
+        assert interval.estimate == pytest.approx(float(EFFECTS[name](t, b)))
+    assert result.treatment_mean - result.baseline_mean == pytest.approx(result.effects["mean_difference"].estimate)
+
+
+@pytest.mark.parametrize(
+    ("treatment", "baseline", "message"),
+    [
+        ([1.0, 2, 3], [1.0, 2, 3], "all 3 differences are zero"),
+        ([1.0, 2, 3], [0.5, 1.5, 2.5], "all 3 differences equal 0.5"),
+        ([1.0, 2], [0.5, 0.5], "at least 3 values"),
+        ([1.0, 2, 4], [-1.0, -1, -1], "positive mean"),
+        ([1.0, 2, np.nan], [1.0, 1, 1], "finite"),
+    ],
+)
+def test_degenerate_comparisons_are_named(treatment, baseline, message):
+    with pytest.raises(StatisticsError, match=message):
+        compare(np.array(treatment), np.array(baseline), **SETTINGS, rng=np.random.default_rng(0))

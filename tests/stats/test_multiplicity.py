@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ncf.stats.checks import StatisticsError
+from ncf.stats.multiplicity import bonferroni, holm
+
+families = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
+
+
+def test_worked_examples():
+    """R: p.adjust(c(.01, .02, .03, .04), "holm"); and Holm 1979's steps by hand, in another order."""
+    assert holm(np.array([0.01, 0.02, 0.03, 0.04])).tolist() == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    assert holm(np.array([0.03, 0.005, 0.9, 0.012])).tolist() == pytest.approx([0.06, 0.02, 0.9, 0.036])
+    assert bonferroni(np.array([0.01, 0.02, 0.3, 0.4])).tolist() == pytest.approx([0.04, 0.08, 1, 1])
+
+
+def step_down(p: np.ndarray, alpha: float) -> list[bool]:
+    """Holm as he wrote it: reject from the smallest on, stop at the first that fails."""
+    rejected = [False] * len(p)
+    for step, index in enumerate(np.argsort(p, kind="stable")):
+        if p[index] * (len(p) - step) > alpha:
+            break
+        rejected[index] = True
+    return rejected
+
+
+@given(families, st.floats(0.001, 0.2))
+def test_holm_rejects_what_the_procedure_rejects(p, alpha):
+    assert (holm(p) <= alpha).tolist() == step_down(p, alpha)
+
+
+@given(families)
+def test_holm_is_monotone_and_between_raw_and_bonferroni(p):
+    adjusted = holm(p)
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+    assert (adjusted >= p).all()
+    assert (adjusted <= bonferroni(p) + 1e-15).all()
+    assert holm(p[::-1])[::-1].tolist() == adjusted.tolist()
+
+
+@pytest.mark.parametrize("p", [[], [np.nan, 0.1], [1.2], [-0.1, 0.5]])
+@pytest.mark.parametrize("correct", [holm, bonferroni])
+def test_bad_families_are_refused(p, correct):
+    with pytest.raises(StatisticsError, match="p-values: expected"):
+        correct(np.array(p, dtype=float))

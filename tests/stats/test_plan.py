@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from ncf.stats.checks import StatisticsError
+from ncf.stats.plan import describe, plans, require_plan
+from ncf.stats.power import detectable_effect, seeds_needed
+from ncf.stats.registration import Registration, load
+
+STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
+PILOT = {"metric": "test/ndcg@10", "ratio": 10, "baseline_mean": 0.06, "sd_difference": 0.006, "pairs": 10}
+
+
+def planned(folder: Path, seeds: int, pilot: list[dict[str, object]]) -> Registration:
+    plan = OmegaConf.load(STUDY)
+    plan.seeds, plan.pilot = dict.fromkeys((4, 10, 50), seeds), pilot
+    path = folder / "preregistration.yaml"
+    OmegaConf.save(plan, path)
+    return load(path)
+
+
+def test_the_committed_design_can_conclude():
+    require_plan(load(STUDY))
+
+
+def test_too_few_seeds_are_refused(tmp_path):
+    with pytest.raises(StatisticsError, match=r"H1, focal vs bce, test/ndcg@10, 1:10: .*5 seeds cannot conclude"):
+        require_plan(planned(tmp_path, 5, []))
+
+
+def test_a_pilot_gives_prospects_where_it_fits(tmp_path):
+    registration = planned(tmp_path, 30, [PILOT])
+    rows = plans(registration)
+    assert len(rows) == 4 + 8 + 12
+    with_pilot = [row for row in rows if row.prospect]
+    assert {row.comparison.split(", ", 1)[1] for row in with_pilot} == {"test/ndcg@10, 1:10"}
+    first = with_pilot[0]
+    assert first.level == pytest.approx(0.0125)
+    assert first.prospect.detectable == pytest.approx(detectable_effect(0.006, 30, 0.0125, 0.8) / 0.06)
+    assert first.prospect.seeds_needed == seeds_needed(0.003, 0.006, 0.0125, 0.8)
+
+
+def test_lines_say_what_a_reader_needs(tmp_path):
+    lines = [describe(row) for row in plans(planned(tmp_path, 5, [PILOT]))]
+    assert "5 seeds, smallest p 0.062 against 0.013: CANNOT conclude; detects inf%, power 0.00" in lines[0]
+    assert lines[2].endswith("CANNOT conclude; no pilot, so no power")

@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ncf.stats.checks import StatisticsError
+from ncf.stats.paired import wilcoxon
+from ncf.stats.power import (
+    detectable_effect,
+    power,
+    reach,
+    require_conclusive,
+    seeds_needed,
+    smallest_p,
+    spread_limit,
+)
+
+
+def test_five_seeds_are_refused_under_four_comparisons_and_eight_accepted():
+    with pytest.raises(StatisticsError, match=r"5 seeds cannot conclude.*0\.0625.*0\.0125; expected at least 8 seeds"):
+        require_conclusive(5, 4, 0.05)
+    assert [reach(n, 4, 0.05).conclusive for n in (5, 6, 7, 8)] == [False, False, False, True]
+    assert require_conclusive(8, 4, 0.05).smallest_p == 2 / 2**8
+
+
+@pytest.mark.parametrize("seeds", [2, 5, 8, 12])
+def test_smallest_p_is_what_the_test_gives(seeds):
+    d = np.arange(1.0, seeds + 1)
+    assert smallest_p(seeds) == pytest.approx(wilcoxon(d, 0 * d).p)
+
+
+@pytest.mark.parametrize(("comparisons", "alpha"), [(1, 0.0625), (1, 0.05), (12, 0.05), (3, 0.01)])
+def test_the_advised_seeds_are_the_fewest(comparisons, alpha):
+    with pytest.raises(StatisticsError) as error:
+        require_conclusive(1, comparisons, alpha)
+    fewest = int(str(error.value).split("at least ")[1].split()[0])
+    assert reach(fewest, comparisons, alpha).conclusive
+    assert not reach(fewest - 1, comparisons, alpha).conclusive
+
+
+@pytest.mark.parametrize(("dz", "n"), [(0.2, 199), (0.5, 34), (0.8, 15)])
+def test_paired_t_sample_sizes_are_cohens(dz, n):
+    """G*Power 3.1, matched pairs, two-tailed, alpha 0.05, power 0.8."""
+    assert seeds_needed(dz, 1.0, 0.05, 0.8, efficiency=1.0) == n
+
+
+def test_paired_t_power_is_the_simulated_one():
+    d = np.random.default_rng(0).normal(0.6, 1, (20_000, 18))
+    simulated = (stats.ttest_1samp(d, 0, axis=1).pvalue <= 0.0125).mean()
+    assert power(0.6, 1.0, 18, 0.0125, efficiency=1.0) == pytest.approx(simulated, abs=0.012)
+
+
+@pytest.mark.parametrize(("dz", "seeds", "level"), [(0.6, 30, 0.0125), (1.3, 10, 0.0125), (0.5, 40, 0.05)])
+def test_wilcoxon_power_is_near_the_simulated_one(dz, seeds, level):
+    d = np.random.default_rng(0).normal(dz, 1, (8_000, seeds))
+    simulated = (stats.wilcoxon(d, axis=1, method="exact").pvalue <= level).mean()
+    assert power(dz, 1.0, seeds, level) == pytest.approx(simulated, abs=0.05)
+
+
+def test_a_design_below_the_smallest_p_has_no_power():
+    assert power(100.0, 1.0, 5, 0.0125) == 0
+    assert detectable_effect(1.0, 5, 0.0125, 0.8) == math.inf
+
+
+@pytest.mark.parametrize("seeds", [8, 10, 30, 200])
+def test_detectable_effect_inverts_power(seeds):
+    effect = detectable_effect(0.006, seeds, 0.0125, 0.8)
+    assert power(effect, 0.006, seeds, 0.0125) == pytest.approx(0.8, abs=1e-6)
+    assert seeds_needed(effect * 1.0001, 0.006, 0.0125, 0.8) <= seeds
+
+
+@pytest.mark.parametrize("level", [0.05, 0.0125, 1e-4])
+@pytest.mark.parametrize("seeds", [2, 8, 30, 200, 100_000])
+def test_power_grows_with_the_effect_from_level_to_one(seeds, level):
+    powers = [power(e, 1.0, seeds, level, efficiency=1.0) for e in (0, 1e-9, 1e-3, 0.01, 0.1, 0.5, 1, 2, 20, 1e5)]
+    assert powers[0] == level
+    assert powers[-1] == pytest.approx(1.0)
+    assert (np.diff(powers) >= -1e-9).all()
+    assert power(-0.5, 1.0, seeds, level) == power(0.5, 1.0, seeds, level)
+
+
+def test_seeds_needed_is_the_fewest():
+    n = seeds_needed(0.003, 0.006, 0.0125, 0.8)
+    assert power(0.003, 0.006, n, 0.0125) >= 0.8 > power(0.003, 0.006, n - 1, 0.0125)
+
+
+def test_hopeless_designs_end():
+    with pytest.raises(StatisticsError, match="no 100,000 seeds"):
+        seeds_needed(1e-6, 1.0, 0.05, 0.8)
+
+
+def test_spread_limit_holds_as_often_as_promised():
+    d = np.random.default_rng(0).normal(0, 2, (4000, 10))
+    held = np.mean([spread_limit(row, 0.8) >= 2 for row in d])
+    assert held == pytest.approx(0.8, abs=0.025)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: reach(0, 4, 0.05),
+        lambda: reach(5, 0, 0.05),
+        lambda: reach(5, 4, 1.0),
+        lambda: power(1.0, 0.0, 10, 0.05),
+        lambda: power(1.0, 1.0, 1, 0.05),
+        lambda: power(1.0, 1.0, 10, 0.0),
+        lambda: spread_limit(np.array([1.0]), 0.8),
+        lambda: spread_limit(np.array([1.0, 1.0]), 0.8),
+        lambda: spread_limit(np.array([1.0, np.nan]), 0.8),
+    ],
+)
+def test_bad_designs_are_refused(call):
+    with pytest.raises(StatisticsError):
+        call()

@@ -1,0 +1,188 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from ncf.stats.checks import StatisticsError
+from ncf.stats.multiplicity import holm
+from ncf.stats.paired import wilcoxon
+from ncf.stats.registration import Registration, load
+from ncf.stats.verdict import Verdict, decide, verdict
+
+STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
+NDCG, HIT = "test/ndcg@10", "test/hit@10"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Registration:
+    """The study with few resamples, twelve seeds at every ratio."""
+    plan = OmegaConf.load(STUDY)
+    plan.resamples, plan.seeds = 999, {4: 12, 10: 12, 50: 12}
+    path = tmp_path_factory.mktemp("study") / "preregistration.yaml"
+    OmegaConf.save(plan, path)
+    return load(path)
+
+
+def results(study: Registration, gain: dict[str, float], growth: float = 0.0, noise: float = 0.002) -> pd.DataFrame:
+    """Made-up runs: gain of each loss over 0.06, growing by `growth` a factor e of ratio for focal."""
+    runs = pd.DataFrame([run for grid in ("main", "constant_weight") for run in study.runs(grid)])
+    rng = np.random.default_rng(0)
+    level = runs["loss"].map(gain) + (runs["loss"] == "focal") * growth * np.log(runs["neg_ratio"])
+    for metric in (NDCG, HIT):
+        runs[metric] = 0.06 + level + noise * rng.normal(size=len(runs))
+    return runs.sample(frac=1, random_state=0)
+
+
+def outcomes(verdicts: list[Verdict]) -> list[str]:
+    return [v.outcome for v in verdicts]
+
+
+CLEAR = {"bce": 0.0, "alpha_bce": 0.005, "focal": 0.02}
+
+
+def test_clear_gains_are_supported(study):
+    verdicts = verdict(study, results(study, CLEAR, growth=0.01))
+    assert [v.hypothesis for v in verdicts] == ["H1", "H2", "H3"]
+    assert outcomes(verdicts) == ["supported"] * 3
+    assert verdicts[0].reason == "needs all of 4 comparisons better: 4 better"
+
+
+def test_a_gain_that_does_not_grow_leaves_robustness_unsupported(study):
+    verdicts = verdict(study, results(study, CLEAR))
+    assert outcomes(verdicts)[0] == "supported"
+    assert outcomes(verdicts)[1] != "supported"
+
+
+def test_losses_and_equivalence_refute(study):
+    worse = verdict(study, results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": -0.02}))
+    assert outcomes(worse) == ["refuted"] * 3
+    assert {c.finding for c in worse[0].comparisons} == {"worse"}
+    same = verdict(study, results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.0005))
+    assert outcomes(same) == ["refuted"] * 3
+    assert {c.finding for c in same[0].comparisons} == {"equivalent"}
+
+
+def test_noise_is_inconclusive(study):
+    noisy = verdict(study, results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.001}, noise=0.02))
+    assert outcomes(noisy) == ["inconclusive"] * 3
+
+
+def test_numbers_can_be_recomputed_from_the_table(study):
+    table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.002}, noise=0.003)
+    h1 = verdict(study, table)[0]
+    expected = []
+    for ratio in (10, 50):
+        for metric in (NDCG, HIT):
+            rows = table[table["neg_ratio"] == ratio].sort_values("seed")
+            focal = rows[(rows["loss"] == "focal") & (rows["alpha"] == 0.25)][metric].to_numpy()
+            bce = rows[rows["loss"] == "bce"][metric].to_numpy()
+            expected.append(wilcoxon(focal, bce).p)
+    assert [c.result.wilcoxon.p for c in h1.comparisons] == expected
+    assert [c.p for c in h1.comparisons] == holm(np.array(expected)).tolist()
+
+
+def test_the_order_of_rows_and_other_runs_change_nothing(study):
+    table = results(study, CLEAR)
+    others = table[table["loss"] == "focal"].assign(gamma=3.0)
+    late = table.assign(seed=table["seed"] + 100)
+    again = pd.concat([others, table.iloc[::-1], late])
+    assert verdict(study, again) == verdict(study, table)
+
+
+def test_runs_are_paired_by_seed(study):
+    """A strong seed effect that pairing removes."""
+    table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.002}, noise=0.0002)
+    shift = table["seed"].map(dict(zip(study.seeds_at(4), np.random.default_rng(1).normal(0, 0.02, 12))))
+    shifted = table.assign(**{NDCG: table[NDCG] + shift, HIT: table[HIT] + shift})
+    assert outcomes(verdict(study, shifted))[0] == "supported"
+
+
+def test_missing_runs_are_named_and_decide_nothing(study):
+    table = results(study, CLEAR, growth=0.01)
+    lost = (
+        (table["loss"] == "focal")
+        & (table["alpha"] == 0.25)
+        & (table["neg_ratio"] == 50)
+        & table["seed"].isin([43, 45])
+    )
+    h1, h2, h3 = verdict(study, table[~lost])
+    assert [h1.outcome, h2.outcome, h3.outcome] == ["inconclusive"] * 3
+    incomplete = [c for c in h1.comparisons if c.finding == "incomplete"]
+    assert {c.compared.ratios for c in incomplete} == {(50,)}
+    assert all(c.missing == (43, 45) and c.p == 1 and c.result.seeds == 10 for c in incomplete)
+    assert h1.reason == "needs all of 4 comparisons better: 2 better, 2 incomplete"
+
+
+def test_an_incomplete_comparison_stays_in_the_family(study):
+    table = results(study, CLEAR)
+    whole, part = verdict(study, table)[0], verdict(study, table[table["neg_ratio"] != 50])[0]
+    raw = [c.result.wilcoxon.p for c in part.comparisons if c.result]
+    assert [c.result is None for c in part.comparisons] == [False, False, True, True]
+    assert [c.p for c in part.comparisons[:2]] == holm(np.array([*raw, 1, 1])).tolist()[:2]
+    assert len(whole.comparisons) == len(part.comparisons)
+
+
+def test_an_empty_table_is_inconclusive(study):
+    table = results(study, CLEAR).head(0)
+    assert outcomes(verdict(study, table)) == ["inconclusive"] * 3
+
+
+def test_growth_is_that_of_the_fitted_gain(study):
+    table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, growth=0.004, noise=1e-5)
+    grown = [c for c in verdict(study, table)[1].comparisons if c.compared.claim.says == "grows"]
+    for comparison in grown:
+        assert comparison.result.effects["mean_difference"].estimate == pytest.approx(0.004 * np.log(12.5), rel=0.01)
+        assert comparison.finding == "better"
+
+
+def test_two_runs_of_one_seed_are_refused(study):
+    table = results(study, CLEAR)
+    with pytest.raises(StatisticsError, match=r"expected one run of .* with seed .* got several"):
+        verdict(study, pd.concat([table, table[table["loss"] == "bce"].head(1)]))
+
+
+def test_a_nan_metric_is_refused(study):
+    table = results(study, CLEAR)
+    row = table.index[(table["loss"] == "bce") & (table["neg_ratio"] == 10) & (table["seed"] == 44)]
+    table.loc[row, NDCG] = np.nan
+    with pytest.raises(StatisticsError, match=r"finite test/ndcg@10 of .* at 1:10 with seed 44, got nan"):
+        verdict(study, table)
+
+
+def test_a_missing_column_is_named(study):
+    with pytest.raises(StatisticsError, match=r"expected columns \['gamma'\]"):
+        verdict(study, results(study, CLEAR).drop(columns="gamma"))
+
+
+def test_identical_arms_are_named(study):
+    table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.0)
+    with pytest.raises(StatisticsError, match=r"focal vs bce, test/ndcg@10, 1:10: .*all 12 differences are zero"):
+        verdict(study, table)
+
+
+B, W, E, U, I = "better", "worse", "equivalent", "undecided", "incomplete"  # noqa: E741
+
+
+@pytest.mark.parametrize(
+    ("findings", "rule", "outcome"),
+    [
+        ([B, B], "all", "supported"),
+        ([B, U], "all", "inconclusive"),
+        ([B, I], "all", "inconclusive"),
+        ([B, W], "all", "refuted"),
+        ([U, E], "all", "refuted"),
+        ([B, W], "any", "supported"),
+        ([U, W], "any", "inconclusive"),
+        ([I, W], "any", "inconclusive"),
+        ([E, W], "any", "refuted"),
+    ],
+)
+def test_the_rule(findings, rule, outcome):
+    assert decide(findings, rule) == outcome
+
+
+def test_a_verdict_is_plain_data(study):
+    assert dataclasses.asdict(verdict(study, results(study, CLEAR))[0])["outcome"] == "supported"
