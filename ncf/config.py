@@ -64,7 +64,9 @@ def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
 def _explain(group: str, schema: type[BaseModel], error: Any) -> str:
     key = ".".join([group, *map(str, error["loc"])] if group else map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][-1], schema.model_fields)}"
+        return (
+            f"{key}: unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][-1], schema.model_fields)}"
+        )
     if error["type"] == "missing":
         return f"{key}: missing"
     message = error["msg"][0].lower() + error["msg"][1:]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -16,6 +16,7 @@ from filelock import FileLock
 from ncf.data.download import replacing
 from ncf.data.interactions import Counts, Interactions
 from ncf.errors import DataError
+from ncf.files import TEMPORARY
 
 _ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip member can have: equal contents give equal bytes
@@ -40,7 +41,7 @@ def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -
         if path.exists():
             _log.warning("%s is damaged; building it again", path)
         interactions = build()
-        with replacing(path) as (stream, _):
+        with replacing(path) as stream:
             _save(stream, interactions)
         return interactions
 
@@ -62,14 +63,14 @@ def locked(target: Path) -> Iterator[None]:
         raise DataError(f"{target.parent}: cannot write ({getattr(error, 'strerror', None) or error}); "
                         "data.root sets the folder") from None  # fmt: skip
     try:
-        for stray in target.parent.glob(f"{target.name}.*.tmp"):
+        for stray in target.parent.glob(f"{TEMPORARY}{target.name}*"):
             stray.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
 
 
-def _save(stream: IO[bytes], interactions: Interactions) -> None:
+def _save(stream: BinaryIO, interactions: Interactions) -> None:
     """Write a .npz whose bytes depend on nothing but the interactions."""
     arrays = {name: array for name in _ARRAYS if (array := getattr(interactions, name)) is not None}
     facts = {"name": interactions.name, "digest": interactions.digest, "before": asdict(interactions.before)}
@@ -91,10 +92,9 @@ def _load(path: Path) -> Interactions | None:
         if str(arrays.pop("checksum")) != _checksum(arrays):
             return None
         facts = json.loads(str(arrays.pop("facts")))
-        before = Counts(**facts["before"])
-        return Interactions(
-            **{name: arrays.get(name) for name in _ARRAYS}, name=facts["name"], digest=facts["digest"], before=before
-        )
+        facts["before"] = Counts(**facts["before"])
+        fields: dict[str, Any] = {name: arrays.get(name) for name in _ARRAYS} | facts
+        return Interactions(**fields)
     except Exception as error:  # a damaged file may fail in any layer, and the cure is the same
         _log.debug("%s: %s", path, error)
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncf.data.files import Source
+from ncf.data.archive import Source
 from ncf.data.table import Kind, Layout, header_of, lines_of, read, refuse
 
 _GENRES_100K = (
@@ -46,13 +46,14 @@ def read_catalogue(source: Source, members: Iterable[str], encoding: str) -> Cat
     layout, label = _LAYOUTS[file], source.label(member)
     if file == "movies.dat":
         layout = Layout(layout.delimiter, layout.columns, encoding=encoding)
-    rows, line = [], 1
+    rows: list[tuple] = []
+    line = 1
     with source.open(member) as stream:
         blocks = lines_of(stream, label)
         if file in _WITH_HEADER:
             _, blocks = header_of(blocks, label, layout)
             line = 2
-        kinds: dict[str, Kind] = {layout.columns[0]: "integer", **{name: "text" for name in layout.columns[1:]}}
+        kinds: dict[str, Kind] = {layout.columns[0]: "integer", **dict.fromkeys(layout.columns[1:], "text")}
         for block in read(blocks, label, layout, kinds, line):
             rows += zip(*block.columns.values())
     return _catalogue(rows, file, label, line)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ncf.data.archive import Folder
 from ncf.data.cache import cached
-from ncf.data.files import Folder
 from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
 from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.table import Layout, header_of, lines_of, read, refuse
@@ -24,7 +24,7 @@ def delimited(
     archive: str,
     threshold: float | None,
     duplicates: Duplicates,
-    delimiter: Annotated[str, Field(pattern="^([^\"\\r\\n]|::)$")],
+    delimiter: Annotated[str, Field(pattern='^([^"\\r\\n]|::)$')],
     user: Column,
     item: Column,
     rating: Column | None,
@@ -61,9 +61,7 @@ def delimited(
     return cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
 
 
-def read_ratings(
-    path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None
-) -> Ratings:
+def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None) -> Ratings:
     """All rows of the file. Raises DataError naming the first line that is not as it should be."""
     label = str(path)
     with Folder(path.parent).open(path.name) as stream:

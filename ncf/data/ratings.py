@@ -154,6 +154,6 @@ def _as_integers(texts: list[str]) -> np.ndarray:
     """int64 ids where every text is the plain decimal form of one, else the texts as they are."""
     if all(_PLAIN_INTEGER.fullmatch(text) for text in texts):
         values = [int(text) for text in texts]
-        if -(2**63) <= min(values) and max(values) < 2**63:
+        if min(values) >= -(2**63) and max(values) < 2**63:
             return np.array(values, np.int64)
     return np.array(texts, np.str_)

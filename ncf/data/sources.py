@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ncf.data.archive import Folder, Source, source_at
 from ncf.data.cache import locked
 from ncf.data.download import fetch, fetch_from_wheel
-from ncf.data.files import Folder, Source, source_at
 from ncf.data.releases import Release
 from ncf.errors import DataError
+from ncf.files import remove_temporaries
 
 _log = logging.getLogger(__name__)
 
@@ -103,8 +104,7 @@ def _from_url(request: Request) -> Source:
 def _from_wheel(request: Request) -> Source:
     wheel, folder = request.release.wheel, request.kept_folder
     assert wheel is not None
-    for stray in folder.glob("*.tmp"):
-        stray.unlink(missing_ok=True)
+    remove_temporaries(folder)
     movies = folder / wheel.movies.rpartition("/")[2]
     members = {wheel.movies: (movies, False), wheel.ratings: (folder / request.release.ratings, True)}
     fetch_from_wheel(wheel.requirement, members)

@@ -106,12 +106,20 @@ def leave_one_out(interactions: Interactions, *, ties: Ties) -> Split:
     from_end = np.bincount(users, minlength=interactions.num_users).cumsum()[users] - np.arange(len(users)) - 1
     size = np.bincount(users, minlength=interactions.num_users)[users]
     is_test, is_valid = (from_end == 0) & (size >= 2), (from_end == 1) & (size >= 3)
-    parts = [_take(interactions, order[rows]) for rows in (~(is_test | is_valid), is_valid, is_test)]
+    train, valid, test = (_take(interactions, order[rows]) for rows in (~(is_test | is_valid), is_valid, is_test))
     return Split(
-        *parts, interactions.num_users, interactions.num_items, interactions.user_ids, interactions.item_ids,
-        interactions.titles, interactions.genres, interactions.name,
-        digest_of(data=interactions.digest, split="leave_one_out", ties=ties),
-    )  # fmt: skip
+        train=train,
+        valid=valid,
+        test=test,
+        num_users=interactions.num_users,
+        num_items=interactions.num_items,
+        user_ids=interactions.user_ids,
+        item_ids=interactions.item_ids,
+        titles=interactions.titles,
+        genres=interactions.genres,
+        name=interactions.name,
+        digest=digest_of(data=interactions.digest, split="leave_one_out", ties=ties),
+    )
 
 
 def tied_last_positives(interactions: Interactions) -> int:

@@ -28,7 +28,7 @@ MAX_LINE_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
-_DTYPES = {"integer": "int64", "number": "float64", "text": "category"}
+_DTYPES = {"integer": "int64", "number": "float64", "text": "str"}
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ def _read_fast(block: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> dict[
         if b"\t" in block:
             return None
         block, delimiter = block.replace(delimiter, b"\t"), b"\t"
-    if not _is_plain(block, delimiter, layout, kinds) or not _is_regular(block, delimiter, len(layout.columns)):
+    if not _is_plain(block, delimiter, layout, kinds) or not _is_regular(block, delimiter, layout, kinds):
         return None
     try:
         frame = pd.read_csv(
             io.BytesIO(block), sep=delimiter.decode(), header=None, names=list(layout.columns), usecols=list(kinds),
             dtype={name: _DTYPES[kind] for name, kind in kinds.items()}, quoting=csv.QUOTE_NONE, na_filter=False,
-            skip_blank_lines=False, encoding=layout.encoding, float_precision="round_trip", engine="c",
+            skip_blank_lines=False, encoding=layout.encoding, engine="c",
         )  # fmt: skip
     except (ValueError, OverflowError, pd.errors.ParserError):
         return None
@@ -133,30 +133,30 @@ def _read_fast(block: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> dict[
 
 def _is_plain(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:
     """Whether no byte of the block could mean something else to pandas than to the rules above."""
-    if set(kinds.values()) <= {"integer", "number"} and len(kinds) == len(layout.columns):
+    if "text" not in kinds.values() and len(kinds) == len(layout.columns):
         return not block.translate(None, b"0123456789.\n" + delimiter)
     controls = bytes(c for c in [*range(0x21), 0x7F] if c not in (0x0A, delimiter[0]))
-    return len(block.translate(None, controls)) == len(block) and b'"' not in block
+    return (
+        "integer" not in kinds.values() and b'"' not in block and len(block.translate(None, controls)) == len(block)
+    )
 
 
-def _is_regular(block: bytes, delimiter: bytes, columns: int) -> bool:
-    codes = np.frombuffer(block, np.uint8)
+def _is_regular(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:
+    """Whether every line has its fields, and no integer a decimal point (which pandas would let pass)."""
+    codes, last = np.frombuffer(block, np.uint8), len(layout.columns) - 1
     ends, delimiters = np.flatnonzero(codes == 0x0A), np.flatnonzero(codes == delimiter[0])
-    before = np.searchsorted(delimiters, ends)
-    return bool(np.all(np.diff(before, prepend=0) == columns - 1))
+    if np.any(np.diff(np.searchsorted(delimiters, ends), prepend=0) != last):
+        return False
+    points = np.flatnonzero(codes == 0x2E)
+    columns = np.searchsorted(delimiters, points) - last * np.searchsorted(ends, points)
+    return not np.isin(columns, [layout.columns.index(name) for name in kinds if kinds[name] == "integer"]).any()
 
 
 def _checked_frame(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray] | None:
-    columns = {}
-    for name, kind in kinds.items():
-        if kind == "text":
-            texts = np.asarray(frame[name].cat.categories.astype(object), object)
-            columns[name] = texts[frame[name].cat.codes.to_numpy()]
-        else:
-            columns[name] = frame[name].to_numpy()
-            if kind == "number" and not np.isfinite(columns[name]).all():
-                return None
-    return columns
+    """The frame's columns as arrays, or None where a number is not finite."""
+    columns = {name: frame[name].to_numpy(object if kind == "text" else None) for name, kind in kinds.items()}
+    finite = all(np.isfinite(columns[name]).all() for name, kind in kinds.items() if kind == "number")
+    return columns if finite else None
 
 
 def _read_lines(

@@ -29,6 +29,11 @@ class FullRanking:
         self.ties: Ties = ties
         self.memory_mb = memory_mb
 
+    @property
+    def names(self) -> list[str]:
+        """The metrics that `metrics` gives."""
+        return [f"{metric}@{k}" for metric in ("hit", "ndcg") for k in self.cutoffs] + ["mrr"]
+
     def check(self, num_items: int) -> None:
         """Raises ConfigError if a cut-off exceeds the catalogue."""
         if max(self.cutoffs) > num_items:

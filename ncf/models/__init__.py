@@ -1,0 +1,33 @@
+"""The models by name. A model maps users (B,) and items (B, 1+K) to logits (B, 1+K), and scores all items (B, I)."""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from ncf.models.base import Recommender
+from ncf.models.gmf import GMF
+from ncf.models.mlp import MLP
+from ncf.models.neumf import NeuMF
+
+MODELS: dict[str, type[Recommender]] = {"gmf": GMF, "mlp": MLP, "neumf": NeuMF}
+
+_EMBEDDING_STD = 0.01
+
+
+def build(make: partial[Recommender], num_users: int, num_items: int, stream: torch.Generator) -> Recommender:
+    """The model that `make` constructs, on the CPU, its weights drawn from `stream` alone.
+
+    Embeddings are N(0, 0.01); linear layers are as PyTorch initialises them, uniform within 1 / sqrt(fan-in).
+    """
+    with torch.device("meta"):  # allocates and draws nothing, so that the global generator is left alone
+        model = make(num_users, num_items)
+    model.to_empty(device="cpu")
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=_EMBEDDING_STD, generator=stream)
+        elif isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            nn.init.uniform_(module.weight, -bound, bound, generator=stream)
+            nn.init.uniform_(module.bias, -bound, bound, generator=stream)
+    return model

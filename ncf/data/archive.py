@@ -1,7 +1,6 @@
 """Raw files on disk: a zip archive or a folder, read by named member, and never unpacked."""
 
 import hashlib
-import os
 import stat
 import zipfile
 import zlib
@@ -174,15 +173,6 @@ def sha256_of_file(path: Path) -> str:
             return sha256_of(stream)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in the folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:

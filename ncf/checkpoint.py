@@ -1,0 +1,108 @@
+"""Checkpoints: everything that determines the future of a run, in tensors and primitives only.
+
+`checkpoint.pt` is the newest, `checkpoint.previous.pt` the one before it. Each carries the SHA-256 of its content,
+verified on load, so a damaged newest one is noticed and the previous one is used.
+"""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncf.errors import CheckpointError
+from ncf.files import atomic
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+
+
+def save(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write `state` as the newest checkpoint of `folder`; the last newest becomes the previous one.
+
+    Raises:
+        OSError: the disk is full or the folder read-only; the older checkpoints are intact.
+    """
+    content = {"format": FORMAT, **state}
+    with atomic(folder / NEWEST) as file:
+        torch.save({**content, "sha256": digest(content)}, file)
+        _rotate(folder)
+
+
+def _rotate(folder: Path) -> None:
+    """Keep the newest checkpoint as the previous one, by a link, so that no moment is without a newest."""
+    newest, previous = folder / NEWEST, folder / PREVIOUS
+    if newest.exists():
+        link = folder / f"{PREVIOUS}.link"
+        link.unlink(missing_ok=True)
+        link.hardlink_to(newest)
+        link.replace(previous)
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """The newest sound checkpoint of `folder`, on the CPU; None if it has none.
+
+    Raises:
+        CheckpointError: there are checkpoints and each is damaged.
+    """
+    failures = []
+    for path in (folder / NEWEST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            state = read(path)
+        except CheckpointError as error:
+            log.warning("%s", error)
+            failures.append(str(error))
+            continue
+        if failures:
+            log.warning("%s: going on from it instead", path)
+        return state
+    if failures:
+        raise CheckpointError("; ".join(failures) + "; delete the checkpoints to start the run anew")
+    return None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The checkpoint at `path`, on the CPU, its checksum verified. Raises CheckpointError if it is not sound."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        expected = content.pop("sha256")
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except Exception as error:  # a damaged archive fails in any of a dozen ways, all of which mean the same
+        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from None
+    if digest(content) != expected:
+        raise CheckpointError(f"{path}: damaged, its content does not match its SHA-256")
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {content.get('format')!r}")
+    return dict(content)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 hex of nested dicts, lists, tensors and primitives: of what they hold, not of how a file stores it."""
+    sha = hashlib.sha256()
+    _feed(sha, value)
+    return sha.hexdigest()
+
+
+def _feed(sha: Any, value: Any) -> None:
+    if isinstance(value, Mapping):
+        sha.update(f"dict {len(value)};".encode())
+        for key, item in value.items():
+            _feed(sha, key)
+            _feed(sha, item)
+    elif isinstance(value, list | tuple):
+        sha.update(f"list {len(value)};".encode())
+        for item in value:
+            _feed(sha, item)
+    elif isinstance(value, Tensor):
+        sha.update(f"{value.dtype} {tuple(value.shape)};".encode())
+        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    else:
+        sha.update(f"{type(value).__name__} {value!r};".encode())

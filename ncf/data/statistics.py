@@ -1,0 +1,48 @@
+"""What a data set and its split look like in numbers."""
+
+import numpy as np
+
+from ncf.data.interactions import Interactions
+from ncf.data.split import Split, tied_last_positives
+
+
+def describe(interactions: Interactions, split: Split) -> dict[str, int | float]:
+    """The figures worth knowing before training; imbalance is non-positives per positive."""
+    cells = interactions.num_users * interactions.num_items
+    per_user, per_item = np.bincount(interactions.users), np.bincount(interactions.items)
+    before = interactions.before
+    return {
+        "ratings": before.ratings,
+        "users rated": before.users,
+        "items rated": before.items,
+        "positives": len(interactions),
+        "users": interactions.num_users,
+        "items": interactions.num_items,
+        "users dropped": before.users - interactions.num_users,
+        "items dropped": before.items - interactions.num_items,
+        "density": len(interactions) / cells,
+        "imbalance": cells / len(interactions) - 1,
+        "median positives per user": float(np.median(per_user)),
+        "median positives per item": float(np.median(per_item)),
+        "users with one positive": int((per_user == 1).sum()),
+        "tied last positives": tied_last_positives(interactions),
+        "train": len(split.train),
+        "validation": len(split.valid),
+        "test": len(split.test),
+        "test items not in train": _unseen(split),
+    }
+
+
+def table(figures: dict[str, int | float]) -> str:
+    """The figures, one a line."""
+    width = max(map(len, figures))
+    return "\n".join(f"{name:<{width}}  {_shown(value):>12}" for name, value in figures.items())
+
+
+def _unseen(split: Split) -> int:
+    """Users whose test item occurs nowhere in train."""
+    return int((np.bincount(split.train.items, minlength=split.num_items)[split.test.items] == 0).sum())
+
+
+def _shown(value: int | float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -1,0 +1,53 @@
+"""Files that are either whole or absent: temporary file, fsync, rename, fsync of the folder."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+TEMPORARY = ".tmp-"
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """Write `path` through the yielded file: after a crash at any moment, the old content or the new is there.
+
+    Raises:
+        OSError: the folder is not writable or the disk is full; `path` is untouched and nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield cast(BinaryIO, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`path` holds `text`, or what it held before."""
+    with atomic(path) as file:
+        file.write(text.encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what writers killed in `folder` left behind; only for the one process that owns the folder."""
+    for stray in folder.glob(f"{TEMPORARY}*"):
+        stray.unlink(missing_ok=True)

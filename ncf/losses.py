@@ -1,0 +1,125 @@
+"""Losses: pure functions of logits (B, 1+K), column 0 the positive, that return one value an example (B, 1+K).
+
+With x the logit, y the label, z = (2y-1) x and p = sigmoid(z) the probability given to the truth:
+
+    BCE        -log p
+    alpha-BCE  -a_t log p                 a_t = alpha for the positive, 1 - alpha for negatives
+    focal      -a_t (1 - p)^gamma log p   (Lin et al. 2017, eq. 5)
+
+All three are one kernel: focal with gamma 0 is alpha-BCE, and alpha-BCE with alpha 0.5 is BCE / 2, to the bit.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+Gamma = Annotated[float, Field(ge=0, le=20)]
+Alpha = Annotated[float, Field(ge=0, le=1)] | Literal["balanced"]
+
+
+class Loss(Protocol):
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of `logits` (B, 1+K)."""
+        ...
+
+
+class _FocalKernel(torch.autograd.Function):
+    """Value and gradient in one pass over the logits; only the gradient is kept for the backward."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, gamma: float, positive: float, negative: float) -> Tensor:
+        z = torch.neg(logits)
+        z[..., 0] = logits[..., 0]
+        q = torch.sigmoid(-z)  # 1 - p
+        loss = torch.nn.functional.softplus(-z, threshold=1e9)  # -log p
+        if gamma == 0:
+            slope = -q
+        else:
+            # d/dz [q^g * -log p] = q^g (g p log p - q)
+            focus = torch.exp(-gamma * torch.nn.functional.softplus(z, threshold=1e9))  # q^gamma, exact in the tail
+            slope = focus * (-gamma * (1 - q) * loss - q)
+            loss = focus * loss
+        slope[..., 0] *= positive
+        slope[..., 1:] *= -negative  # dz/dx is -1 on the negatives
+        loss[..., 0] *= positive
+        loss[..., 1:] *= negative
+        ctx.save_for_backward(slope)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (slope,) = ctx.saved_tensors
+        return grad[0] * slope, None, None, None
+
+
+def focal_terms(logits: Tensor, gamma: float, positive: float, negative: float) -> Tensor:
+    """w_t (1 - p)^gamma (-log p) for logits (..., 1+K): (..., 1+K), w_t = `positive` in column 0, else `negative`.
+
+    Stable for any finite float32 logit. Differentiable once.
+    """
+    terms: Tensor = _FocalKernel.apply(logits, gamma, positive, negative)
+    return terms
+
+
+def resolve_alpha(alpha: float | str, neg_ratio: int) -> float:
+    """The weight of positives; "balanced" is K / (K + 1), which gives both classes the same total weight."""
+    return neg_ratio / (neg_ratio + 1) if alpha == "balanced" else float(alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BCE:
+    """Binary cross-entropy."""
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        return focal_terms(logits, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlphaBCE:
+    """Class-weighted BCE: alpha on the positive, 1 - alpha on each negative."""
+
+    alpha: Alpha
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        return Focal(gamma=0.0, alpha=self.alpha)(logits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Focal:
+    """Focal loss (Lin et al. 2017, eq. 5): examples already well fitted count less, by (1 - p)^gamma."""
+
+    gamma: Gamma
+    alpha: Alpha
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
+        return focal_terms(logits, self.gamma, alpha, 1 - alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocalClamped:
+    """The published code's mistake, kept on purpose: logits taken for probabilities, clamped to [1e-7, 1 - 1e-7].
+
+    There is no gradient outside (0, 1). With gamma 0 it is the published alpha-BCE.
+    """
+
+    gamma: Gamma
+    alpha: Alpha
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
+        p = logits.clamp(1e-7, 1 - 1e-7)
+        p = torch.cat([p[..., :1], 1 - p[..., 1:]], dim=-1)
+        weight = torch.full_like(p, 1 - alpha)
+        weight[..., 0] = alpha
+        return -weight * (1 - p) ** self.gamma * p.log()
+
+
+LOSSES: dict[str, type] = {"bce": BCE, "alpha_bce": AlphaBCE, "focal": Focal, "focal_clamped": FocalClamped}

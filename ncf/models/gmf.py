@@ -1,0 +1,45 @@
+"""Generalised matrix factorisation (He et al. 2017, section 3.2)."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ncf.models.base import Recommender
+
+
+class GMFTower(nn.Module):
+    """The element-wise product of a user's and an item's factors, before the output layer."""
+
+    def __init__(self, num_users: int, num_items: int, factors: int) -> None:
+        super().__init__()
+        self.users = nn.Embedding(num_users, factors)
+        self.items = nn.Embedding(num_items, factors)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """users (B,), items (B, 1+K) -> features (B, 1+K, D)."""
+        return self.users(users)[:, None] * self.items(items)
+
+    def score(self, users: Tensor, weight: Tensor) -> Tensor:
+        """users (B,), output weights (D,) -> their share of the logits of every item (B, I)."""
+        return (self.users(users) * weight) @ self.items.weight.T
+
+
+class GMF(Recommender):
+    """logit = w . (p_u * q_i) + b (eq. 9, without the sigmoid)."""
+
+    def __init__(self, num_users: int, num_items: int, *, factors: Annotated[int, Field(ge=1)]) -> None:
+        super().__init__()
+        self.tower = GMFTower(num_users, num_items, factors)
+        self.output = nn.Linear(factors, 1)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """users (B,), items (B, 1+K) -> logits (B, 1+K)."""
+        logits: Tensor = self.output(self.tower(users, items)).squeeze(-1)
+        return logits
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """users (B,) -> logits of every item (B, I)."""
+        return self.tower.score(users, self.output.weight[0]) + self.output.bias

@@ -1,0 +1,146 @@
+"""What a run leaves behind in its folder, and what identifies it."""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+import ncf
+from ncf.data.split import Split
+from ncf.errors import DataError
+from ncf.evaluation import Ranks
+from ncf.files import write_text
+
+FORMAT = 1
+RESULT, RANKS, METRICS = "result.json", "ranks.csv", "metrics.jsonl"
+
+# Settings that say where things lie or what is shown: two runs that differ in nothing else give the same result.
+_INCIDENTAL = (
+    "hydra",
+    "resume",
+    "data.root",
+    "data.archive",
+    "trainer.checkpoint_every",
+    "trainer.progress",
+)
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The run's own settings as built-in values, without Hydra's."""
+    bare = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    settings = OmegaConf.to_container(bare, resolve=True)
+    assert isinstance(settings, dict)
+    return {str(key): value for key, value in settings.items()}
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {"trainer.epochs": 100, ...}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat settings that the result depends on."""
+    return {key: value for key, value in flatten(settings).items() if key not in _INCIDENTAL}
+
+
+def config_hash(settings: Mapping[str, Any]) -> str:
+    """SHA-256 hex of the settings that the result depends on."""
+    return hashlib.sha256(json.dumps(identity(settings), sort_keys=True).encode()).hexdigest()
+
+
+def run_id(settings: Mapping[str, Any]) -> str:
+    """The run's folder name in a sweep: readable, and unique to its settings."""
+    names = (str(settings[group]["name"]) for group in ("model", "loss"))
+    return "-".join([*names, f"r{settings['neg_ratio']}", f"s{settings['seed']}", config_hash(settings)[:12]])
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and commit that a result came from."""
+    return {
+        "versions": {
+            "ncf": ncf.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": platform.machine(),
+        "commit": _commit(),
+    }
+
+
+@cache
+def _commit() -> str | None:
+    """The checkout's commit, with "-dirty" if the code differs from it; None outside a checkout."""
+    root = Path(ncf.__file__).parent.parent
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_ranks(folder: Path, split: Split, ranks: Mapping[str, Ranks]) -> None:
+    """`ranks.csv`: a row an evaluated positive, raw ids; `rank` is the average over ties, `tied` how many share it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "user_id", "item_id", "rank", "candidates", "tied"])
+    for part, r in ranks.items():
+        users, items = split.user_ids[r.users.numpy()].tolist(), split.item_ids[r.items.numpy()].tolist()
+        average = [f"{rank:g}" if rank < 1e5 else repr(rank) for rank in r.average.tolist()]
+        rows = zip(users, items, average, r.candidates.tolist(), r.tied.tolist(), strict=True)
+        writer.writerows((part, *row) for row in rows)
+    write_text(folder / RANKS, text.getvalue())
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """`result.json`, the last file of a run: its presence means finished."""
+    write_text(folder / RESULT, json.dumps({"format": FORMAT, **result}, indent=2) + "\n")
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished run, None if it is not finished.
+
+    Raises:
+        DataError: the file is not a result, or one of a format that this version does not read.
+    """
+    path = folder / RESULT
+    try:
+        result = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected the JSON of a finished run, found none ({error})") from None
+    found = result.get("format") if isinstance(result, dict) else None
+    if found != FORMAT:
+        version = result.get("versions", {}).get("ncf") if isinstance(result, dict) else None
+        raise DataError(
+            f"{path}: expected result format {FORMAT} (ncf {ncf.__version__}), found {found!r} (ncf {version})"
+        )
+    return dict(result)
+
+
+class EpochLog:
+    """`metrics.jsonl`: a line an epoch, appended as it ends."""
+
+    def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
+        """Start from `history`, the epochs that a resumed run has behind it."""
+        self._path = folder / METRICS
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in history))
+
+    def append(self, line: Mapping[str, float]) -> None:
+        """Add the line of one epoch."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(dict(line)) + "\n")

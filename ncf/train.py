@@ -1,0 +1,234 @@
+"""`python -m ncf.train`: configuration in, result out. Wiring only."""
+
+import logging
+import os
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
+
+from ncf import checkpoint, models, results
+from ncf.config import bind, component
+from ncf.data import DATASETS
+from ncf.data.split import SPLITS, Split
+from ncf.errors import CheckpointError, ConfigError, NcfError
+from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, test_targets, validation_targets
+from ncf.files import remove_temporaries
+from ncf.losses import LOSSES, Loss
+from ncf.optimizers import OPTIMIZERS
+from ncf.rng import generator
+from ncf.sampling import SAMPLERS, Batches, groups_per_batch
+from ncf.signals import STOPPED, StopFlag, stop_flag
+from ncf.trainer import Trainer, TrainerSettings
+
+log = logging.getLogger(__name__)
+
+CONF = Path(__file__).parent.parent / "conf"
+GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation")
+
+OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """The keys of conf/train.yaml itself."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    neg_ratio: Annotated[int, Field(ge=1)]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    deterministic: bool
+    resume: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every component of a run, checked; no data has been read yet."""
+
+    run: RunSettings
+    trainer: TrainerSettings
+    data: partial[Any]
+    split: partial[Split]
+    sampler: partial[Any]
+    model: partial[models.Recommender]
+    optimizer: partial[torch.optim.Optimizer]
+    loss: Loss
+    evaluation: FullRanking
+
+
+def check(cfg: DictConfig) -> Plan:
+    """The plan of `cfg`. Raises ConfigError, naming the key, for anything unknown, missing or out of range."""
+    settings = results.resolved(cfg)
+    groups = {name: settings.pop(name, None) or {} for name in GROUPS}
+    settings.pop("experiment", None)
+    plan = Plan(
+        run=bind("", RunSettings, settings)(),
+        trainer=bind("trainer", TrainerSettings, groups["trainer"])(),
+        data=component("data", DATASETS, groups["data"]),
+        split=component("split", SPLITS, groups["split"]),
+        sampler=component("sampler", SAMPLERS, groups["sampler"]),
+        model=component("model", models.MODELS, groups["model"]),
+        optimizer=component("optimizer", OPTIMIZERS, groups["optimizer"]),
+        loss=component("loss", LOSSES, groups["loss"])(),
+        evaluation=component("evaluation", EVALUATIONS, groups["evaluation"])(),
+    )
+    groups_per_batch(plan.trainer.batch_size, plan.run.neg_ratio)
+    names = plan.evaluation.names
+    if plan.trainer.monitor not in names:
+        raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {plan.trainer.monitor!r}")
+    return plan
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; auto is CUDA where there is one. Raises ConfigError if it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device: expected a device that is there, got {name!r}; CUDA devices found: "
+            f"{torch.cuda.device_count()}. device=cpu or device=auto runs without one"
+        )
+    return device
+
+
+def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) -> Trainer:
+    """A trainer at the first step of the run. It can validate; it has no way to reach a test item."""
+    run = plan.run
+    sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
+    batches = Batches(split.train, sampler, run.neg_ratio, plan.trainer.batch_size, run.seed, device)
+    model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation")).to(device)
+    targets = validation_targets(split, device)
+
+    def validate() -> dict[str, float]:
+        return plan.evaluation.metrics(plan.evaluation.evaluate(model.score, targets))
+
+    return Trainer(model, plan.loss, plan.optimizer(model), batches, validate, plan.trainer, **hooks)
+
+
+def train(cfg: DictConfig, folder: Path, stopped: StopFlag) -> dict[str, Any] | None:
+    """Train, select, test, and write the run folder; the result, or None if `stopped` interrupted it.
+
+    A run that `folder` holds already is not run again, and one that it holds half is gone on with.
+    """
+    settings = results.resolved(cfg)
+    plan = check(cfg)
+    device = pick_device(plan.run.device)
+    torch.set_num_threads(plan.trainer.threads)
+    if plan.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(plan.run.deterministic)
+
+    state = checkpoint.load(folder)
+    if state is not None:
+        refuse_changes(folder, settings, state["settings"])
+    finished = results.read_result(folder)
+    if finished is not None and (state is None or finished["config_hash"] == results.config_hash(settings)):
+        log.info("%s is finished already", folder)
+        return finished
+
+    split = plan.split(plan.data())
+    plan.evaluation.check(split.num_items)
+    begun = time.perf_counter()
+    remove_temporaries(folder)
+    epochs = results.EpochLog(folder, state["progress"]["history"] if state else [])
+    trainer = build_trainer(
+        plan, split, device,
+        record=epochs.append,
+        save=lambda state: checkpoint.save(folder, {"settings": settings, **state}),
+        stopped=stopped,
+    )  # fmt: skip
+    if state is not None:
+        trainer.load(state)
+        log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
+    if not trainer.fit():
+        return None
+    return finish(folder, settings, plan, split, trainer, time.perf_counter() - begun)
+
+
+def finish(
+    folder: Path, settings: dict[str, Any], plan: Plan, split: Split, trainer: Trainer, seconds: float
+) -> dict[str, Any]:
+    """Test the restored best epoch, once, and write what the run leaves behind; `result.json` last."""
+    device = next(trainer.model.parameters()).device
+    score, evaluate = trainer.model.score, plan.evaluation.evaluate
+    ranks: dict[str, Ranks] = {
+        "valid": evaluate(score, validation_targets(split, device)),
+        "test": evaluate(score, test_targets(split, device)),
+    }
+    results.write_ranks(folder, split, ranks)
+    history = trainer.progress.history
+    result = {
+        **{part: plan.evaluation.metrics(r) for part, r in ranks.items()},
+        "tied_positives": {part: r.tied_positives() for part, r in ranks.items()},
+        "best_epoch": trainer.progress.best_epoch,
+        "epochs": len(history),
+        "seed": plan.run.seed,
+        "config": settings,
+        "config_hash": results.config_hash(settings),
+        "data_digest": split.digest,
+        "device": str(device),
+        "timings": {
+            "total_seconds": seconds,
+            "train_seconds": sum(line["train_seconds"] for line in history),
+            "valid_seconds": sum(line["valid_seconds"] for line in history),
+        },
+        **results.environment(),
+    }
+    results.write_result(folder, result)
+    return result
+
+
+def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Raises CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
+    old, new = results.identity(saved), results.identity(settings)
+    free = ("trainer.epochs", "trainer.patience", "trainer.threads")
+    changed = [
+        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and key not in free
+    ]
+    if changed:
+        raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({'; '.join(changed)})")
+
+
+def table(result: dict[str, Any]) -> str:
+    """The metrics of a result as a small table."""
+    names = list(result["test"])
+    width = max(9, *map(len, names))
+    lines = [" " * 6 + "".join(f"{name:>{width + 1}}" for name in names)]
+    lines += [f"{part:<6}" + "".join(f"{result[part][n]:>{width + 1}.4f}" for n in names) for part in ("valid", "test")]
+    return "\n".join(lines)
+
+
+def run(cfg: DictConfig) -> float:
+    """One Hydra job: returns the monitored validation metric, never a test metric, so that sweepers can optimise it."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with stop_flag() as stopped:
+        result = train(cfg, folder, stopped)
+    if result is None:
+        print(f"stopped, resumable: python -m ncf.train resume={folder}", file=sys.stderr)
+        raise SystemExit(STOPPED)
+    print(f"{table(result)}\n{folder}")
+    return float(result["valid"][cfg.trainer.monitor])
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+def main(cfg: DictConfig) -> float:
+    """The command line: errors that the user can mend are one line."""
+    try:
+        return run(cfg)
+    except NcfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

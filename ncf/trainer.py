@@ -1,0 +1,233 @@
+"""Training: epochs of steps, validation after each, early stopping on validation only, the best epoch restored.
+
+The trainer never sees a test item: it is handed the batches and a function that validates, not the split.
+"""
+
+import copy
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+from tqdm import tqdm
+
+from ncf.errors import TrainingError
+from ncf.losses import Loss
+from ncf.models import Recommender
+from ncf.sampling import Batches
+
+_GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
+
+
+def _interval(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*(s|min|epochs?)", text):
+        raise ValueError('expected seconds, minutes or epochs, such as "30s", "5min" or "1epoch"')
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings:
+    """What `conf/trainer` sets; its comments say what each key does."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)]
+    patience: Annotated[int, Field(ge=1)]
+    monitor: str
+    checkpoint_every: Annotated[str, AfterValidator(_interval)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    progress: bool
+
+
+@dataclass
+class Progress:
+    """Where a run is: the next step to take, and what early stopping remembers."""
+
+    epoch: int = 1
+    step: int = 0
+    best_epoch: int = 0
+    best_value: float = float("-inf")
+    seconds: float = 0.0  # of training in this epoch so far
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def stale(self) -> int:
+        """Epochs since the best one."""
+        return len(self.history) - self.best_epoch
+
+
+class Trainer:
+    """Trains `model` on `batches`; `fit` returns when early stopping, the last epoch or `stopped` ends it.
+
+    Args:
+        loss: logits (B, 1+K) -> per-example losses (B, 1+K); their mean over rows is minimised.
+        validate: gives the validation metrics of the model as it is.
+        record: takes the line of each finished epoch.
+        save: takes a state dict of tensors and primitives; called every `settings.checkpoint_every`.
+        stopped: true once the run should save and return after the step in hand.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        batches: Batches,
+        validate: Callable[[], dict[str, float]],
+        settings: TrainerSettings,
+        record: Callable[[dict[str, float]], None] = lambda line: None,
+        save: Callable[[dict[str, Any]], None] = lambda state: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.model, self.loss, self.optimizer, self.batches = model, loss, optimizer, batches
+        self.settings = settings
+        self.progress = Progress()
+        self._validate, self._record, self._save, self._stopped = validate, record, save, stopped
+        self._parameters = list(model.parameters())
+        device = self._parameters[0].device
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)  # of this epoch, over rows
+        self._broken = torch.zeros((), device=device)  # 1 from the first step on whose loss or gradient is not finite
+        self._sound = torch.zeros((), device=device)  # steps of this epoch before that
+        self._one = torch.ones((), device=device)
+        optimizer.found_inf = self._broken  # type: ignore[attr-defined]  # fused optimisers skip the update if it is 1
+        self._best = copy.deepcopy(model.state_dict())
+        self._saved_at = time.monotonic()
+
+    def fit(self) -> bool:
+        """Train from where `progress` stands. True if the run is over, False if `stopped` interrupted it.
+
+        When it is over the model has the weights of the best epoch.
+
+        Raises:
+            TrainingError: a loss or gradient was not finite; the weights are those before that step.
+        """
+        with self._bar() as bar:
+            while not self._over():
+                if not self._train_epoch(bar):
+                    self._checkpoint()
+                    return False
+                self._end_epoch(bar)
+        self._checkpoint()
+        self.model.load_state_dict(self._best)
+        return True
+
+    def _over(self) -> bool:
+        return self.progress.epoch > self.settings.epochs or self.progress.stale() >= self.settings.patience
+
+    def _train_epoch(self, bar: Any) -> bool:
+        """The steps of one epoch that are still to do; False if interrupted between two of them."""
+        progress, begun = self.progress, time.perf_counter()
+        for users, items in self.batches.epoch(progress.epoch, progress.step):
+            self._step(users, items)
+            progress.step += 1
+            bar.update(items.numel())
+            if progress.step % _GLANCE_STEPS == 0:
+                now = time.perf_counter()
+                progress.seconds, begun = progress.seconds + now - begun, now
+                if self._due():
+                    self._checkpoint()
+            if self._stopped() and progress.step < self.batches.steps:
+                return False
+        self._check_finite()
+        progress.seconds += time.perf_counter() - begun
+        return True
+
+    def _step(self, users: Tensor, items: Tensor) -> None:
+        """One update. Nothing here waits for the device: a step that is not finite is skipped on the device."""
+        total = self.loss(self.model(users, items)).sum()
+        loss = total / items.numel()
+        self.optimizer.zero_grad()
+        loss.backward()
+        # Sets `_broken` if the loss or any gradient is inf or NaN, and leaves it set; the scale of 1 changes nothing.
+        gradients = [loss.detach(), *(p.grad for p in self._parameters if p.grad is not None)]
+        torch._amp_foreach_non_finite_check_and_unscale_(gradients, self._broken, self._one)
+        self.optimizer.step()
+        self._loss_sum += total.detach()
+        self._sound += 1 - self._broken
+
+    def _check_finite(self) -> None:
+        if self._broken.item():
+            step = int(self._sound.item()) + 1
+            raise TrainingError(
+                f"epoch {self.progress.epoch}, step {step}: expected a finite loss and gradient, got inf or NaN; "
+                "the update was not applied. A smaller optimizer.lr may help"
+            )
+
+    def _end_epoch(self, bar: Any) -> None:
+        progress = self.progress
+        begun = time.perf_counter()
+        metrics = self._validate()
+        line = {
+            "epoch": progress.epoch,
+            "train_loss": self._loss_sum.item() / self.batches.rows,
+            "train_seconds": progress.seconds,
+            "valid_seconds": time.perf_counter() - begun,
+            "rows_per_second": self.batches.rows / progress.seconds,
+            **metrics,
+        }
+        progress.history.append(line)
+        self._record(line)
+        value = metrics[self.settings.monitor]
+        if value > progress.best_value:
+            progress.best_value, progress.best_epoch = value, progress.epoch
+            self._best = copy.deepcopy(self.model.state_dict())
+        bar.set_postfix_str(
+            f"epoch {progress.epoch}, loss {line['train_loss']:.4f}, {self.settings.monitor} {value:.4f} "
+            f"(best {progress.best_value:.4f} at {progress.best_epoch})"
+        )
+        progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
+        self._loss_sum.zero_()
+        self._sound.zero_()
+        if self._due(epoch_end=True):
+            self._checkpoint()
+
+    def _due(self, epoch_end: bool = False) -> bool:
+        match = re.fullmatch(r"(\d+)(\D+)", self.settings.checkpoint_every)
+        assert match
+        count, unit = int(match[1]), match[2]
+        if unit.startswith("epoch"):
+            return epoch_end and (self.progress.epoch - 1) % count == 0
+        return time.monotonic() - self._saved_at >= count * (60 if unit == "min" else 1)
+
+    def _checkpoint(self) -> None:
+        self._check_finite()
+        self._save(self.state())
+        self._saved_at = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that determines what follows; random streams are addressed by epoch and step, so these suffice."""
+        return {
+            "progress": copy.deepcopy(vars(self.progress)),
+            "model": self.model.state_dict(),
+            "best": self._best,
+            "optimizer": self.optimizer.state_dict(),
+            "loss_sum": self._loss_sum,
+            "sound": self._sound,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Stand where the run that gave `state` stood."""
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        self._best = {name: tensor.to(self._broken.device) for name, tensor in state["best"].items()}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._loss_sum.copy_(state["loss_sum"])
+        self._sound.copy_(state["sound"])
+
+    def _bar(self) -> Any:
+        done = (self.progress.epoch - 1) * self.batches.rows + self.progress.step * self.batches.groups * (
+            1 + self.batches.neg_ratio
+        )
+        return tqdm(
+            total=self.settings.epochs * self.batches.rows,
+            initial=done,
+            desc="training",
+            unit="rows",
+            unit_scale=True,
+            dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 30,
+            disable=not self.settings.progress,
+        )
