@@ -136,9 +136,7 @@ def _is_plain(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str
     if "text" not in kinds.values() and len(kinds) == len(layout.columns):
         return not block.translate(None, b"0123456789.\n" + delimiter)
     controls = bytes(c for c in [*range(0x21), 0x7F] if c not in (0x0A, delimiter[0]))
-    return (
-        "integer" not in kinds.values() and b'"' not in block and len(block.translate(None, controls)) == len(block)
-    )
+    return "integer" not in kinds.values() and b'"' not in block and len(block.translate(None, controls)) == len(block)
 
 
 def _is_regular(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:
