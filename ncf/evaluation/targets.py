@@ -5,16 +5,13 @@ Two functions, because early stopping must not be able to see the test items: th
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ncf.data.split import Pairs, Split
 from ncf.errors import DataError
-
-if TYPE_CHECKING:
-    from ncf.data.split import Pairs, Split
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Targets:
         return len(self.users)
 
 
-def validation_targets(split: "Split", device: torch.device | str) -> Targets:
+def validation_targets(split: Split, device: torch.device | str) -> Targets:
     """The validation positives, ranked among all items but the user's training items.
 
     Raises DataError for an empty part, or a positive that is also a training item.
@@ -51,7 +48,7 @@ def validation_targets(split: "Split", device: torch.device | str) -> Targets:
     return _targets("validation", split.valid, [split.train], split.num_items, device)
 
 
-def test_targets(split: "Split", device: torch.device | str) -> Targets:
+def test_targets(split: Split, device: torch.device | str) -> Targets:
     """The test positives, ranked among all items but the user's training and validation items.
 
     Raises DataError for an empty part, or a positive that is also a training or validation item.
@@ -62,7 +59,7 @@ def test_targets(split: "Split", device: torch.device | str) -> Targets:
 test_targets.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name
 
 
-def _targets(name: str, part: "Pairs", seen: list["Pairs"], num_items: int, device: torch.device | str) -> Targets:
+def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: torch.device | str) -> Targets:
     if len(part.users) == 0:
         raise DataError(f"{name} part: expected at least one positive to evaluate, got none")
     # One sorted key a (user, item) pair; unique, because a pair counted twice would be subtracted twice.
@@ -88,7 +85,7 @@ def _targets(name: str, part: "Pairs", seen: list["Pairs"], num_items: int, devi
     )
 
 
-def _refuse_seen(name: str, part: "Pairs", keys: np.ndarray, num_items: int) -> None:
+def _refuse_seen(name: str, part: Pairs, keys: np.ndarray, num_items: int) -> None:
     leaked = np.flatnonzero(np.isin(part.users * num_items + part.items, keys))
     if len(leaked):
         user, item = int(part.users[leaked[0]]), int(part.items[leaked[0]])

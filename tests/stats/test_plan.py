@@ -29,6 +29,12 @@ def test_too_few_seeds_are_refused(tmp_path):
         require_plan(planned(tmp_path, 5, []))
 
 
+def test_the_family_counts(tmp_path):
+    """Seven seeds reach 0.0156: below 0.05, above 0.05 over the four comparisons of H1."""
+    with pytest.raises(StatisticsError, match=r"H1, .*7 seeds cannot conclude under 4 comparisons"):
+        require_plan(planned(tmp_path, 7, []))
+
+
 def test_a_pilot_gives_prospects_where_it_fits(tmp_path):
     registration = planned(tmp_path, 30, [PILOT])
     rows = plans(registration)
