@@ -28,6 +28,7 @@ MAX_LINE_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
+_BOOLEAN = re.compile(rb"true|false", re.IGNORECASE)  # a column of these is a column of numbers to pandas
 _DTYPES = {"integer": "int64", "number": "float64", "text": "str"}
 
 
@@ -135,8 +136,10 @@ def _is_plain(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str
     """Whether no byte of the block could mean something else to pandas than to the rules above."""
     if "text" not in kinds.values() and len(kinds) == len(layout.columns):
         return not block.translate(None, b"0123456789.\n" + delimiter)
+    if "integer" in kinds.values() or b'"' in block or _BOOLEAN.search(block):
+        return False
     controls = bytes(c for c in [*range(0x21), 0x7F] if c not in (0x0A, delimiter[0]))
-    return "integer" not in kinds.values() and b'"' not in block and len(block.translate(None, controls)) == len(block)
+    return len(block.translate(None, controls)) == len(block)
 
 
 def _is_regular(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:

@@ -27,6 +27,8 @@ _FORMS = {
     "ml-25m": ("ml-25m", "ratings.csv", "movies.csv", ","),
     "ml-32m": ("ml-32m", "ratings.csv", "movies.csv", ","),
 }
+_GENRES = """unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror
+Musical Mystery Romance Sci-Fi Thriller War Western"""
 RELEASE_NAMES = tuple(_FORMS)
 
 
@@ -45,22 +47,7 @@ def ratings_text(name: str, rows: Any = RATINGS) -> bytes:
 def movies_text(name: str) -> bytes:
     """MOVIES as the release writes them."""
     if name == "ml-100k":
-        genres = [
-            "unknown",
-            *["Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"],
-        ]
-        genres += [
-            "Fantasy",
-            "Film-Noir",
-            "Horror",
-            "Musical",
-            "Mystery",
-            "Romance",
-            "Sci-Fi",
-            "Thriller",
-            "War",
-            "Western",
-        ]
+        genres = _GENRES.split()
         flags = ["|".join(str(int(g in text.split("|"))) for g in genres) for _, _, text in MOVIES]
         return "".join(f"{m[0]}|{m[1]}|01-Jan-1995||url|{f}\n" for m, f in zip(MOVIES, flags)).encode("latin-1")
     if _FORMS[name][3] == "::":

@@ -1,0 +1,155 @@
+"""Zip archives of bad will or bad luck: refused by name, never unpacked."""
+
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from data_helpers import RATINGS, Prepare, members, ratings_text, write_zip
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ncf.data import archive as archive_module
+from ncf.data.movielens import read_ratings
+from ncf.data.archive import source_at
+from ncf.data.ratings import Scale
+from ncf.data.releases import RELEASES
+from ncf.errors import DataError
+
+ML_1M = next(release for release in RELEASES if release.name == "ml-1m")
+
+
+@pytest.mark.parametrize("name", ["../evil", "ml-1m/../../evil", "/etc/evil", "C:/evil", "..\\evil", "\\evil", "a/.."])
+def test_members_that_leave_the_folder(prepare: Prepare, tmp_path: Path, name: str) -> None:
+    path = write_zip(tmp_path / "set.zip", {**members("ml-1m"), name: b"x"})
+    with pytest.raises(DataError, match=r"refused, member '.*(evil|\.\.)' leaves the archive's folder"):
+        prepare("ml-1m", archive=str(path))
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
+def test_links_and_devices(prepare: Prepare, tmp_path: Path, kind: int) -> None:
+    link = zipfile.ZipInfo("ml-1m/link")
+    link.create_system, link.external_attr = 3, (kind | 0o777) << 16
+    path = write_zip(tmp_path / "set.zip", {**members("ml-1m"), link: b"/etc/passwd"})
+    with pytest.raises(DataError, match="member 'ml-1m/link' is a link or special file"):
+        prepare("ml-1m", archive=str(path))
+
+
+def test_encrypted_members(prepare: Prepare, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", members("ml-1m"))
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 8] |= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="is encrypted"):
+        prepare("ml-1m", archive=str(path))
+
+
+def test_members_over_the_size_limit(prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "MAX_MEMBER_BYTES", 1000)
+    path = write_zip(tmp_path / "set.zip", {**members("ml-1m"), "ml-1m/bomb": bytes(1001)})
+    with pytest.raises(DataError, match="member 'ml-1m/bomb' unpacks to 1001 bytes, more than 1000"):
+        prepare("ml-1m", archive=str(path))
+
+
+def test_a_member_that_hides_its_size(prepare: Prepare, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", members("ml-1m", ratings_text("ml-1m") * 1000))
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = struct.pack("<I", 10)
+    path.write_bytes(data)
+    with pytest.raises(DataError):
+        prepare("ml-1m", archive=str(path))
+
+
+def test_damage_within_a_member(prepare: Prepare, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", members("ml-1m", ratings_text("ml-1m", [(u, 1, 4, u) for u in range(5000)])))
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"ratings\.dat: cannot be read"):
+        prepare("ml-1m", archive=str(path))
+
+
+@pytest.mark.parametrize(("content", "complaint"), [(b"", "expected a zip"), (b"not a zip", "expected a zip")])
+def test_other_files(prepare: Prepare, tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "set.zip").write_bytes(content)
+    with pytest.raises(DataError, match=complaint):
+        prepare("ml-1m", archive=str(tmp_path / "set.zip"))
+
+
+def test_missing_files_and_members(prepare: Prepare, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.zip: no such file or folder"):
+        prepare("ml-1m", archive=str(tmp_path / "nowhere.zip"))
+    with pytest.raises(DataError, match=r"expected ml-1m/ratings\.dat in it, found none"):
+        prepare("ml-1m", archive=str(write_zip(tmp_path / "set.zip", members("ml-20m"))))
+    with pytest.raises(DataError, match=r"expected ml-1m/ratings\.dat in it, found none"):
+        prepare("ml-1m", archive=str(tmp_path))
+
+
+def test_an_archive_that_is_not_the_pinned_one_is_kept_and_refused(prepare: Prepare, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", members("ml-1m"))
+    with pytest.raises(DataError, match=r"set\.zip: expected SHA-256 a6898adb50b9ca05.*, found"):
+        prepare("ml-1m", archive=str(path), sha256="a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20")
+    assert path.is_file()
+
+
+def read_mutated(path: Path, data: bytes) -> None:
+    """The outcome is ratings or a DataError; anything else fails the test."""
+    path.write_bytes(data)
+    try:
+        source = source_at(path, ML_1M.ratings_member)
+        ratings = read_ratings(source, ML_1M, Scale(1, 5, 1))
+    except DataError:
+        return
+    assert ratings.ratings.min() >= 1
+    assert ratings.ratings.max() <= 5
+
+
+MUTATIONS = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+def mutated(original: bytes, mutations: list[tuple[int, int]], cut: int) -> bytes:
+    data = bytearray(original)
+    for position, byte in mutations:
+        data[position % len(data)] = byte
+    return bytes(data[: len(data) - cut % len(data)])
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+@given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)))
+@settings(max_examples=60, deadline=None)
+def test_fuzzed_archives(scratch: Path, mutations: list[tuple[int, int]], cut: int) -> None:
+    original = write_zip(scratch / "good.zip", members("ml-1m")).read_bytes()
+    read_mutated(scratch / "set.zip", mutated(original, mutations, cut))
+
+
+@pytest.mark.slow
+@given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)))
+@settings(max_examples=2000, deadline=None)
+def test_fuzzed_archives_at_length(scratch: Path, mutations: list[tuple[int, int]], cut: int) -> None:
+    original = write_zip(scratch / "good.zip", members("ml-1m")).read_bytes()
+    read_mutated(scratch / "set.zip", mutated(original, mutations, cut))
+
+
+@pytest.mark.slow
+@given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)), text=st.binary(max_size=60))
+@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_fuzzed_rating_files_at_length(
+    scratch: Path, mutations: list[tuple[int, int]], cut: int, text: bytes
+) -> None:
+    original = ratings_text("ml-1m", RATINGS * 5)
+    read_mutated(scratch / "ratings.dat", mutated(original, mutations, cut) + text)
+
+
+@given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)), text=st.binary(max_size=60))
+@settings(max_examples=150, deadline=None)
+def test_fuzzed_rating_files(scratch: Path, mutations: list[tuple[int, int]], cut: int, text: bytes) -> None:
+    original = ratings_text("ml-1m", RATINGS * 5)
+    read_mutated(scratch / "ratings.dat", mutated(original, mutations, cut) + text)
