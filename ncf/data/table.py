@@ -89,7 +89,7 @@ def lines_of(stream: BinaryIO, label: str) -> Iterator[bytes]:
             refuse(label, line, f"a line of at most {MAX_LINE_BYTES} bytes", f"{len(rest)} bytes or more")
         if block:
             yield block
-    if first:
+    if line == 1 and not rest:
         raise DataError(f"{label}: expected lines of text, found an empty file")
     if rest:
         yield rest.removesuffix(b"\r") + b"\n"

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ncf.data import archive as archive_module
-from ncf.data.movielens import read_ratings
 from ncf.data.archive import source_at
+from ncf.data.movielens import read_ratings
 from ncf.data.ratings import Scale
 from ncf.data.releases import RELEASES
 from ncf.errors import DataError
@@ -141,9 +141,7 @@ def test_fuzzed_archives_at_length(scratch: Path, mutations: list[tuple[int, int
 @pytest.mark.slow
 @given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)), text=st.binary(max_size=60))
 @settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_fuzzed_rating_files_at_length(
-    scratch: Path, mutations: list[tuple[int, int]], cut: int, text: bytes
-) -> None:
+def test_fuzzed_rating_files_at_length(scratch: Path, mutations: list[tuple[int, int]], cut: int, text: bytes) -> None:
     original = ratings_text("ml-1m", RATINGS * 5)
     read_mutated(scratch / "ratings.dat", mutated(original, mutations, cut) + text)
 

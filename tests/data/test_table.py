@@ -60,7 +60,10 @@ def test_names_the_line_that_breaks_a_rule(bad: bytes, complaint: str) -> None:
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize(("data", "complaint"), [(b"", "an empty file"), (GOOD.decode().encode("utf-16"), "UTF-16")])
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [(b"", "an empty file"), (b"\xef\xbb\xbf", "an empty file"), (GOOD.decode().encode("utf-16"), "UTF-16")],
+)
 def test_refuses_what_is_not_text(data: bytes, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         parse(data)
