@@ -2,8 +2,8 @@
 
 import logging
 import os
+import re
 import sys
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 import hydra
 import torch
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
 from ncf import checkpoint, models, results
@@ -113,57 +115,84 @@ def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) 
     return Trainer(model, plan.loss, plan.optimizer(model), batches, validate, plan.trainer, **hooks)
 
 
-def train(cfg: DictConfig, folder: Path, stopped: StopFlag) -> dict[str, Any] | None:
-    """Train, select, test, and write the run folder; the result, or None if `stopped` interrupted it.
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to train, or to go on."""
 
-    A run that `folder` holds already is not run again, and one that it holds half is gone on with.
+    folder: Path
+    settings: dict[str, Any]
+    plan: Plan
+    split: Split
+    trainer: Trainer
+
+
+def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str, Any]:
+    """The run of `cfg` at its first step, or where its checkpoint in `folder` stands; its result if it is finished.
+
+    Raises:
+        ConfigError, DataError: bad settings, before any data is read; bad data.
+        CheckpointError: `folder` holds a run with other settings, or only damaged checkpoints.
     """
     settings = results.resolved(cfg)
     plan = check(cfg)
     device = pick_device(plan.run.device)
     torch.set_num_threads(plan.trainer.threads)
-    if plan.run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(plan.run.deterministic)
+    set_deterministic(plan.run.deterministic)
 
     state = checkpoint.load(folder)
     if state is not None:
         refuse_changes(folder, settings, state["settings"])
     finished = results.read_result(folder)
-    if finished is not None and (state is None or finished["config_hash"] == results.config_hash(settings)):
+    if finished is not None and finished["config_hash"] == results.config_hash(settings):
         log.info("%s is finished already", folder)
         return finished
 
     split = plan.split(plan.data())
     plan.evaluation.check(split.num_items)
-    begun = time.perf_counter()
     remove_temporaries(folder)
     epochs = results.EpochLog(folder, state["progress"]["history"] if state else [])
     trainer = build_trainer(
-        plan, split, device,
+        plan,
+        split,
+        device,
         record=epochs.append,
         save=lambda state: checkpoint.save(folder, {"settings": settings, **state}),
         stopped=stopped,
-    )  # fmt: skip
+    )
     if state is not None:
         trainer.load(state)
         log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
-    if not trainer.fit():
-        return None
-    return finish(folder, settings, plan, split, trainer, time.perf_counter() - begun)
+    return Job(folder, settings, plan, split, trainer)
 
 
-def finish(
-    folder: Path, settings: dict[str, Any], plan: Plan, split: Split, trainer: Trainer, seconds: float
-) -> dict[str, Any]:
+def set_deterministic(wanted: bool) -> None:
+    """Only algorithms that give the same bits every time; cuBLAS reads its part before CUDA starts."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(wanted)
+
+
+def train(cfg: DictConfig, folder: Path, stopped: StopFlag) -> dict[str, Any] | None:
+    """Train, select, test, and write the run folder; the result, or None if `stopped` interrupted it.
+
+    A run that `folder` holds already is not run again, and one that it holds half is gone on with.
+    """
+    job = prepare(cfg, folder, stopped)
+    if not isinstance(job, Job):
+        return job
+    return finish(job) if job.trainer.fit() else None
+
+
+def finish(job: Job) -> dict[str, Any]:
     """Test the restored best epoch, once, and write what the run leaves behind; `result.json` last."""
+    plan, split, trainer = job.plan, job.split, job.trainer
     device = next(trainer.model.parameters()).device
     score, evaluate = trainer.model.score, plan.evaluation.evaluate
     ranks: dict[str, Ranks] = {
         "valid": evaluate(score, validation_targets(split, device)),
         "test": evaluate(score, test_targets(split, device)),
     }
-    results.write_ranks(folder, split, ranks)
+    results.write_ranks(job.folder, split, ranks)
     history = trainer.progress.history
     result = {
         **{part: plan.evaluation.metrics(r) for part, r in ranks.items()},
@@ -171,18 +200,14 @@ def finish(
         "best_epoch": trainer.progress.best_epoch,
         "epochs": len(history),
         "seed": plan.run.seed,
-        "config": settings,
-        "config_hash": results.config_hash(settings),
+        "config": job.settings,
+        "config_hash": results.config_hash(job.settings),
         "data_digest": split.digest,
         "device": str(device),
-        "timings": {
-            "total_seconds": seconds,
-            "train_seconds": sum(line["train_seconds"] for line in history),
-            "valid_seconds": sum(line["valid_seconds"] for line in history),
-        },
+        "timings": {key: sum(line[key] for line in history) for key in ("train_seconds", "valid_seconds")},
         **results.environment(),
     }
-    results.write_result(folder, result)
+    results.write_result(job.folder, result)
     return result
 
 
@@ -221,13 +246,54 @@ def run(cfg: DictConfig) -> float:
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
-def main(cfg: DictConfig) -> float:
-    """The command line: errors that the user can mend are one line."""
+def job(cfg: DictConfig) -> float:
+    """What Hydra runs: errors that the user can mend are one line."""
     try:
         return run(cfg)
     except NcfError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """The command line with `resume=<folder>` spelt out: the overrides that the run began with, and its folder.
+
+    Raises:
+        ConfigError: the folder holds no run, or one whose overrides reach into Hydra's own configuration.
+    """
+    folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    if not folders or folders[-1] in ("", "null"):
+        return arguments
+    folder = Path(folders[-1])
+    saved = folder / ".hydra" / "overrides.yaml"
+    try:
+        overrides = OmegaConf.to_container(OmegaConf.load(saved))
+    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"resume: expected a run folder, but {saved} cannot be read ({error})") from None
+    if not isinstance(overrides, list) or not all(isinstance(line, str) for line in overrides):
+        raise ConfigError(f"resume: expected a list of overrides in {saved}")
+    if foreign := [line for line in overrides if re.match(r"[+~]*hydra\b", line)]:
+        raise ConfigError(f"resume: {saved} would reconfigure Hydra itself ({foreign[0]}); a run's overrides never do")
+    kept = [line for line in overrides if not line.startswith("resume=")]
+    given = [argument for argument in arguments if not argument.startswith("resume=")]
+    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was.
+    where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
+    return [*kept, *given, *where]
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def main() -> None:
+    """The command line."""
+    try:
+        sys.argv[1:] = resumed(sys.argv[1:])
+    except NcfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    job()
 
 
 if __name__ == "__main__":

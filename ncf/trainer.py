@@ -21,7 +21,7 @@ from ncf.losses import Loss
 from ncf.models import Recommender
 from ncf.sampling import Batches
 
-_GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
+GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
 
 
 def _interval(text: str) -> str:
@@ -85,7 +85,7 @@ class Trainer:
         self.model, self.loss, self.optimizer, self.batches = model, loss, optimizer, batches
         self.settings = settings
         self.progress = Progress()
-        self._validate, self._record, self._save, self._stopped = validate, record, save, stopped
+        self._validate, self._record, self._save, self.stopped = validate, record, save, stopped
         self._parameters = list(model.parameters())
         device = self._parameters[0].device
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)  # of this epoch, over rows
@@ -105,48 +105,54 @@ class Trainer:
             TrainingError: a loss or gradient was not finite; the weights are those before that step.
         """
         with self._bar() as bar:
-            while not self._over():
+            while not self.over():
                 if not self._train_epoch(bar):
-                    self._checkpoint()
+                    self.checkpoint()
                     return False
-                self._end_epoch(bar)
-        self._checkpoint()
-        self.model.load_state_dict(self._best)
+                bar.set_postfix_str(self.end_epoch())
+        self.close()
         return True
 
-    def _over(self) -> bool:
+    def over(self) -> bool:
+        """Whether early stopping or the last epoch has been reached."""
         return self.progress.epoch > self.settings.epochs or self.progress.stale() >= self.settings.patience
+
+    def close(self) -> None:
+        """Save the finished run and put the best epoch's weights back."""
+        self.checkpoint()
+        self.model.load_state_dict(self._best)
 
     def _train_epoch(self, bar: Any) -> bool:
         """The steps of one epoch that are still to do; False if interrupted between two of them."""
         progress, begun = self.progress, time.perf_counter()
         for users, items in self.batches.epoch(progress.epoch, progress.step):
-            self._step(users, items)
-            progress.step += 1
+            self.optimizer.zero_grad()
+            total = self.loss(self.model(users, items)).sum()
+            (total / items.numel()).backward()
+            self.apply(total.detach())
             bar.update(items.numel())
-            if progress.step % _GLANCE_STEPS == 0:
+            if progress.step % GLANCE_STEPS == 0:
                 now = time.perf_counter()
                 progress.seconds, begun = progress.seconds + now - begun, now
-                if self._due():
-                    self._checkpoint()
-            if self._stopped() and progress.step < self.batches.steps:
+                if self.due():
+                    self.checkpoint()
+            if self.stopped() and progress.step < self.batches.steps:
                 return False
-        self._check_finite()
         progress.seconds += time.perf_counter() - begun
         return True
 
-    def _step(self, users: Tensor, items: Tensor) -> None:
-        """One update. Nothing here waits for the device: a step that is not finite is skipped on the device."""
-        total = self.loss(self.model(users, items)).sum()
-        loss = total / items.numel()
-        self.optimizer.zero_grad()
-        loss.backward()
+    def apply(self, total: Tensor) -> None:
+        """End a step whose gradients are there; `total` () is the sum of its losses.
+
+        Nothing here waits for the device: a step that is not finite is skipped on the device.
+        """
         # Sets `_broken` if the loss or any gradient is inf or NaN, and leaves it set; the scale of 1 changes nothing.
-        gradients = [loss.detach(), *(p.grad for p in self._parameters if p.grad is not None)]
+        gradients = [total, *(p.grad for p in self._parameters if p.grad is not None)]
         torch._amp_foreach_non_finite_check_and_unscale_(gradients, self._broken, self._one)
         self.optimizer.step()
-        self._loss_sum += total.detach()
+        self._loss_sum += total
         self._sound += 1 - self._broken
+        self.progress.step += 1
 
     def _check_finite(self) -> None:
         if self._broken.item():
@@ -156,7 +162,13 @@ class Trainer:
                 "the update was not applied. A smaller optimizer.lr may help"
             )
 
-    def _end_epoch(self, bar: Any) -> None:
+    def end_epoch(self) -> str:
+        """Validate, remember the best weights, record the epoch; what came out, in a few words.
+
+        Raises:
+            TrainingError: a loss or gradient of this epoch was not finite.
+        """
+        self._check_finite()
         progress = self.progress
         begun = time.perf_counter()
         metrics = self._validate()
@@ -174,17 +186,19 @@ class Trainer:
         if value > progress.best_value:
             progress.best_value, progress.best_epoch = value, progress.epoch
             self._best = copy.deepcopy(self.model.state_dict())
-        bar.set_postfix_str(
+        summary = (
             f"epoch {progress.epoch}, loss {line['train_loss']:.4f}, {self.settings.monitor} {value:.4f} "
             f"(best {progress.best_value:.4f} at {progress.best_epoch})"
         )
         progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
         self._loss_sum.zero_()
         self._sound.zero_()
-        if self._due(epoch_end=True):
-            self._checkpoint()
+        if self.due(epoch_end=True):
+            self.checkpoint()
+        return summary
 
-    def _due(self, epoch_end: bool = False) -> bool:
+    def due(self, epoch_end: bool = False) -> bool:
+        """Whether it is time for a checkpoint."""
         match = re.fullmatch(r"(\d+)(\D+)", self.settings.checkpoint_every)
         assert match
         count, unit = int(match[1]), match[2]
@@ -192,7 +206,8 @@ class Trainer:
             return epoch_end and (self.progress.epoch - 1) % count == 0
         return time.monotonic() - self._saved_at >= count * (60 if unit == "min" else 1)
 
-    def _checkpoint(self) -> None:
+    def checkpoint(self) -> None:
+        """Save the run as it stands. Raises TrainingError instead if it is no longer finite."""
         self._check_finite()
         self._save(self.state())
         self._saved_at = time.monotonic()
