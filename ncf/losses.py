@@ -15,9 +15,12 @@ from typing import Annotated, Any, Literal, Protocol
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
-Gamma = Annotated[float, Field(ge=0, le=20)]
-Alpha = Annotated[float, Field(ge=0, le=1)] | Literal["balanced"]
+Gamma = Annotated[float, Field(ge=0)]
+Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
+
+_LINEAR_FROM = 40.0  # softplus(x) is x from here on, to the last bit of a double; exp(x) overflows a float from 88 on
 
 
 class Loss(Protocol):
@@ -34,12 +37,12 @@ class _FocalKernel(torch.autograd.Function):
         z = torch.neg(logits)
         z[..., 0] = logits[..., 0]
         q = torch.sigmoid(-z)  # 1 - p
-        loss = torch.nn.functional.softplus(-z, threshold=1e9)  # -log p
+        loss = F.softplus(-z, threshold=_LINEAR_FROM)  # -log p
         if gamma == 0:
             slope = -q
         else:
             # d/dz [q^g * -log p] = q^g (g p log p - q)
-            focus = torch.exp(-gamma * torch.nn.functional.softplus(z, threshold=1e9))  # q^gamma, exact in the tail
+            focus = torch.exp(-gamma * F.softplus(z, threshold=_LINEAR_FROM))  # q^gamma, exact in the tail
             slope = focus * (-gamma * (1 - q) * loss - q)
             loss = focus * loss
         slope[..., 0] *= positive
@@ -51,6 +54,8 @@ class _FocalKernel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
+        if torch.is_grad_enabled():  # only under create_graph=True, where `slope` would pass for a constant
+            raise NotImplementedError("this loss has no second derivative: use the formula without the kernel for one")
         (slope,) = ctx.saved_tensors
         return grad[0] * slope, None, None, None
 
