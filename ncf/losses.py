@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+Weight = float | Tensor
 Gamma = Annotated[float, Field(ge=0)]
 Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
 
@@ -33,21 +34,21 @@ class _FocalKernel(torch.autograd.Function):
     """Value and gradient in one pass over the logits; only the gradient is kept for the backward."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, gamma: float, positive: float, negative: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
         z = torch.neg(logits)
         z[..., 0] = logits[..., 0]
         q = torch.sigmoid(-z)  # 1 - p
         loss = F.softplus(-z, threshold=_LINEAR_FROM)  # -log p
-        if gamma == 0:
+        if isinstance(gamma, float) and gamma == 0:
             slope = -q
         else:
             # d/dz [q^g * -log p] = q^g (g p log p - q)
             focus = torch.exp(-gamma * F.softplus(z, threshold=_LINEAR_FROM))  # q^gamma, exact in the tail
             slope = focus * (-gamma * (1 - q) * loss - q)
             loss = focus * loss
-        slope[..., 0] *= positive
+        slope[..., :1] *= positive
         slope[..., 1:] *= -negative  # dz/dx is -1 on the negatives
-        loss[..., 0] *= positive
+        loss[..., :1] *= positive
         loss[..., 1:] *= negative
         ctx.save_for_backward(slope)
         return loss
@@ -60,9 +61,10 @@ class _FocalKernel(torch.autograd.Function):
         return grad[0] * slope, None, None, None
 
 
-def focal_terms(logits: Tensor, gamma: float, positive: float, negative: float) -> Tensor:
+def focal_terms(logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
     """w_t (1 - p)^gamma (-log p) for logits (..., 1+K): (..., 1+K), w_t = `positive` in column 0, else `negative`.
 
+    The three settings are numbers, or tensors (S, 1, 1) for the logits (S, B, 1+K) of S stacked runs.
     Stable for any finite float32 logit. Differentiable once.
     """
     terms: Tensor = _FocalKernel.apply(logits, gamma, positive, negative)
@@ -80,7 +82,11 @@ class BCE:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Per-example losses (B, 1+K) of logits (B, 1+K)."""
-        return focal_terms(logits, 0.0, 1.0, 1.0)
+        return focal_terms(logits, *self.kernel(logits.shape[-1] - 1))
+
+    def kernel(self, neg_ratio: int) -> tuple[float, float, float]:
+        """gamma and the weights of a positive and of a negative, as `focal_terms` takes them."""
+        return 0.0, 1.0, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +97,11 @@ class AlphaBCE:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Per-example losses (B, 1+K) of logits (B, 1+K)."""
-        return Focal(gamma=0.0, alpha=self.alpha)(logits)
+        return focal_terms(logits, *self.kernel(logits.shape[-1] - 1))
+
+    def kernel(self, neg_ratio: int) -> tuple[float, float, float]:
+        """gamma and the weights of a positive and of a negative, as `focal_terms` takes them."""
+        return Focal(gamma=0.0, alpha=self.alpha).kernel(neg_ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +113,12 @@ class Focal:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """Per-example losses (B, 1+K) of logits (B, 1+K)."""
-        alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
-        return focal_terms(logits, self.gamma, alpha, 1 - alpha)
+        return focal_terms(logits, *self.kernel(logits.shape[-1] - 1))
+
+    def kernel(self, neg_ratio: int) -> tuple[float, float, float]:
+        """gamma and the weights of a positive and of a negative, as `focal_terms` takes them."""
+        alpha = resolve_alpha(self.alpha, neg_ratio)
+        return self.gamma, alpha, 1 - alpha
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,142 @@
+"""Many runs as one: S trainers whose forward and backward passes are one batched computation.
+
+Each run stays an ordinary `Trainer`: its own batches and negatives, loss, optimizer, early stopping, checkpoints and
+run folder. Only its parameters move, into slices of stacked tensors (S, ...), so that `torch.vmap` over the
+single-run model gives all S sets of logits and one backward all S sets of gradients. A run leaves the stack when it
+is over, and the next one waiting takes its place.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncf.errors import NcfError
+from ncf.losses import Loss, focal_terms
+from ncf.trainer import GLANCE_STEPS, Trainer
+
+log = logging.getLogger(__name__)
+
+
+def signature(trainer: Trainer) -> tuple[Any, ...]:
+    """Trainers can share a stack if this is equal: model shape, device, number of steps and batch shape, and place."""
+    shapes = tuple((name, tuple(p.shape), p.dtype, p.device) for name, p in trainer.model.named_parameters())
+    batches = trainer.batches
+    return (
+        type(trainer.model),
+        shapes,
+        batches.steps,
+        batches.groups,
+        batches.neg_ratio,
+        batches.rows,
+        trainer.progress.step,
+    )
+
+
+class _Stack:
+    """The parameters of S runs in stacked tensors; the runs' own parameters are views of them."""
+
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
+        self.trainers = list(trainers)
+        self._own = [dict(t.model.named_parameters()) for t in trainers]
+        self._stacked = {
+            name: torch.stack([own[name].detach() for own in self._own]).requires_grad_() for name in self._own[0]
+        }
+        for slot, own in enumerate(self._own):
+            for name, parameter in own.items():
+                parameter.data = self._stacked[name].data[slot]
+        model = copy.deepcopy(trainers[0].model).to("meta")
+        self._forward = torch.vmap(
+            lambda weights, users, items: torch.func.functional_call(model, weights, (users, items))
+        )
+        self._losses = _joint_loss([t.loss for t in trainers], trainers[0].batches)
+
+    def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
+        users = torch.stack([users for users, _ in batches])
+        items = torch.stack([items for _, items in batches])
+        totals = self._losses(self._forward(self._stacked, users, items))  # (S,)
+        (totals.sum() / items[0].numel()).backward()
+        for name, stacked in self._stacked.items():
+            assert stacked.grad is not None
+            for own, gradient in zip(self._own, stacked.grad.unbind(), strict=True):
+                own[name].grad = gradient
+            stacked.grad = None
+        for trainer, total in zip(self.trainers, totals.detach().unbind(), strict=True):
+            trainer.apply(total)
+
+
+def _joint_loss(losses: Sequence[Loss], batches: Any) -> Callable[[Tensor], Tensor]:
+    """logits (S, B, 1+K) -> the summed loss of each run (S,); one kernel where every loss is of the focal family."""
+    if not all(hasattr(loss, "kernel") for loss in losses):
+        return lambda logits: torch.stack([loss(x).sum() for loss, x in zip(losses, logits.unbind(), strict=True)])
+    settings = [loss.kernel(batches.neg_ratio) for loss in losses]  # type: ignore[attr-defined]
+    columns = [torch.tensor(column, device=batches.device).view(-1, 1, 1) for column in zip(*settings, strict=True)]
+    gamma = columns[0] if any(gamma for gamma, *_ in settings) else 0.0
+    return lambda logits: focal_terms(logits, gamma, columns[1], columns[2]).sum((1, 2))
+
+
+def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Trainer, NcfError | None]]:
+    """Train all of `waiting`, at most `size` at a time; yields each run as it ends, with its error if it failed.
+
+    Runs must share `signature`. One that `stopped` interrupts is checkpointed and not yielded.
+    """
+    running: list[Trainer] = []
+    exhausted = False
+    while True:
+        changed = False
+        while not exhausted and len(running) < size:
+            trainer = next(waiting, None)
+            exhausted = trainer is None
+            if trainer is not None and trainer.over():
+                trainer.close()
+                yield trainer, None
+            elif trainer is not None:
+                running.append(trainer)
+                changed = True
+        if not running:
+            return
+        if changed or len(running) != len(stack.trainers):
+            stack = _Stack(running)
+        if not _train_epoch(stack):
+            for trainer in running:
+                trainer.checkpoint()
+            return
+        ended = [(trainer, *_end_epoch(trainer)) for trainer in running]
+        running = [trainer for trainer, over, _ in ended if not over]
+        yield from ((trainer, error) for trainer, over, error in ended if over)
+
+
+def _end_epoch(trainer: Trainer) -> tuple[bool, NcfError | None]:
+    """Validate one run; whether it is over, and the error that ended it."""
+    try:
+        log.debug(trainer.end_epoch())
+        if trainer.over():
+            trainer.close()
+        return trainer.over(), None
+    except NcfError as error:
+        return True, error
+
+
+def _train_epoch(stack: _Stack) -> bool:
+    """The steps of one epoch that are still to do, of every run; False if interrupted between two of them."""
+    trainers, begun = stack.trainers, time.perf_counter()
+    streams = [t.batches.epoch(t.progress.epoch, t.progress.step) for t in trainers]
+    steps = trainers[0].batches.steps
+    for batches in zip(*streams, strict=True):
+        stack.step(batches)
+        done = trainers[0].progress.step
+        if done % GLANCE_STEPS == 0 or done == steps:
+            now = time.perf_counter()
+            for trainer in trainers:
+                trainer.progress.seconds += (now - begun) / len(trainers)  # its share of the machine
+                if done < steps and trainer.due():
+                    trainer.checkpoint()
+            begun = now
+        if trainers[0].stopped() and done < steps:
+            return False
+    return True
