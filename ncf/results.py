@@ -22,12 +22,13 @@ from ncf.evaluation import Ranks
 from ncf.files import write_text
 
 FORMAT = 1
-RESULT, RANKS, METRICS = "result.json", "ranks.csv", "metrics.jsonl"
+RESULT, RANKS, METRICS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl"
 
 # Settings that say where things lie or what is shown: two runs that differ in nothing else give the same result.
 _INCIDENTAL = (
     "hydra",
     "resume",
+    "dynamics",
     "data.root",
     "data.archive",
     "trainer.checkpoint_every",

@@ -118,7 +118,7 @@ class Batches:
         self.neg_ratio, self.seed, self.device = neg_ratio, seed, device
         self.steps = -(-len(train) // self.groups)
         self.rows = len(train) * (1 + neg_ratio)
-        self._sampler = sampler
+        self.sampler = sampler
         self._users = torch.from_numpy(train.users).to(device)
         self._items = torch.from_numpy(train.items).to(device)
         self.block_steps = max(1, _BLOCK_DRAWS // (self.groups * neg_ratio))
@@ -137,7 +137,7 @@ class Batches:
         chosen = order[block * size : (block + 1) * size]
         users = self._users[chosen]
         stream = generator(self.seed, "negatives", epoch, block, self.device)
-        negatives = self._sampler.draw(users, self.neg_ratio, stream)
+        negatives = self.sampler.draw(users, self.neg_ratio, stream)
         return users, torch.cat([self._items[chosen, None], negatives], dim=1)
 
 

@@ -21,6 +21,7 @@ from ncf import checkpoint, models, results
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
+from ncf.dynamics import Calibration, Dynamics
 from ncf.errors import CheckpointError, ConfigError, NcfError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, test_targets, validation_targets
 from ncf.files import remove_temporaries
@@ -47,6 +48,7 @@ class RunSettings:
     neg_ratio: Annotated[int, Field(ge=1)]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     deterministic: bool
+    dynamics: bool
     resume: str | None
 
 
@@ -115,6 +117,12 @@ def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) 
     return Trainer(model, plan.loss, plan.optimizer(model), batches, validate, plan.trainer, **hooks)
 
 
+def observer(trainer: Trainer, split: Split, path: Path) -> Dynamics:
+    """What records the training dynamics of `trainer` at `path`; of the held-out items it sees validation's only."""
+    calibration = Calibration(trainer.model, trainer.batches, split.valid)
+    return Dynamics(trainer.loss, split.valid, split.num_users, calibration, path, trainer.batches.device)
+
+
 @dataclass(frozen=True)
 class Job:
     """A run that is ready to train, or to go on."""
@@ -159,6 +167,8 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
         save=lambda state: checkpoint.save(folder, {"settings": settings, **state}),
         stopped=stopped,
     )
+    if plan.run.dynamics and isinstance(trainer, Trainer):
+        trainer.dynamics = observer(trainer, split, folder / results.DYNAMICS)
     if state is not None:
         trainer.load(state)
         log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 from tqdm import tqdm
 
+from ncf.dynamics import Dynamics
 from ncf.errors import TrainingError
 from ncf.losses import Loss
 from ncf.models import Recommender
@@ -85,6 +86,7 @@ class Trainer:
         self.model, self.loss, self.optimizer, self.batches = model, loss, optimizer, batches
         self.settings = settings
         self.progress = Progress()
+        self.dynamics: Dynamics | None = None  # observes each step and epoch; set it before `load` and `fit`
         self._validate, self._record, self._save, self.stopped = validate, record, save, stopped
         self._parameters = list(model.parameters())
         device = self._parameters[0].device
@@ -127,7 +129,10 @@ class Trainer:
         progress, begun = self.progress, time.perf_counter()
         for users, items in self.batches.epoch(progress.epoch, progress.step):
             self.optimizer.zero_grad()
-            total = self.loss(self.model(users, items)).sum()
+            logits = self.model(users, items)
+            if self.dynamics:
+                self.dynamics.observe(progress.step, users, items, logits)
+            total = self.loss(logits).sum()
             (total / items.numel()).backward()
             self.apply(total.detach())
             bar.update(items.numel())
@@ -180,6 +185,8 @@ class Trainer:
             "rows_per_second": self.batches.rows / progress.seconds,
             **metrics,
         }
+        if self.dynamics:
+            self.dynamics.end_epoch(progress.epoch)
         progress.history.append(line)
         self._record(line)
         value = metrics[self.settings.monitor]
@@ -221,6 +228,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "loss_sum": self._loss_sum,
             "sound": self._sound,
+            "dynamics": self.dynamics.state() if self.dynamics else None,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -231,6 +239,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self._loss_sum.copy_(state["loss_sum"])
         self._sound.copy_(state["sound"])
+        if self.dynamics and state.get("dynamics"):
+            self.dynamics.load(state["dynamics"])
 
     def _bar(self) -> Any:
         done = (self.progress.epoch - 1) * self.batches.rows + self.progress.step * self.batches.groups * (

@@ -1,0 +1,244 @@
+"""What training dynamics record, against the same quantities computed plainly, and that recording changes nothing."""
+
+import copy
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit
+from torch import Tensor
+from toys import compose, pairs, random_split, same, small
+
+from ncf import models
+from ncf.data.split import Split
+from ncf.dynamics import OBSERVE_EVERY, Calibration, Dynamics, held_out_items, reliability
+from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
+from ncf.models import GMF
+from ncf.rng import generator
+from ncf.sampling import Batches, uniform
+from ncf.signals import StopFlag
+from ncf.train import train
+
+LOSSES: list[Loss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), FocalClamped(gamma=2.0, alpha=0.25)]
+
+
+@pytest.fixture
+def split() -> Split:
+    return random_split(users=40, items=30)
+
+
+def toy_batches(split: Split, seed: int = 3) -> Batches:
+    sampler = uniform(split.train, split.num_users, split.num_items, "cpu")
+    return Batches(split.train, sampler, 4, 25, seed, "cpu")
+
+
+def toy_model(split: Split) -> models.Recommender:
+    model = models.build(partial(GMF, factors=4), split.num_users, split.num_items, generator(1, "initialisation"))
+    for embedding in (model.tower.users, model.tower.items):
+        embedding.weight.data *= 150  # confidences that fill every bin
+    return model
+
+
+def toy_dynamics(split: Split, loss: Loss, folder: Path) -> Dynamics:
+    return Dynamics(loss, split.valid, split.num_users, lambda: {"ece": 0.5}, folder / "dynamics.jsonl", "cpu")
+
+
+def one_epoch(dynamics: Dynamics, steps: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, Any]:
+    """The line of an epoch of these steps, as the file has it."""
+    for step, (users, items, logits) in enumerate(steps):
+        dynamics.observe(step, users, items, logits)
+    dynamics.end_epoch(len(dynamics.history) + 1)
+    return lines_of(dynamics)[-1]
+
+
+def lines_of(dynamics: Dynamics) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in dynamics._path.read_text().splitlines()]
+
+
+def seen_steps(split: Split) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """users, items and logits of every step of an epoch of a model that does not change."""
+    model = toy_model(split)
+    return [(users, items, model(users, items)) for users, items in toy_batches(split).epoch(1)]
+
+
+def plainly(loss: Loss, steps: list[tuple[Tensor, Tensor, Tensor]], held_out: Tensor) -> dict[str, np.ndarray]:
+    """Every observed row: is it a positive, held out, its bin, p_t, loss, |gradient|, all in float64."""
+    rows: dict[str, list[np.ndarray]] = {}
+    for users, items, logits in steps[::OBSERVE_EVERY]:
+        x = logits.detach().requires_grad_()
+        losses = loss(x)
+        losses.sum().backward()
+        assert x.grad is not None
+        sign = np.where(np.arange(items.shape[1]) == 0, 1.0, -1.0)
+        confidence = expit(x.detach().double().numpy() * sign)
+        found = {
+            "positive": np.broadcast_to(sign > 0, items.shape),
+            "held_out": (items == held_out[users, None]).numpy(),
+            "confidence": confidence,
+            "bin": np.digitize(confidence, [0.2, 0.4, 0.6, 0.8]),
+            "loss": losses.detach().double().numpy(),
+            "gradient": np.abs(x.grad.double().numpy()),
+            "weight": losses.detach().double().numpy() / -np.log(confidence),
+        }
+        for name, values in found.items():
+            rows.setdefault(name, []).append(values.ravel())
+    return {name: np.concatenate(values) for name, values in rows.items()}
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_an_epoch_sums_up_to_what_a_plain_computation_gives(split: Split, loss: Loss, tmp_path: Path) -> None:
+    steps = seen_steps(split)
+    line = one_epoch(toy_dynamics(split, loss, tmp_path), steps)
+    rows = plainly(loss, steps, held_out_items(split.valid, split.num_users, "cpu"))
+    assert line["epoch"] == 1
+    assert line["observed_steps"] == -(-len(steps) // OBSERVE_EVERY) > 1
+    for name, own in (("positive", rows["positive"]), ("negative", ~rows["positive"])):
+        got, w = line[name], rows["weight"][own]
+        assert got["rows"] == own.sum()
+        assert got["confidence"] == pytest.approx(rows["confidence"][own].mean(), rel=1e-5)
+        assert got["effective_sample_size"] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-4)
+        bins = [own & (rows["bin"] == b) for b in range(5)]
+        assert all(b.any() for b in bins), "every bin should be tried"
+        assert got["histogram"] == pytest.approx([b.sum() / own.sum() for b in bins])
+        for share, quantity in (("loss_share", "loss"), ("gradient_share", "gradient")):
+            whole = rows[quantity].sum()
+            assert got[share] == pytest.approx([rows[quantity][b].sum() / whole for b in bins], rel=1e-4, abs=1e-9)
+
+
+def test_held_out_positives_among_the_negatives_are_counted_and_weighed(split: Split, tmp_path: Path) -> None:
+    steps, loss = seen_steps(split), Focal(gamma=2.0, alpha=0.25)
+    got = one_epoch(toy_dynamics(split, loss, tmp_path), steps)["held_out"]
+    rows = plainly(loss, steps, held_out_items(split.valid, split.num_users, "cpu"))
+    drawn, others = rows["held_out"], ~rows["held_out"] & ~rows["positive"]
+    assert got["drawn"] == drawn.sum() > 0
+    assert got["rate"] == pytest.approx(drawn.sum() / (~rows["positive"]).sum())
+    assert got["weight"] == pytest.approx(0.75 * ((1 - rows["confidence"][drawn]) ** 2).mean(), rel=1e-4)
+    assert got["weight_of_others"] == pytest.approx(rows["weight"][others].mean(), rel=1e-4)
+
+
+def test_weights_of_bce_are_all_one_so_that_every_row_counts(split: Split, tmp_path: Path) -> None:
+    line = one_epoch(toy_dynamics(split, BCE(), tmp_path), seen_steps(split)[:1])
+    for name in ("positive", "negative"):
+        assert line[name]["effective_sample_size"] == pytest.approx(line[name]["rows"], rel=1e-5)
+
+
+def test_extreme_logits_give_finite_lines(split: Split, tmp_path: Path) -> None:
+    dynamics = toy_dynamics(split, Focal(gamma=2.0, alpha=0.25), tmp_path)
+    logits = torch.tensor([[80.0, -80.0, 0.0, 40.0, -80.0], [-80.0, 80.0, 20.0, -40.0, 0.0]])
+    line = one_epoch(dynamics, [(torch.tensor([0, 1]), torch.arange(10).view(2, 5), logits)])
+    for name in ("positive", "negative"):
+        values = [v for value in line[name].values() for v in (value if isinstance(value, list) else [value])]
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+def test_training_is_the_same_to_the_bit_with_and_without(split: Split, loss: Loss, tmp_path: Path) -> None:
+    def trained(observed: bool) -> dict[str, Tensor]:
+        model, batches = toy_model(split), toy_batches(split)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        dynamics = toy_dynamics(split, loss, tmp_path)
+        for step, (users, items) in enumerate(batches.epoch(1)):
+            logits = model(users, items)
+            if observed:
+                dynamics.observe(step, users, items, logits)
+            optimizer.zero_grad()
+            loss(logits).mean().backward()
+            optimizer.step()
+        return model.state_dict()
+
+    assert same(dict(trained(True)), dict(trained(False)))
+
+
+def test_a_run_that_stops_within_an_epoch_records_the_same_lines(split: Split, tmp_path: Path) -> None:
+    steps, stop = seen_steps(split), OBSERVE_EVERY + 1
+    (tmp_path / "whole").mkdir()
+    whole, first, second = (toy_dynamics(split, BCE(), path) for path in (tmp_path / "whole", tmp_path, tmp_path))
+    one_epoch(whole, steps)
+    one_epoch(whole, steps)
+
+    one_epoch(first, steps)
+    for step in range(stop):
+        first.observe(step, *steps[step])
+    saved = copy.deepcopy(first.state())
+    one_epoch(first, steps)  # what the run recorded beyond its checkpoint is forgotten
+    second.load(saved)
+    for step in range(stop, len(steps)):
+        second.observe(step, *steps[step])
+    second.end_epoch(2)
+    assert same(lines_of(second), lines_of(whole))
+
+
+def test_the_test_positives_are_out_of_sight(split: Split, tmp_path: Path) -> None:
+    """Another test part, the same lines: whatever selection could read of them knows nothing of the test positives."""
+    items = split.test.items.copy()
+    items[:10] = split.num_items  # never drawn
+    moved = random_split(users=40, items=30)
+    object.__setattr__(moved, "test", pairs(zip(split.test.users, items)))
+    line, other = (one_epoch(toy_dynamics(of, BCE(), tmp_path), seen_steps(of)) for of in (split, moved))
+    assert same(line, other)
+
+
+def test_reliability_of_a_worked_example() -> None:
+    probs = torch.tensor([0.05, 0.05, 0.05, 0.05, 0.95, 1.0], dtype=torch.float64)
+    labels = torch.tensor([False, False, False, True, True, True])
+    got = reliability(probs, labels)
+    assert got["rows"] == [4, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert got["predicted"] == pytest.approx([0.05, 0, 0, 0, 0, 0, 0, 0, 0, 0.975])
+    assert got["observed"] == pytest.approx([0.25, 0, 0, 0, 0, 0, 0, 0, 0, 1.0])
+    assert got["ece"] == pytest.approx((4 * 0.2 + 2 * 0.025) / 6)
+
+
+def test_probabilities_that_are_right_have_almost_no_calibration_error() -> None:
+    probs = torch.rand(200_000, dtype=torch.float64, generator=generator(0, "evaluation"))
+    labels = torch.rand(200_000, dtype=torch.float64, generator=generator(1, "evaluation")) < probs
+    assert reliability(probs, labels)["ece"] < 0.01
+    assert reliability(probs.square(), labels)["ece"] > 0.1
+
+
+def test_calibration_judges_validation_positives_among_drawn_negatives(split: Split) -> None:
+    calibration = Calibration(toy_model(split), toy_batches(split), split.valid)
+    held_out = held_out_items(split.valid, split.num_users, "cpu")
+    assert calibration._items.shape == (len(split.valid), 5)
+    assert torch.equal(calibration._labels, calibration._items == held_out[calibration._users, None])
+    got = calibration()
+    assert sum(got["rows"]) == 5 * len(split.valid)
+    assert same(got, calibration()), "the draw is fixed"
+    positives = sum(rows * share for rows, share in zip(got["rows"], got["observed"]))
+    assert positives == pytest.approx(int(calibration._labels.sum()))
+
+
+def test_a_run_records_its_dynamics_and_is_the_run_it_would_have_been(root: Path, tmp_path: Path) -> None:
+    for name in ("true", "false"):
+        (tmp_path / name).mkdir()
+        assert train(compose(*small(root, "loss=focal", f"dynamics={name}")), tmp_path / name, StopFlag())
+    with_dynamics, without = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("true", "false"))
+    assert with_dynamics["config_hash"] == without["config_hash"]
+    assert (tmp_path / "true" / "ranks.csv").read_bytes() == (tmp_path / "false" / "ranks.csv").read_bytes()
+    lines = [json.loads(line) for line in (tmp_path / "true" / "dynamics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert all(0 <= line["calibration"]["ece"] <= 1 and line["observed_steps"] == 2 for line in lines)
+    assert not (tmp_path / "false" / "dynamics.jsonl").exists()
+
+
+def test_a_stopped_run_goes_on_to_the_same_dynamics(root: Path, tmp_path: Path) -> None:
+    class StopAt(StopFlag):
+        """Asks to stop at the 31st step, in the second epoch."""
+
+        asked = 0
+
+        def __call__(self) -> bool:
+            self.asked += 1
+            return self.asked == 31
+
+    cfg = compose(*small(root, "dynamics=true"))
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    assert train(cfg, tmp_path / "whole", StopFlag())
+    assert train(cfg, tmp_path / "stopped", StopAt()) is None
+    assert train(cfg, tmp_path / "stopped", StopFlag())
+    whole, stopped = ((tmp_path / name / "dynamics.jsonl").read_bytes() for name in ("whole", "stopped"))
+    assert stopped == whole
