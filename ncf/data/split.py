@@ -13,11 +13,12 @@ Ties = Literal["file", "reverse_file", "item_id"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """`users` and `items` (N,) int64, and `timestamps` (N,) int64 seconds where they are known."""
+    """`users` and `items` (N,) int64; `timestamps` (N,) int64 seconds and `ratings` (N,) float32 where known."""
 
     users: np.ndarray
     items: np.ndarray
     timestamps: np.ndarray | None = None
+    ratings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -144,8 +145,10 @@ def _by_time(interactions: Interactions, timestamps: np.ndarray, ties: Ties) -> 
 
 
 def _take(interactions: Interactions, rows: np.ndarray) -> Pairs:
-    stamps = interactions.timestamps
-    return Pairs(interactions.users[rows], interactions.items[rows], None if stamps is None else stamps[rows])
+    stamps, ratings = interactions.timestamps, interactions.ratings
+    return Pairs(
+        interactions.users[rows], interactions.items[rows], None if stamps is None else stamps[rows], ratings[rows]
+    )
 
 
 SPLITS = {"leave_one_out": leave_one_out}

@@ -1,21 +1,45 @@
 """The models by name. A model maps users (B,) and items (B, 1+K) to logits (B, 1+K), and scores all items (B, I)."""
 
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from ncf.models.als import ALS, IALS
 from ncf.models.base import Recommender
+from ncf.models.ease import EASE
+from ncf.models.fitted import Fitted
 from ncf.models.gmf import GMF
+from ncf.models.knn import ItemKNN, UserKNN
+from ncf.models.mf import MF
 from ncf.models.mlp import MLP
 from ncf.models.neumf import NeuMF
+from ncf.models.popularity import Popularity
+from ncf.models.puresvd import PureSVD
 
-MODELS: dict[str, type[Recommender]] = {"gmf": GMF, "mlp": MLP, "neumf": NeuMF}
+__all__ = ["MODELS", "Fitted", "Recommender", "build"]
+
+MODELS: dict[str, type[Recommender] | type[Fitted]] = {
+    "gmf": GMF,
+    "mlp": MLP,
+    "neumf": NeuMF,
+    "mf": MF,
+    "popularity": Popularity,
+    "user_knn": UserKNN,
+    "item_knn": ItemKNN,
+    "puresvd": PureSVD,
+    "als": ALS,
+    "ials": IALS,
+    "ease": EASE,
+}
+
+M = TypeVar("M", bound=nn.Module)
 
 _EMBEDDING_STD = 0.01
 
 
-def build(make: partial[Recommender], num_users: int, num_items: int, stream: torch.Generator) -> Recommender:
+def build(make: partial[M], num_users: int, num_items: int, stream: torch.Generator) -> M:
     """The model that `make` constructs, on the CPU, its weights drawn from `stream` alone.
 
     Embeddings are N(0, 0.01); linear layers are as PyTorch initialises them, uniform within 1 / sqrt(fan-in).

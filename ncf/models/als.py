@@ -1,0 +1,171 @@
+"""Matrix factorisation by alternating least squares: each half a batch of small linear systems, solved exactly.
+
+`ALS` fits given ratings with user and item biases (Koren, Bell and Volinsky 2009; a row's penalty grows with its
+ratings, as in Zhou et al. 2008). `IALS` fits all cells, positives as 1 and the others as 0 of less weight (Hu, Koren
+and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor, nn
+
+from ncf.data.split import Split
+from ncf.errors import DataError
+from ncf.models.fitted import Fitted, positives_matrix
+
+_CHUNK_CELLS = 2**22  # of the padded feature rows gathered at once, and of the systems they make
+
+
+def _batches(matrix: sparse.csr_matrix, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Rows with entries, shortest first, so that little is padded.
+
+    Yields rows (B,), columns (B, L), values (B, L) and which of these are entries (B, L) bool.
+    """
+    counts = np.diff(matrix.indptr)
+    order = np.argsort(counts, kind="stable")
+    order = order[counts[order] > 0]
+    while len(order):
+        costs = width * np.maximum(counts[order], width) * np.arange(1, len(order) + 1)
+        size = max(1, int(np.searchsorted(costs, _CHUNK_CELLS)))
+        rows, order = order[:size], order[size:]
+        places = np.arange(counts[rows[-1]])
+        entry = places < counts[rows, None]
+        position = np.where(entry, matrix.indptr[rows, None] + places, 0)
+        columns = np.where(entry, matrix.indices[position], 0)
+        values = np.where(entry, matrix.data[position], 0.0)
+        yield tuple(map(torch.from_numpy, (rows, columns.astype(np.int64), values, entry)))  # type: ignore[misc]
+
+
+def _solve(systems: Tensor, right: Tensor) -> Tensor:
+    """x (B, D) with systems (B, D, D) x = right (B, D), for positive definite systems."""
+    return torch.cholesky_solve(right[..., None], torch.linalg.cholesky(systems))[..., 0]
+
+
+class IALS(Fitted):
+    """score = w_u . h_i, minimising the sum over all cells of c (p - w_u . h_i)^2 + penalty (Hu et al. 2008, eq. 3).
+
+    p is 1 with weight c = 1 + alpha for a positive and 0 with weight 1 for another cell. A user with n positives is
+    penalised by l2 (alpha n + I)^scaling |w_u|^2, an item by l2 (alpha n + U)^scaling |h_i|^2: scaling 0 is Hu et
+    al.'s penalty, 1 grows it with the weight of the row's cells (Rendle et al. 2022, section 3.2).
+    """
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        factors: Annotated[int, Field(ge=1)],
+        alpha: Annotated[float, Field(gt=0)],
+        l2: Annotated[float, Field(gt=0)],
+        scaling: Annotated[float, Field(ge=0, le=1)],
+        sweeps: Annotated[int, Field(ge=1)],
+    ) -> None:
+        super().__init__()
+        self.alpha, self.l2, self.scaling, self.sweeps = alpha, l2, scaling, sweeps
+        self.users = nn.Embedding(num_users, factors)
+        self.items = nn.Embedding(num_items, factors)
+
+    @torch.no_grad()
+    def fit(self, split: Split) -> None:
+        """`sweeps` times: all users given the items, then all items given the users; in float64."""
+        matrix = positives_matrix(split.train, split.num_users, split.num_items)
+        transposed = matrix.T.tocsr()
+        items = self.items.weight.double()
+        for _ in range(self.sweeps):
+            users = self._half(matrix, items)
+            items = self._half(transposed, users)
+        self.users.weight.copy_(users)
+        self.items.weight.copy_(items)
+
+    def _half(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
+        """Factors (R, D) of the rows of `matrix` (R, C), given those of its columns, `fixed` (C, D)."""
+        factors = fixed.shape[1]
+        gram = fixed.T @ fixed
+        solved = fixed.new_zeros(matrix.shape[0], factors)
+        for rows, columns, _, entry in _batches(matrix, factors):
+            features = fixed[columns] * entry[..., None]  # (B, L, D)
+            penalty = self.l2 * (self.alpha * entry.sum(1) + len(fixed)) ** self.scaling
+            systems = torch.baddbmm(gram, features.mT, features, alpha=self.alpha)
+            systems.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
+            solved[rows] = _solve(systems, (1 + self.alpha) * features.sum(1))
+        return solved
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """users (B,) -> scores of every item (B, I), about 0 to 1."""
+        return self.users(users) @ self.items.weight.T
+
+
+class ALS(Fitted):
+    """score = mean + b_u + b_i + x_u . y_i, minimising the squared error of the given ratings + penalty.
+
+    A user with n ratings is penalised by l2 n (|x_u|^2 + b_u^2), an item likewise (Zhou et al. 2008, eq. 3; biases as
+    in Koren et al. 2009, eq. 5).
+    """
+
+    mean: Tensor  # (1,)
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        factors: Annotated[int, Field(ge=1)],
+        l2: Annotated[float, Field(gt=0)],
+        sweeps: Annotated[int, Field(ge=1)],
+    ) -> None:
+        super().__init__()
+        self.l2, self.sweeps = l2, sweeps
+        self.users, self.user_bias = nn.Embedding(num_users, factors), nn.Embedding(num_users, 1)
+        self.items, self.item_bias = nn.Embedding(num_items, factors), nn.Embedding(num_items, 1)
+
+    @torch.no_grad()
+    def fit(self, split: Split) -> None:
+        """`sweeps` times: all users given the items, then all items given the users; in float64.
+
+        Raises:
+            DataError: the split has no ratings.
+        """
+        train = split.train
+        if train.ratings is None:
+            raise DataError(f"{split.name}: expected ratings, found none; model=als fits them (model=ials does not)")
+        mean = float(train.ratings.mean(dtype=np.float64))
+        shape = (split.num_users, split.num_items)
+        matrix = sparse.csr_matrix((train.ratings - mean, (train.users, train.items)), shape=shape)
+        transposed = matrix.T.tocsr()
+        items = torch.cat([self.items.weight, self.item_bias.weight], dim=1).double()
+        for _ in range(self.sweeps):
+            users = self._half(matrix, items)
+            items = self._half(transposed, users)
+        for (factors, bias), solved in zip(self._tables(), (users, items), strict=True):
+            factors.weight.copy_(solved[:, :-1])
+            bias.weight.copy_(solved[:, -1:])
+        self.keep("mean", torch.tensor([mean]))
+
+    def _tables(self) -> tuple[tuple[nn.Embedding, nn.Embedding], tuple[nn.Embedding, nn.Embedding]]:
+        return (self.users, self.user_bias), (self.items, self.item_bias)
+
+    def _half(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
+        """Factors and bias (R, D+1) of the rows of `matrix` (R, C), given those of its columns, `fixed` (C, D+1)."""
+        width = fixed.shape[1]
+        solved = fixed.new_zeros(matrix.shape[0], width)
+        for rows, columns, values, entry in _batches(matrix, width):
+            features = fixed[columns]  # (B, L, D+1)
+            rest = (values - features[..., -1]) * entry  # what the other side's bias leaves
+            features[..., -1] = 1  # the coefficient of this side's bias
+            features *= entry[..., None]
+            systems = features.mT @ features
+            systems.diagonal(dim1=1, dim2=2).add_(self.l2 * entry.sum(1)[:, None])
+            solved[rows] = _solve(systems, (features * rest[..., None]).sum(1))
+        return solved
+
+    @torch.no_grad()
+    def score(self, users: Tensor) -> Tensor:
+        """users (B,) -> scores of every item (B, I), in the unit of the ratings."""
+        inner = self.users(users) @ self.items.weight.T
+        return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.mean

@@ -1,0 +1,140 @@
+"""Nearest neighbours over binary vectors: of users (Resnick et al. 1994) and of items (Sarwar et al. 2001).
+
+With a and b the positives of two users (or two items), n those that they share and N the length of the vectors:
+
+    cosine    n / sqrt(a b)
+    pearson   (n - a b / N) / sqrt(a (1 - a / N) b (1 - b / N)), the cosine of the vectors less their means
+
+times n / (n + shrinkage), which doubts a similarity that rests on few shared positives (Bell and Koren 2007).
+The k highest positive similarities of each are kept; of equal ones, those of lower index.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy import sparse
+from torch import Tensor
+from torch.nn import functional as F
+
+from ncf.data.split import Split
+from ncf.models.fitted import Fitted, positives_matrix, sum_rows
+
+Similarity = Literal["cosine", "pearson"]
+
+_CHUNK_BYTES = 2**26  # of one dense stretch of similarities
+
+
+def neighbours(
+    vectors: sparse.csr_matrix, k: int, similarity: Similarity, shrinkage: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest rows of each row of the binary `vectors` (R, N): their indices (R, k) and similarities (R, k).
+
+    Where a row has fewer than k neighbours of positive similarity, the rest have similarity 0; k is at most R.
+    """
+    found = [_nearest(block, min(k, len(block[0]))) for block in _blocks(vectors, similarity, shrinkage)]
+    indices, values = zip(*found)
+    return np.concatenate(indices), np.concatenate(values)
+
+
+def _blocks(vectors: sparse.csr_matrix, similarity: Similarity, shrinkage: float) -> Iterator[np.ndarray]:
+    """Stretches of the (R, R) similarity matrix, (rows, R) float64, a row's similarity to itself being 0."""
+    rows, length = vectors.shape
+    sizes = np.diff(vectors.indptr).astype(np.float64)
+    transposed = vectors.T.tocsr()
+    step = max(1, _CHUNK_BYTES // (8 * rows))
+    for start in range(0, rows, step):
+        shared = (vectors[start : start + step] @ transposed).toarray()
+        block = _similarity(shared, sizes[start : start + step, None], sizes, length, similarity)
+        if shrinkage:
+            block *= shared / (shared + shrinkage)
+        own = np.arange(len(block))
+        block[own, start + own] = 0
+        yield np.maximum(block, 0, out=block)
+
+
+def _similarity(shared: np.ndarray, a: np.ndarray, b: np.ndarray, length: int, similarity: Similarity) -> np.ndarray:
+    if similarity == "cosine":
+        above, below = shared, a * b
+    else:
+        above, below = shared - a * b / length, a * (1 - a / length) * b * (1 - b / length)
+    return np.divide(above, np.sqrt(below), out=np.zeros_like(shared), where=below > 0)
+
+
+def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(-block, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(block, order, axis=1)
+
+
+class UserKNN(Fitted):
+    """score(u, i) = sum of the similarities of those among u's k nearest users who have item i."""
+
+    neighbours: Tensor  # (U, k)
+    similarities: Tensor  # (U, k)
+    raters: Tensor  # (N,) users, item after item
+    rater_counts: Tensor  # (I,)
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        k: Annotated[int, Field(ge=1)],
+        similarity: Similarity,
+        shrinkage: Annotated[float, Field(ge=0)],
+    ) -> None:
+        super().__init__()
+        self.num_users, self.num_items = num_users, num_items
+        self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
+
+    def fit(self, split: Split) -> None:
+        """Find every user's neighbours."""
+        matrix = positives_matrix(split.train, self.num_users, self.num_items)
+        indices, values = neighbours(matrix, self.k, self.similarity, self.shrinkage)
+        self.keep("neighbours", indices)
+        self.keep("similarities", values)
+        by_item = matrix.T.tocsr()
+        self.keep("raters", by_item.indices)
+        self.keep("rater_counts", np.diff(by_item.indptr))
+
+    def score(self, users: Tensor) -> Tensor:
+        """users (B,) -> scores of every item (B, I)."""
+        weights = torch.zeros(self.num_users, len(users), device=users.device)
+        columns = torch.arange(len(users), device=users.device)[:, None]
+        weights[self.neighbours[users], columns] = self.similarities[users]
+        return sum_rows(weights, self.raters, self.rater_counts).T
+
+
+class ItemKNN(Fitted):
+    """score(u, i) = sum of the similarities of those among item i's k nearest items that user u has."""
+
+    neighbours: Tensor  # (I, k)
+    similarities: Tensor  # (I, k)
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        k: Annotated[int, Field(ge=1)],
+        similarity: Similarity,
+        shrinkage: Annotated[float, Field(ge=0)],
+    ) -> None:
+        super().__init__()
+        self.num_users, self.num_items = num_users, num_items
+        self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
+
+    def fit(self, split: Split) -> None:
+        """Find every item's neighbours."""
+        matrix = positives_matrix(split.train, self.num_users, self.num_items)
+        indices, values = neighbours(matrix.T.tocsr(), self.k, self.similarity, self.shrinkage)
+        self.keep("neighbours", indices)
+        self.keep("similarities", values)
+        self.keep_history(matrix)
+
+    def score(self, users: Tensor) -> Tensor:
+        """users (B,) -> scores of every item (B, I)."""
+        seen = self.dense_history(users, self.num_items).T.contiguous()  # (I, B)
+        return F.embedding_bag(self.neighbours, seen, per_sample_weights=self.similarities, mode="sum").T

@@ -1,0 +1,39 @@
+"""PureSVD (Cremonesi, Koren and Turrin 2010): the singular vectors of the matrix, missing entries taken as zero."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse.linalg import svds
+from torch import Tensor
+
+from ncf.data.split import Split
+from ncf.errors import ConfigError
+from ncf.models.fitted import Fitted, positives_matrix, sum_rows
+
+
+class PureSVD(Fitted):
+    """score(u) = r_u Q Q', with r_u the user's row and Q (I, D) the leading right singular vectors (eq. 9)."""
+
+    item_factors: Tensor  # (I, D)
+
+    def __init__(self, num_users: int, num_items: int, *, factors: Annotated[int, Field(ge=1)]) -> None:
+        super().__init__()
+        if factors >= min(num_users, num_items):
+            raise ConfigError(
+                f"model.factors: expected fewer than {min(num_users, num_items)}, the smaller of users and items, "
+                f"got {factors}"
+            )
+        self.num_users, self.num_items, self.factors = num_users, num_items, factors
+
+    def fit(self, split: Split) -> None:
+        """Truncated decomposition by Lanczos iteration (ARPACK), from a fixed start."""
+        matrix = positives_matrix(split.train, self.num_users, self.num_items)
+        start = np.ones(min(matrix.shape))
+        _, _, right = svds(matrix, k=self.factors, v0=start, return_singular_vectors="vh")
+        self.keep("item_factors", np.ascontiguousarray(right[::-1].T))
+        self.keep_history(matrix)
+
+    def score(self, users: Tensor) -> Tensor:
+        """users (B,) -> scores of every item (B, I)."""
+        return sum_rows(self.item_factors, *self.history(users)) @ self.item_factors.T
