@@ -25,6 +25,7 @@ from ncf.dynamics import Calibration, Dynamics
 from ncf.errors import CheckpointError, ConfigError, NcfError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, test_targets, validation_targets
 from ncf.files import remove_temporaries
+from ncf.fitting import OneFit
 from ncf.losses import LOSSES, Loss
 from ncf.optimizers import OPTIMIZERS
 from ncf.rng import generator
@@ -61,7 +62,7 @@ class Plan:
     data: partial[Any]
     split: partial[Split]
     sampler: partial[Any]
-    model: partial[models.Recommender]
+    model: partial[models.Recommender | models.Fitted]
     optimizer: partial[torch.optim.Optimizer]
     loss: Loss
     evaluation: FullRanking
@@ -103,12 +104,18 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) -> Trainer:
-    """A trainer at the first step of the run. It can validate; it has no way to reach a test item."""
+def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) -> Trainer | OneFit:
+    """A trainer at the first step of the run. It can validate; it has no way to reach a test item.
+
+    For a model that is fitted without gradient: what fits it.
+    """
     run = plan.run
+    model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation"))
+    if isinstance(model, models.Fitted):
+        return OneFit(model, split, device, hooks["save"])
+    model = model.to(device)
     sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
     batches = Batches(split.train, sampler, run.neg_ratio, plan.trainer.batch_size, run.seed, device)
-    model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation")).to(device)
     targets = validation_targets(split, device)
 
     def validate() -> dict[str, float]:
@@ -131,7 +138,7 @@ class Job:
     settings: dict[str, Any]
     plan: Plan
     split: Split
-    trainer: Trainer
+    trainer: Trainer | OneFit
 
 
 def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str, Any]:
@@ -196,7 +203,7 @@ def train(cfg: DictConfig, folder: Path, stopped: StopFlag) -> dict[str, Any] | 
 def finish(job: Job) -> dict[str, Any]:
     """Test the restored best epoch, once, and write what the run leaves behind; `result.json` last."""
     plan, split, trainer = job.plan, job.split, job.trainer
-    device = next(trainer.model.parameters()).device
+    device = pick_device(plan.run.device)
     score, evaluate = trainer.model.score, plan.evaluation.evaluate
     ranks: dict[str, Ranks] = {
         "valid": evaluate(score, validation_targets(split, device)),
