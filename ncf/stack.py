@@ -7,6 +7,7 @@ is over, and the next one waiting takes its place.
 """
 
 import copy
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +54,8 @@ class _Stack:
         self._forward = torch.vmap(
             lambda weights, users, items: torch.func.functional_call(model, weights, (users, items))
         )
-        self._losses = _joint_loss([t.loss for t in trainers], trainers[0].batches)
+        like = next(iter(self._stacked.values()))
+        self._losses = _joint_loss([t.loss for t in trainers], trainers[0].batches.neg_ratio, like)
 
     def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
@@ -70,12 +72,12 @@ class _Stack:
             trainer.apply(total)
 
 
-def _joint_loss(losses: Sequence[Loss], batches: Any) -> Callable[[Tensor], Tensor]:
+def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> Callable[[Tensor], Tensor]:
     """logits (S, B, 1+K) -> the summed loss of each run (S,); one kernel where every loss is of the focal family."""
     if not all(hasattr(loss, "kernel") for loss in losses):
         return lambda logits: torch.stack([loss(x).sum() for loss, x in zip(losses, logits.unbind(), strict=True)])
-    settings = [loss.kernel(batches.neg_ratio) for loss in losses]  # type: ignore[attr-defined]
-    columns = [torch.tensor(column, device=batches.device).view(-1, 1, 1) for column in zip(*settings, strict=True)]
+    settings = [loss.kernel(neg_ratio) for loss in losses]  # type: ignore[attr-defined]
+    columns = [like.new_tensor(column).view(-1, 1, 1) for column in zip(*settings, strict=True)]
     gamma = columns[0] if any(gamma for gamma, *_ in settings) else 0.0
     return lambda logits: focal_terms(logits, gamma, columns[1], columns[2]).sum((1, 2))
 
@@ -86,40 +88,36 @@ def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Train
     Runs must share `signature`. One that `stopped` interrupts is checkpointed and not yielded.
     """
     running: list[Trainer] = []
-    exhausted = False
-    while True:
-        changed = False
-        while not exhausted and len(running) < size:
-            trainer = next(waiting, None)
-            exhausted = trainer is None
-            if trainer is not None and trainer.over():
-                trainer.close()
-                yield trainer, None
-            elif trainer is not None:
-                running.append(trainer)
-                changed = True
+    stack = None
+    while joining := [*running, *itertools.islice(waiting, size - len(running))]:
+        for trainer in [t for t in joining if t.over()]:
+            trainer.close()
+            yield trainer, None
+        running = [t for t in joining if not t.over()]
         if not running:
-            return
-        if changed or len(running) != len(stack.trainers):
+            continue
+        if stack is None or stack.trainers != running:
             stack = _Stack(running)
         if not _train_epoch(stack):
             for trainer in running:
                 trainer.checkpoint()
             return
-        ended = [(trainer, *_end_epoch(trainer)) for trainer in running]
-        running = [trainer for trainer, over, _ in ended if not over]
-        yield from ((trainer, error) for trainer, over, error in ended if over)
+        for trainer in stack.trainers:
+            error = _end_epoch(trainer)
+            if error is not None or trainer.over():
+                running.remove(trainer)
+                yield trainer, error
 
 
-def _end_epoch(trainer: Trainer) -> tuple[bool, NcfError | None]:
-    """Validate one run; whether it is over, and the error that ended it."""
+def _end_epoch(trainer: Trainer) -> NcfError | None:
+    """Validate one run, and close it if it is over; the error that ended it, if one did."""
     try:
         log.debug(trainer.end_epoch())
         if trainer.over():
             trainer.close()
-        return trainer.over(), None
     except NcfError as error:
-        return True, error
+        return error
+    return None
 
 
 def _train_epoch(stack: _Stack) -> bool:

@@ -1,0 +1,136 @@
+"""Stacked runs are the solo runs: same weights step by step, same stopping, one failure does not spread."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from ncf import models
+from ncf.data.split import Pairs
+from ncf.errors import TrainingError
+from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
+from ncf.models import MODELS
+from ncf.optimizers import adam
+from ncf.rng import generator
+from ncf.sampling import Batches, uniform
+from ncf.stack import signature, train_stacked
+from ncf.trainer import Trainer, TrainerSettings
+
+USERS, ITEMS, RATIO = 30, 40, 4
+SHAPES = {
+    "gmf": {"factors": 8},
+    "mlp": {"factors": 8, "hidden": [16, 8]},
+    "neumf": {"gmf_factors": 8, "mlp_factors": 8, "hidden": [16, 8]},
+}
+LOSSES: list[Loss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), Focal(gamma=0.5, alpha="balanced")]
+
+
+def train_pairs() -> Pairs:
+    rng = np.random.default_rng(0)
+    pairs = np.unique(rng.integers(0, USERS * ITEMS, 300))
+    return Pairs(pairs // ITEMS, pairs % ITEMS)
+
+
+def make(
+    seed: int,
+    loss: Loss,
+    name: str = "neumf",
+    epochs: int = 4,
+    patience: int = 10,
+    dtype: torch.dtype = torch.float32,
+    values: Callable[[int], float] = float,
+    lr: float = 1e-3,
+) -> Trainer:
+    """A small run whose validation metric after epoch e is `values(e)`."""
+    train = train_pairs()
+    batches = Batches(train, uniform(train, USERS, ITEMS, "cpu"), RATIO, 50, seed, "cpu")
+    model = models.build(partial(MODELS[name], **SHAPES[name]), USERS, ITEMS, generator(seed, "initialisation")).to(
+        dtype
+    )
+    settings = TrainerSettings(
+        epochs=epochs, batch_size=50, patience=patience, monitor="m", checkpoint_every="60s", threads=1, progress=False
+    )
+    seen: list[int] = []
+
+    def validate() -> dict[str, float]:
+        seen.append(1)
+        return {"m": values(len(seen))}
+
+    return Trainer(model, loss, adam(model, lr=lr, weight_decay=0.0), batches, validate, settings)
+
+
+def gap(a: Trainer, b: Trainer) -> float:
+    pairs = zip(a.model.parameters(), b.model.parameters(), strict=True)
+    return max((p - q).abs().max().item() for p, q in pairs)
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_fifty_steps_equal_solo(name: str, dtype: torch.dtype) -> None:
+    build = partial(make, name=name, dtype=dtype, epochs=10)
+    stacked = [build(seed, loss) for seed, loss in enumerate(LOSSES)]
+    solo = [build(seed, loss) for seed, loss in enumerate(LOSSES)]
+    assert solo[0].batches.steps * 10 >= 50
+    assert all(error is None for _, error in train_stacked(iter(stacked), size=len(stacked)))
+    for a, b in zip(stacked, solo, strict=True):
+        assert b.fit()
+        assert gap(a, b) < (1e-5 if dtype == torch.float32 else 1e-12)
+        assert a.progress.history[-1]["train_loss"] == pytest.approx(b.progress.history[-1]["train_loss"], rel=1e-5)
+
+
+def test_losses_outside_the_focal_family_and_other_learning_rates_stack() -> None:
+    def build() -> list[Trainer]:
+        return [make(1, FocalClamped(gamma=2.0, alpha=0.25)), make(1, BCE(), lr=1e-2), make(2, BCE())]
+
+    stacked, solo = build(), build()
+    list(train_stacked(iter(stacked), size=3))
+    for a, b in zip(stacked, solo, strict=True):
+        b.fit()
+        assert gap(a, b) < 1e-5
+
+
+def test_runs_leave_when_over_and_the_next_one_joins() -> None:
+    best = [2, 5, 1, 3, 4]
+    runs = [make(s, BCE(), epochs=20, patience=2, values=lambda e, b=b: -abs(e - b)) for s, b in enumerate(best)]
+    ended = [trainer for trainer, _ in train_stacked(iter(runs), size=2)]
+    assert set(map(id, ended)) == set(map(id, runs))
+    for trainer, epoch in zip(runs, best, strict=True):
+        assert trainer.progress.best_epoch == epoch
+        assert len(trainer.progress.history) == epoch + 2
+    alone = make(1, BCE(), epochs=20, patience=2, values=lambda e: -abs(e - 5))
+    alone.fit()
+    assert gap(runs[1], alone) < 1e-5  # the best epoch's weights, although neighbours came and went
+
+
+def test_one_broken_run_does_not_spread() -> None:
+    runs = [make(s, BCE()) for s in range(3)]
+    with torch.no_grad():
+        next(runs[1].model.parameters()).fill_(float("nan"))
+    ended = {id(trainer): error for trainer, error in train_stacked(iter(runs), size=3)}
+    assert isinstance(ended[id(runs[1])], TrainingError)
+    for s in (0, 2):
+        alone = make(s, BCE())
+        alone.fit()
+        assert ended[id(runs[s])] is None
+        assert gap(runs[s], alone) < 1e-5
+
+
+def test_an_interrupted_stack_saves_every_run_and_goes_on() -> None:
+    saved: dict[int, dict] = {}
+    runs = [make(s, BCE()) for s in range(3)]
+    for s, trainer in enumerate(runs):
+        trainer._save = lambda state, s=s: saved.__setitem__(s, state)
+        trainer.stopped = lambda: runs[0].progress.step >= 2
+    assert list(train_stacked(iter(runs), size=3)) == []
+    again = [make(s, BCE()) for s in range(3)]
+    for s, trainer in enumerate(again):
+        trainer.load(saved[s])
+        assert trainer.progress.step == 2
+    assert len({signature(t) for t in again}) == 1
+    assert signature(again[0]) != signature(make(0, BCE()))  # another place in its epoch
+    assert len(list(train_stacked(iter(again), size=3))) == 3
+    alone = make(1, BCE())
+    alone.fit()
+    assert gap(again[1], alone) < 1e-5
