@@ -88,7 +88,7 @@ class Archive(Source):
     """A zip archive.
 
     Raises:
-        DataError: where it is not one, or any member is a link, leaves the folder, is encrypted or exceeds 4 GiB.
+        DataError: where it is not one, or any member is a link, leaves the folder or exceeds 4 GiB.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,7 +109,7 @@ class Archive(Source):
 
     @contextmanager
     def open(self, member: str) -> Iterator[BinaryIO]:
-        """The member, decompressed as it is read. Raises DataError where it is missing or damaged."""
+        """The member, decompressed as it is read. Raises DataError where it is missing, damaged or encrypted."""
         if member not in self._members:
             raise DataError(f"{self.path}: expected a member {member}, found none")
         with ExitStack() as stack:
@@ -117,7 +117,7 @@ class Archive(Source):
                 archive = stack.enter_context(zipfile.ZipFile(self.path))
                 stream = stack.enter_context(archive.open(member))
             except (OSError, *_DAMAGE) as error:
-                raise DataError(f"{self.label(member)}: damaged archive ({error})") from None
+                raise DataError(f"{self.label(member)}: cannot be read ({error})") from None
             yield _Guarded(stream, self.label(member))  # type: ignore[misc]
 
     def label(self, member: str) -> str:
@@ -182,8 +182,6 @@ def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:
         reason = "leaves the archive's folder"
     elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         reason = "is a link or special file"
-    elif info.flag_bits & 1:
-        reason = "is encrypted"
     elif info.file_size > MAX_MEMBER_BYTES:
         reason = f"unpacks to {info.file_size} bytes, more than {MAX_MEMBER_BYTES}"
     else:

@@ -19,7 +19,6 @@ from ncf.errors import DataError
 from ncf.files import TEMPORARY
 
 _ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date that a zip member can have: equal contents give equal bytes
 _log = logging.getLogger(__name__)
 
 
@@ -71,14 +70,14 @@ def locked(target: Path) -> Iterator[None]:
 
 
 def _save(stream: BinaryIO, interactions: Interactions) -> None:
-    """Write a .npz whose bytes depend on nothing but the interactions."""
+    """Write a .npz whose bytes depend on nothing but the interactions (a `ZipInfo` is dated 1980, whenever made)."""
     arrays = {name: array for name in _ARRAYS if (array := getattr(interactions, name)) is not None}
     facts = {"name": interactions.name, "digest": interactions.digest, "before": asdict(interactions.before)}
     arrays["facts"] = np.array(json.dumps(facts, sort_keys=True))
     arrays["checksum"] = np.array(_checksum(arrays))
     with zipfile.ZipFile(stream, "w") as archive:
         for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
 
 

@@ -44,7 +44,7 @@ def delimited(
     if rating is None and threshold is not None:
         raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
     wanted, allowed = Columns(user, item, rating, timestamp), None if scale is None else Scale.of(scale)
-    path = Path(archive)
+    path = Path(archive).expanduser()
     if not path.is_file():
         raise DataError(f"{path}: no such file (data.archive)")
     source = Folder(path.parent)

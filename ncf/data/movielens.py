@@ -36,7 +36,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
     ) -> Interactions:
         request = Request(release, Path(root, "raw"), url, sha256)
         allowed = Scale.of(scale)
-        source = locate(request, None if archive is None else Path(archive))
+        source = locate(request, None if archive is None else Path(archive).expanduser())
         settings = {"threshold": threshold, "duplicates": duplicates}
         raw = source.digest(release.ratings_member, *release.movies_members)
 

@@ -148,7 +148,7 @@ def test_a_full_disk_leaves_the_old_file(serve: Serve, tmp_path: Path) -> None:
 def test_pip_without_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(DataError, match="pip download recbole==1.2.1: No matching distribution found"):
+    with pytest.raises(DataError, match=r"pip download recbole==1\.2\.1: No matching distribution found"):
         fetch_from_wheel("recbole==1.2.1", {})
 
 

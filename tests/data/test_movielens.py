@@ -58,8 +58,14 @@ def test_the_bad_line_is_named(prepare: Prepare, tmp_path: Path, name: str, row:
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "complaint"), [(b"", "an empty file"), (b"userId,movieId,rating\n", "the header"),
-                                                 (b"userId,movieId,rating,timestamp\n", "at least one rating")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"", "an empty file"),
+        (b"userId,movieId,rating\n", "the header"),
+        (b"userId,movieId,rating,timestamp\n", "at least one rating"),
+    ],
+)
 def test_files_without_ratings(prepare: Prepare, tmp_path: Path, text: bytes, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
         prepare("ml-20m", archive=str(write_zip(tmp_path / "set.zip", members("ml-20m", text))))

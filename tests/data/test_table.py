@@ -60,6 +60,12 @@ def test_names_the_line_that_breaks_a_rule(bad: bytes, complaint: str) -> None:
     assert complaint in str(caught.value)
 
 
+@pytest.mark.parametrize("number", [" 4", "4 ", "\x0b4", "4_0", "nan", "inf", "True", "", "1e", "0x1", '"4"'])
+def test_numbers_beside_text_are_held_to_the_same_rules(number: str) -> None:
+    with pytest.raises(DataError, match=r"^f, line 1: expected rating as a finite number"):
+        parse(f"u\ti\t{number}\t1\n".encode(), kinds=TEXT_KINDS)
+
+
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [(b"", "an empty file"), (b"\xef\xbb\xbf", "an empty file"), (GOOD.decode().encode("utf-16"), "UTF-16")],
@@ -102,7 +108,9 @@ FIELD = st.one_of(
     st.integers(-(2**65), 2**65).map(str),
     st.floats().map(str),
     st.text("0123456789.-+eE _xinfa\"'#\0\r\ufeffé\uff13", max_size=6),
-    st.sampled_from(["", "NA", "nan", "inf", "True", "0x10", "1e5", "+5", "--5", ".", "1.", ".5", "1e", "007", "1,5"]),
+    st.sampled_from(
+        ["", "NA", "nan", "inf", "True", "0x10", "1e5", "+5", "--5", ".", "1.", ".5", "1e", "007", "1,5", " 4", "4 "]
+    ),
 )
 LINES = st.lists(st.lists(FIELD, min_size=3, max_size=5), min_size=1, max_size=4)
 
