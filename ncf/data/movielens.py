@@ -34,6 +34,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
         sha256: Sha256 | None,
         scale: Annotated[list[float], Field(min_length=3, max_length=3)],
     ) -> Interactions:
+        """The positives of the release. Raises ConfigError for an impossible scale, DataError for anything on disk."""
         request = Request(release, Path(root, "raw"), url, sha256)
         allowed = Scale.of(scale)
         source = locate(request, None if archive is None else Path(archive).expanduser())

@@ -130,6 +130,7 @@ class _Ids:
         self._codes: dict[str, int] = {}
 
     def add(self, block: Block, label: str) -> None:
+        """Take in the ids of one block. Raises DataError for an empty or overlong one, naming the line."""
         values = block.columns[self.name]
         if values.dtype == object:
             codes, texts = pd.factorize(values)
