@@ -39,7 +39,7 @@ def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapp
     """
     values = plain(node)
     name = values.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise ConfigError(f"{group}.name: expected {_one_of(registry)}, got {name!r}{_hint(name, registry)}")
     return bind(group, registry[name], values)
 

@@ -1,0 +1,44 @@
+"""What every test of the package shares: one thread, a place for run folders, the real MovieLens-100K."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toys import compose
+
+from ncf.config import component
+from ncf.data import DATASETS, SPLITS, Split
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """The sizes of tests are too small for more."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `data.root` for the session, so that each synthetic set is made once."""
+    return tmp_path_factory.mktemp("root")
+
+
+@pytest.fixture(scope="session")
+def ml100k() -> Split:
+    """The default split of the real MovieLens-100K, from the checkout's own `data/` so that it is fetched once."""
+    cfg = compose(f"data.root={Path(__file__).parents[1] / 'data'}")
+    return component("split", SPLITS, cfg.split)(component("data", DATASETS, cfg.data)())
+
+
+@pytest.fixture
+def untouched() -> Callable[[], bool]:
+    """untouched() -> whether the global random states are still those from before the test."""
+    before = global_states()
+    return lambda: global_states() == before
+
+
+def global_states() -> tuple[bytes, bytes]:
+    """The states of torch's and numpy's global generators."""
+    state = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state().numpy().tobytes(), repr(state).encode() + state[1].tobytes()

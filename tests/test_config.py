@@ -1,0 +1,149 @@
+"""Components: keys are checked before anything is built, and every YAML of conf/ is complete."""
+
+import inspect
+from functools import partial
+from typing import Annotated, Any
+
+import pytest
+from omegaconf import OmegaConf
+from pydantic import Field
+from toys import compose
+
+from ncf import train
+from ncf.config import bind, component, plain
+from ncf.data import DATASETS, SPLITS
+from ncf.errors import ConfigError
+from ncf.evaluation import EVALUATIONS
+from ncf.losses import LOSSES
+from ncf.models import MODELS
+from ncf.optimizers import OPTIMIZERS
+from ncf.sampling import SAMPLERS
+
+REGISTRIES: dict[str, Any] = {
+    "data": DATASETS,
+    "split": SPLITS,
+    "sampler": SAMPLERS,
+    "model": MODELS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "evaluation": EVALUATIONS,
+}
+
+
+def toy(context: str, *, size: Annotated[int, Field(ge=1)], rate: float, flag: bool, note: str | None) -> dict:
+    return {"context": context, "size": size, "rate": rate, "flag": flag, "note": note}
+
+
+GOOD = {"size": 3, "rate": 0.5, "flag": True, "note": None}
+TOYS = {"toy": toy, "other": toy}
+
+
+def refused(changes: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        component("group", TOYS, {"name": "toy", **GOOD, **changes})
+    return str(caught.value)
+
+
+def test_keys_become_keyword_arguments_and_context_is_positional() -> None:
+    assert component("group", TOYS, {"name": "toy", **GOOD})("here") == {"context": "here", **GOOD}
+
+
+def test_a_whole_number_is_a_float() -> None:
+    assert component("group", TOYS, {"name": "toy", **GOOD, "rate": 2})("")["rate"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("size", 0, "greater than or equal to 1"),
+        ("size", 2.5, "valid integer"),
+        ("size", "3", "valid integer"),
+        ("size", True, "valid integer"),
+        ("size", None, "valid integer"),
+        ("rate", "0.5", "valid number"),
+        ("rate", float("nan"), "finite"),
+        ("rate", float("inf"), "finite"),
+        ("flag", 1, "valid boolean"),
+        ("flag", "yes", "valid boolean"),
+        ("note", 3, "valid string"),
+    ],
+)
+def test_a_value_of_another_type_or_range_is_refused_by_its_key(key: str, value: object, expected: str) -> None:
+    message = refused({key: value})
+    assert message.startswith(f"group.{key}: ")
+    assert expected in message
+    assert message.endswith(f"got {value!r}")
+    assert "\n" not in message
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
+    assert (
+        refused({"siez": 3}) == "group.siez: unknown key, expected one of flag, note, rate, size (did you mean 'size'?)"
+    )
+
+
+def test_context_cannot_be_set_from_the_configuration() -> None:
+    assert refused({"context": "x"}).startswith("group.context: unknown key")
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^group\.rate: missing$"):
+        component("group", TOYS, {"name": "toy", "size": 3, "flag": True, "note": None})
+
+
+@pytest.mark.parametrize("name", ["tyo", "os.system", "ncf.losses.BCE", None, 3, ["toy"], {"toy": 1}])
+def test_only_names_of_the_registry_are_components(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"^group\.name: expected one of other, toy, got"):
+        component("group", TOYS, {"name": name, **GOOD})
+
+
+def test_a_target_is_an_unknown_key_like_any_other() -> None:
+    assert refused({"_target_": "os.system"}).startswith("group._target_: unknown key")
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    message = refused({"size": 0, "rate": None})
+    assert "group.size" in message
+    assert "group.rate" in message
+
+
+@pytest.mark.parametrize("value", ["${nothing}", "???", "${oc.env:NO_SUCH_VARIABLE_HERE}"])
+def test_what_does_not_resolve_is_a_configuration_error(value: str) -> None:
+    with pytest.raises(ConfigError):
+        plain(OmegaConf.create({"size": value}))
+
+
+def test_keys_of_the_root_carry_no_group() -> None:
+    with pytest.raises(ConfigError, match=r"^size: "):
+        bind("", toy, {**GOOD, "size": 0})
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g, registry in REGISTRIES.items() for n in registry])
+def test_every_component_has_a_yaml_with_its_keys_and_no_other(group: str, name: str) -> None:
+    """`component` refuses a missing and an unknown key, so binding shows that the two lists are one."""
+    path = train.CONF / group / f"{name}.yaml"
+    node = OmegaConf.load(path)
+    if group == "data" and name == "csv":
+        node.archive = "some.csv"  # the one key without a default
+    assert isinstance(component(group, REGISTRIES[group], node), partial)
+
+
+@pytest.mark.parametrize("group", REGISTRIES)
+def test_every_yaml_belongs_to_a_component(group: str) -> None:
+    for path in (train.CONF / group).glob("*.yaml"):
+        assert OmegaConf.load(path).name in REGISTRIES[group], path
+
+
+@pytest.mark.parametrize(("group", "name"), [(g, n) for g, registry in REGISTRIES.items() for n in registry])
+def test_defaults_live_in_the_yaml_only(group: str, name: str) -> None:
+    for parameter in inspect.signature(REGISTRIES[group][name]).parameters.values():
+        assert parameter.default is parameter.empty, parameter
+
+
+def test_the_protocol_of_the_reference_study_is_the_default() -> None:
+    cfg = compose()
+    assert (cfg.seed, cfg.neg_ratio, cfg.trainer.batch_size, cfg.trainer.epochs) == (42, 10, 256, 100)
+    assert (cfg.trainer.patience, cfg.trainer.monitor, cfg.optimizer.lr) == (10, "ndcg@10", 1e-3)
+    assert (cfg.data.name, cfg.data.threshold, cfg.split.ties) == ("ml-100k", 4, "file")
+    assert (cfg.evaluation.cutoffs, cfg.evaluation.ties) == ([5, 10, 20], "average")
+    assert dict(cfg.model) == {"name": "neumf", "gmf_factors": 64, "mlp_factors": 64, "hidden": [128, 64, 32]}

@@ -1,0 +1,77 @@
+"""What the tests of the core build with: small splits, configurations, and runs of the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import DictConfig
+from torch import Tensor
+
+from ncf.data.split import Pairs, Split
+from ncf.train import CONF
+
+# A run of about a second: 60 users, 80 items, 1,500 positives, three epochs of 24 steps.
+SMALL = (
+    "data=synthetic", "data.users=60", "data.items=80", "data.interactions=1500", "trainer.epochs=3",
+    "trainer.progress=false", "trainer.batch_size=660", "device=cpu",
+    "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]",
+)  # fmt: skip
+
+
+def pairs(rows: Iterable[tuple[int, int]]) -> Pairs:
+    """Pairs of (user, item) rows."""
+    users, items = np.array(list(rows), np.int64).reshape(-1, 2).T
+    return Pairs(users, items)
+
+
+def random_split(users: int, items: int, seed: int = 0) -> Split:
+    """Each user: a random order of items, the last is test, the one before validation, a random number train."""
+    rng = np.random.default_rng(seed)
+    train, valid, test = [], [], []
+    for user in range(users):
+        order = rng.permutation(items).tolist()
+        test.append((user, order[0]))
+        valid.append((user, order[1]))
+        train += [(user, item) for item in order[2 : 2 + rng.integers(1, items - 2)]]
+    ids = np.arange(users) + 100, np.arange(items) + 1000
+    return Split(pairs(train), pairs(valid), pairs(test), users, items, *ids, None, None, "toy", "0" * 64)
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The configuration of `python -m ncf.train` with these overrides."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra_compose("train", list(overrides))
+
+
+def small(root: Path, *overrides: str) -> tuple[str, ...]:
+    """The overrides of a run of about a second, its data below `root`."""
+    return (*SMALL, f"data.root='{root}'", *overrides)
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of a training run."""
+    return [sys.executable, "-m", "ncf.train", *arguments]
+
+
+def run(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """`python -m ncf.train` with these arguments, to its end."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def same(a: object, b: object) -> bool:
+    """Whether nested dicts, lists, tensors and primitives are equal to the bit."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    return a == b
