@@ -9,6 +9,7 @@ With x the logit, y the label, z = (2y-1) x and p = sigmoid(z) the probability g
 All three are one kernel: focal with gamma 0 is alpha-BCE, and alpha-BCE with alpha 0.5 is BCE / 2, to the bit.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
@@ -141,4 +142,83 @@ class FocalClamped:
         return -weight * (1 - p) ** self.gamma * p.log()
 
 
-LOSSES: dict[str, type] = {"bce": BCE, "alpha_bce": AlphaBCE, "focal": Focal, "focal_clamped": FocalClamped}
+@dataclass(frozen=True, kw_only=True)
+class WeightedBCE:
+    """BCE with each positive counted `positive_weight` times.
+
+    A weight by an item's frequency is not among its settings: a loss sees logits, not which items they belong to.
+    sampler=popularity weights negatives by frequency through how often they are drawn.
+    """
+
+    positive_weight: Annotated[float, Field(gt=0)]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        return focal_terms(logits, *self.kernel(logits.shape[-1] - 1))
+
+    def kernel(self, neg_ratio: int) -> tuple[float, float, float]:
+        """gamma and the weights of a positive and of a negative, as `focal_terms` takes them."""
+        return 0.0, self.positive_weight, 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GBCE:
+    """Generalised BCE (Petrov and Macdonald 2023, eq. 11 and 17): -beta log p of the positive, -log p of negatives.
+
+    beta = t (r - 1) + 1, with r = K / candidates the share of negatives that was drawn: t 0 is BCE, and t 1 undoes
+    the overconfidence that drawing few negatives gives.
+    """
+
+    t: Annotated[float, Field(ge=0, le=1)]
+    candidates: Annotated[int, Field(ge=1)]
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        return focal_terms(logits, *self.kernel(logits.shape[-1] - 1))
+
+    def kernel(self, neg_ratio: int) -> tuple[float, float, float]:
+        """gamma and the weights of a positive and of a negative, as `focal_terms` takes them."""
+        drawn = min(1.0, neg_ratio / self.candidates)
+        return 0.0, self.t * (drawn - 1) + 1, 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BPR:
+    """Bayesian personalised ranking (Rendle et al. 2009, section 4.1): -log sigmoid(x_0 - x_j) for each negative j."""
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Losses (B, 1+K) of logits (B, 1+K): a pair's stands at its negative, column 0 is zero."""
+        pairs = F.softplus(logits[..., 1:] - logits[..., :1])
+        return torch.cat([torch.zeros_like(logits[..., :1]), pairs], dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledSoftmax:
+    """-log of the positive's softmax among itself and its negatives.
+
+    With `candidates` C, each negative stands for C / K items: the logQ correction of uniform draws, which are expected
+    to hold an item K / C times (Bengio and Senecal 2008; Yi et al. 2019). None: a negative stands for itself. Other
+    samplers would need each item's own logQ, which a loss, seeing no items, cannot know.
+    """
+
+    candidates: Annotated[int, Field(ge=1)] | None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Losses (B, 1+K) of logits (B, 1+K): a group's stands at its positive, the other columns are zero."""
+        negatives = logits[..., 1:]
+        if self.candidates is not None:
+            negatives = negatives + math.log(self.candidates / negatives.shape[-1])
+        total = torch.cat([logits[..., :1], negatives], dim=-1).logsumexp(-1, keepdim=True)
+        return torch.cat([total - logits[..., :1], torch.zeros_like(negatives)], dim=-1)
+
+
+LOSSES: dict[str, type] = {
+    "bce": BCE,
+    "alpha_bce": AlphaBCE,
+    "focal": Focal,
+    "focal_clamped": FocalClamped,
+    "weighted_bce": WeightedBCE,
+    "gbce": GBCE,
+    "bpr": BPR,
+    "sampled_softmax": SampledSoftmax,
+}
