@@ -1,0 +1,52 @@
+# Everything a user types. `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data train test test-slow lint sweep status report bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ncf needs Python 3.11 or newer; name one: make setup PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,report,tracking,parallel]'
+	@touch $@
+
+setup: $(READY)  ## make .venv and install everything at its tested version
+
+data: $(READY)  ## fetch and prepare MovieLens-100K (ARGS="data=ml-1m" for another set) and print its statistics
+	$(RUN) -m ncf.data $(ARGS)
+
+train: $(READY)  ## train the default model and print its table (ARGS="loss=focal neg_ratio=50 seed=7")
+	$(RUN) -m ncf.train $(ARGS)
+
+test: $(READY)  ## run the tests (under 3 minutes)
+	$(RUN) -m pytest
+
+test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale
+	$(RUN) -m pytest -m slow
+
+lint: $(READY)  ## style, forbidden calls and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+sweep: $(READY)  ## run the registered focal-loss study; stop it at any time, start it again to go on
+	$(RUN) -m ncf.sweep $(ARGS)
+
+status: $(READY)  ## how far the sweep on disk is
+	$(RUN) -m ncf.status $(ARGS)
+
+report: $(READY)  ## tables, figures and the verdict from the study's results
+	$(RUN) -m ncf.report $(ARGS)
+
+bench: $(READY)  ## compare speed with RecBole and others (makes a virtual environment for them; an hour)
+	$(RUN) -m experiments.benchmarks $(ARGS)
+
+clean:  ## remove the environment, caches and run folders; downloaded data stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis outputs data/processed *.egg-info
