@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import ncf
 from ncf.data.split import Split
-from ncf.errors import DataError
+from ncf.errors import ConfigError, DataError
 from ncf.evaluation import Ranks
 from ncf.files import write_text
 
@@ -27,6 +27,7 @@ RESULT, RANKS, METRICS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", 
 # Settings that say where things lie or what is shown: two runs that differ in nothing else give the same result.
 _INCIDENTAL = (
     "hydra",
+    "registration",
     "resume",
     "dynamics",
     "data.root",
@@ -66,6 +67,16 @@ def run_id(settings: Mapping[str, Any]) -> str:
     """The run's folder name in a sweep: readable, and unique to its settings."""
     names = (str(settings[group]["name"]) for group in ("model", "loss"))
     return "-".join([*names, f"r{settings['neg_ratio']}", f"s{settings['seed']}", config_hash(settings)[:12]])
+
+
+def registered(path: str | None) -> dict[str, str] | None:
+    """Path and SHA-256 of the registration that a run is made under. Raises ConfigError if it cannot be read."""
+    if path is None:
+        return None
+    try:
+        return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+    except OSError as error:
+        raise ConfigError(f"registration: expected a file, got {path!r} ({error.strerror or error})") from None
 
 
 def environment() -> dict[str, Any]:

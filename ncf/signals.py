@@ -7,7 +7,7 @@ from types import FrameType
 
 STOPPED = 75  # exit status of a run that was asked to stop and can be resumed (EX_TEMPFAIL of sysexits.h)
 
-_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StopFlag:
@@ -28,7 +28,7 @@ class StopFlag:
 def stop_flag() -> Iterator[StopFlag]:
     """A flag that SIGTERM, SIGINT and SIGUSR1 set while the context lasts; the former handlers come back after it."""
     flag = StopFlag()
-    former = {number: signal.signal(number, flag.set) for number in _ASKING}
+    former = {number: signal.signal(number, flag.set) for number in ASKING}
     try:
         yield flag
     finally:

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation")
 
-OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)))
+OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ class RunSettings:
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     deterministic: bool
     dynamics: bool
+    registration: str | None
     resume: str | None
 
 
@@ -139,6 +140,7 @@ class Job:
     plan: Plan
     split: Split
     trainer: Trainer | OneFit
+    registration: dict[str, str] | None
 
 
 def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str, Any]:
@@ -151,6 +153,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     settings = results.resolved(cfg)
     plan = check(cfg)
     device = pick_device(plan.run.device)
+    registration = results.registered(plan.run.registration)
     torch.set_num_threads(plan.trainer.threads)
     set_deterministic(plan.run.deterministic)
 
@@ -179,7 +182,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     if state is not None:
         trainer.load(state)
         log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
-    return Job(folder, settings, plan, split, trainer)
+    return Job(folder, settings, plan, split, trainer, registration)
 
 
 def set_deterministic(wanted: bool) -> None:
@@ -219,6 +222,7 @@ def finish(job: Job) -> dict[str, Any]:
         "seed": plan.run.seed,
         "config": job.settings,
         "config_hash": results.config_hash(job.settings),
+        "registration": job.registration,
         "data_digest": split.digest,
         "device": str(device),
         "timings": {key: sum(line[key] for line in history) for key in ("train_seconds", "valid_seconds")},
