@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from ncf.train import table as result_table
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SWEEP = ROOT / "outputs" / "sweeps" / "recbole"
-BEGIN, END = "<!-- recbole table: begin -->", "<!-- recbole table: end -->"
 METRICS = ("ndcg@10", "hit@10")
+PARTS = ("valid", "test")
 
 
 def run() -> pd.DataFrame:
@@ -30,8 +32,7 @@ def run() -> pd.DataFrame:
         {
             "neg_ratio": r["config"]["neg_ratio"],
             "seed": r["seed"],
-            **{f"test/{name}": value for name, value in r["test"].items()},
-            "valid/ndcg@10": r["valid"]["ndcg@10"],
+            **{f"{part}/{name}": value for part in PARTS for name, value in r[part].items()},
             "best_epoch": r["best_epoch"],
             "commit": r["commit"],
             "config_hash": r["config_hash"][:12],
@@ -62,19 +63,34 @@ def table(ours: pd.DataFrame) -> str:
     return "\n".join([*lines, "", f"Test metrics, mean ± standard deviation over seeds {seeds}."])
 
 
+def default_run(ours: pd.DataFrame) -> str:
+    """What `make train` prints, from the run with the default settings."""
+    row = ours[(ours.neg_ratio == 10) & (ours.seed == 42)].iloc[0]
+    parts = {part: {c.removeprefix(f"{part}/"): row[c] for c in ours if c.startswith(f"{part}/")} for part in PARTS}
+    return f"```\n{result_table(parts)}\n```"
+
+
+def put(text: str, name: str, page: str) -> str:
+    """`page` with `text` between the markers called `name`."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = page.partition(begin)
+    _, found, after = rest.partition(end)
+    assert found, f"README.md has no markers {begin} and {end}"
+    return f"{before}{begin}\n{text}\n{end}{after}"
+
+
 def main() -> None:
-    """Run, tabulate, and put the table between its markers in README.md."""
+    """Run, tabulate, and put the tables between their markers in README.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-run", action="store_true", help="tabulate results.csv as it is")
     if not parser.parse_args().no_run:
         run().to_csv(HERE / "results.csv", index=False, float_format="%.6f", lineterminator="\n")
-    text = table(pd.read_csv(HERE / "results.csv"))
+    ours = pd.read_csv(HERE / "results.csv")
+    text = table(ours)
     print(text)
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    if after:
-        readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    page = put(text, "recbole table", readme.read_text())
+    readme.write_text(put(default_run(ours), "default run", page))
 
 
 if __name__ == "__main__":
