@@ -14,38 +14,32 @@ import torch
 from torch import Tensor
 
 from ncf.errors import CheckpointError
-from ncf.files import atomic
+from ncf.files import atomic, writing
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-NEWEST, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+NEWEST, PREVIOUS, DAMAGED = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt"
 
 
 def save(folder: Path, state: Mapping[str, Any]) -> None:
     """Write `state` as the newest checkpoint of `folder`; the last newest becomes the previous one.
 
     Raises:
-        OSError: the disk is full or the folder read-only; the older checkpoints are intact.
+        FileError: the disk is full or the folder read-only; the older checkpoints are intact.
     """
     content = {"format": FORMAT, **state}
-    with atomic(folder / NEWEST) as file:
-        torch.save({**content, "sha256": digest(content)}, file)
-        _rotate(folder)
-
-
-def _rotate(folder: Path) -> None:
-    """Keep the newest checkpoint as the previous one, by a link, so that no moment is without a newest."""
-    newest, previous = folder / NEWEST, folder / PREVIOUS
-    if newest.exists():
-        link = folder / f"{PREVIOUS}.link"
-        link.unlink(missing_ok=True)
-        link.hardlink_to(newest)
-        link.replace(previous)
+    with writing(folder / NEWEST), atomic(folder / NEWEST, keep=folder / PREVIOUS) as file:
+        try:
+            torch.save({**content, "sha256": digest(content)}, file)
+        except RuntimeError as error:  # how torch reports that `file` refused to be written to
+            raise error.__context__ or error from None
 
 
 def load(folder: Path) -> dict[str, Any] | None:
     """The newest sound checkpoint of `folder`, on the CPU; None if it has none.
+
+    A damaged newest one is set aside, so that the next save does not put it in the place of the sound one.
 
     Raises:
         CheckpointError: there are checkpoints and each is damaged.
@@ -61,7 +55,9 @@ def load(folder: Path) -> dict[str, Any] | None:
             failures.append(str(error))
             continue
         if failures:
-            log.warning("%s: going on from it instead", path)
+            log.warning("%s: going on from it instead; the damaged one is kept as %s", path, DAMAGED)
+            with writing(folder / DAMAGED):
+                (folder / NEWEST).replace(folder / DAMAGED)
         return state
     if failures:
         raise CheckpointError("; ".join(failures) + "; delete the checkpoints to start the run anew")

@@ -19,3 +19,7 @@ class TrainingError(NcfError, RuntimeError):
 
 class CheckpointError(NcfError, RuntimeError):
     """A checkpoint is damaged, or belongs to another configuration."""
+
+
+class FileError(NcfError, OSError):
+    """A file of a run cannot be written: the disk is full, or the folder read-only. What was there is intact."""

@@ -19,7 +19,7 @@ import ncf
 from ncf.data.split import Split
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import Ranks
-from ncf.files import write_text
+from ncf.files import append_text, write_text
 
 FORMAT = 1
 RESULT, RANKS, METRICS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl"
@@ -154,5 +154,4 @@ class EpochLog:
 
     def append(self, line: Mapping[str, float]) -> None:
         """Add the line of one epoch."""
-        with self._path.open("a") as file:
-            file.write(json.dumps(dict(line)) + "\n")
+        append_text(self._path, json.dumps(dict(line)) + "\n")

@@ -1,0 +1,88 @@
+"""Files are whole or absent, whatever goes wrong on the way."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ncf.errors import FileError, NcfError
+from ncf.files import TEMPORARY, append_text, atomic, remove_temporaries, write_text
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "old")
+    write_text(tmp_path / "a", "new")
+    assert contents(tmp_path) == {"a": "new"}
+
+
+def test_the_old_content_can_be_kept(tmp_path: Path) -> None:
+    for text in "123":
+        with atomic(tmp_path / "a", keep=tmp_path / "b") as file:
+            file.write(text.encode())
+    assert contents(tmp_path) == {"a": "3", "b": "2"}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_error_on_the_way_leaves_everything_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
+    write_text(tmp_path / "a", "old")
+
+    def broken_off() -> None:
+        with atomic(tmp_path / "a", keep=tmp_path / "b") as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        broken_off()
+    assert contents(tmp_path) == {"a": "old"}
+
+
+def test_nobody_sees_the_file_before_it_is_whole(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a") as file:
+        file.write(b"half")
+        file.flush()
+        assert not (tmp_path / "a").exists()
+    assert contents(tmp_path) == {"a": "half"}
+
+
+def test_a_disk_that_fills_up_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "a", "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileError, match=r"/a: cannot write \(No space left on device\)$") as caught:
+        write_text(tmp_path / "a", "new")
+    assert isinstance(caught.value, NcfError)
+    assert contents(tmp_path) == {"a": "old"}
+
+
+def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    for write in (write_text, append_text):
+        with pytest.raises(FileError, match=r"gone/a: cannot write \(No such file or directory\)$"):
+            write(tmp_path / "gone" / "a", "text")
+
+
+def test_lines_are_added_at_the_end(tmp_path: Path) -> None:
+    append_text(tmp_path / "a", "1\n")
+    append_text(tmp_path / "a", "2\n")
+    assert contents(tmp_path) == {"a": "1\n2\n"}
+
+
+def test_strays_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "whole")
+    (tmp_path / f"{TEMPORARY}a-x7").write_text("half")
+    remove_temporaries(tmp_path)
+    assert contents(tmp_path) == {"a": "whole"}
+
+
+def test_names_with_spaces_and_letters_of_any_alphabet(tmp_path: Path) -> None:
+    folder = tmp_path / "ein Lauf, 実験 ñ"
+    folder.mkdir()
+    write_text(folder / "résultat (1).json", "{}")
+    assert contents(folder) == {"résultat (1).json": "{}"}

@@ -1,0 +1,29 @@
+"""The stop flag: set by the three signals, and by nothing else; the former handlers come back."""
+
+import os
+import signal
+
+import pytest
+
+from ncf.signals import STOPPED, stop_flag
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_each_signal_sets_the_flag_and_does_nothing_else(number: int) -> None:
+    with stop_flag() as stopped:
+        assert not stopped()
+        os.kill(os.getpid(), number)
+        assert stopped()
+        os.kill(os.getpid(), number)
+        assert stopped()
+
+
+def test_former_handlers_come_back_even_after_an_error() -> None:
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    with pytest.raises(KeyError), stop_flag():
+        raise KeyError
+    assert {number: signal.getsignal(number) for number in former} == former
+
+
+def test_the_exit_status_is_neither_success_nor_a_failure() -> None:
+    assert STOPPED == 75
