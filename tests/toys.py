@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ncf.data.split import Pairs, Split
@@ -22,6 +23,8 @@ SMALL = (
     "trainer.progress=false", "trainer.batch_size=660", "device=cpu",
     "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]",
 )  # fmt: skip
+
+REQUIRED = {"archive": "some.csv", "candidates": 40}  # values for the keys that no YAML can have a default for
 
 
 def pairs(rows: Iterable[tuple[int, int]]) -> Pairs:
@@ -41,6 +44,14 @@ def random_split(users: int, items: int, seed: int = 0) -> Split:
         train += [(user, item) for item in order[2 : 2 + rng.integers(1, items - 2)]]
     ids = np.arange(users) + 100, np.arange(items) + 1000
     return Split(pairs(train), pairs(valid), pairs(test), users, items, *ids, None, None, "toy", "0" * 64)
+
+
+def keys_of(group: str, name: str) -> dict[str, Any]:
+    """The keys of conf/<group>/<name>.yaml, those that have no default filled in."""
+    keys = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    assert isinstance(keys, dict)
+    missing = {key for key, value in keys.items() if value == "???"}
+    return {str(key): value for key, value in keys.items()} | {key: REQUIRED[key] for key in missing}
 
 
 def compose(*overrides: str) -> DictConfig:
