@@ -101,8 +101,8 @@ class UserKNN(Fitted):
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""
-        weights = torch.zeros(self.num_users, len(users), device=users.device)
-        columns = torch.arange(len(users), device=users.device)[:, None]
+        weights = torch.zeros(self.num_users, users.shape[0], device=users.device)
+        columns = torch.arange(users.shape[0], device=users.device)[:, None]
         weights[self.neighbours[users], columns] = self.similarities[users]
         return sum_rows(weights, self.raters, self.rater_counts).T
 

@@ -23,4 +23,4 @@ class Popularity(Fitted):
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I), in positives."""
-        return self.counts.repeat(len(users), 1)
+        return self.counts.expand(users.shape[0], -1)

@@ -1,0 +1,44 @@
+"""What the commands beside training share: options as key=value, errors as one line with exit status 2, tables."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
+
+from ncf.errors import ConfigError, NcfError
+
+
+class Parser(argparse.ArgumentParser):
+    """Options may be written key=value, as for training, or --key value."""
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The options. Raises ConfigError, naming the option, for one that is unknown, missing or wrong."""
+        known = {key.lstrip("-") for action in self._actions for key in action.option_strings}
+        spelt = [f"--{a}" if "=" in a and a.partition("=")[0] in known else a for a in arguments]
+        return self.parse_args(spelt)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print over its usage."""
+        raise ConfigError(f"{message} (--help shows the options)")
+
+
+def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Exit with the status of `command`: 0, or 2 and one line for an error that the user can mend."""
+    try:
+        command(sys.argv[1:])
+        sys.stdout.flush()
+    except NcfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Left-aligned columns, a line a row; floats with four decimals."""
+    texts = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
+    lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in [list(header), *texts]]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,155 @@
+"""`python -m ncf.compare run1 run2 ...`: what differs between finished runs, in settings and in results.
+
+The test is Wilcoxon's, paired by user, of each run against the first, with Holm's correction over the runs. Its sample
+is the users: it says whether these trained models differ, and nothing about how another seed would have come out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ncf import commands, results
+from ncf.commands import text_table
+from ncf.config import component
+from ncf.errors import DataError
+from ncf.evaluation import EVALUATIONS, FullRanking, Ranks
+from ncf.loading import finished
+from ncf.stats import StatisticsError
+from ncf.stats.multiplicity import holm
+from ncf.stats.paired import wilcoxon
+
+_COLUMNS = ["split", "user_id", "item_id", "rank", "candidates", "tied"]
+PARTS = ("valid", "test")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its folder, its result.json, and its settings without those that only say where things lie."""
+
+    folder: Path
+    result: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Flat: {"loss.gamma": 2.0, ...}."""
+        return results.identity(self.result["config"])
+
+
+def parser() -> commands.Parser:
+    """The options of the command."""
+    options = commands.Parser(prog="python -m ncf.compare", description=__doc__.partition("\n")[0] if __doc__ else "")
+    options.add_argument("runs", nargs="+", type=Path, help="folders of finished runs; the first is the baseline")
+    options.add_argument("--part", choices=PARTS, default="test", help="which positives: valid or test (test)")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line. Raises NcfError for whatever the user can mend."""
+    options = parser().parse(arguments)
+    runs = [Finished(folder, finished(folder)) for folder in options.runs]
+    print(report(runs, options.part))
+
+
+def report(runs: Sequence[Finished], part: str) -> str:
+    """Settings that differ, metrics, and the paired tests, as text."""
+    names = [str(number) for number in range(1, len(runs) + 1)]
+    sections = [text_table(["run", "folder"], zip(names, (run.folder for run in runs), strict=True))]
+    differing = differences(runs)
+    if differing:
+        sections.append(
+            text_table(["setting", *names], ([key, *map(str, values)] for key, values in differing.items()))
+        )
+    metrics = [m for m in runs[0].result[part] if all(m in run.result[part] for run in runs)]
+    rows = [[metric, *(run.result[part][metric] for run in runs)] for metric in metrics]
+    sections.append(text_table([part, *names], rows))
+    if len(runs) > 1:
+        sections.append(_tests(runs, part, metrics, names))
+    return "\n\n".join(sections)
+
+
+def differences(runs: Sequence[Finished]) -> dict[str, list[object]]:
+    """Setting -> its value in each run, for those that are not the same in all; "-" where a run has no such setting."""
+    settings = [run.settings for run in runs]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    values = {key: [one.get(key, "-") for one in settings] for key in keys}
+    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
+
+
+def _tests(runs: Sequence[Finished], part: str, metrics: Sequence[str], names: Sequence[str]) -> str:
+    """The table of differences from the first run with corrected p, or why there is none."""
+    try:
+        values = [per_user(run, part) for run in runs]
+        users = paired_users(runs, values)
+    except DataError as error:
+        return f"no paired test: {error}"
+    rows = []
+    for metric in metrics:
+        baseline = values[0].loc[users, metric].to_numpy()
+        others = [frame.loc[users, metric].to_numpy() for frame in values[1:]]
+        corrected = holm(np.array([_p(other, baseline) for other in others]))
+        cells = (f"{o.mean() - baseline.mean():+.4f} (p {p:.3g})" for o, p in zip(others, corrected, strict=True))
+        rows.append([metric, *cells])
+    head = f"difference from 1 over {len(users)} users (Wilcoxon p, Holm over {len(runs) - 1} runs)"
+    return f"{head}\n{text_table([part, *names[1:]], rows)}"
+
+
+def _p(treatment: np.ndarray, baseline: np.ndarray) -> float:
+    try:
+        return wilcoxon(treatment, baseline).p
+    except StatisticsError:  # no two users differ
+        return 1.0
+
+
+def per_user(run: Finished, part: str) -> pd.DataFrame:
+    """A row an evaluated user (index: raw id), a column a metric, from the ranks that the run kept.
+
+    Raises:
+        DataError: ranks.csv is missing or not what a run writes.
+    """
+    evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
+    frame = read_ranks(run.folder)
+    frame = frame[frame["split"] == part]
+    values = evaluation.per_positive(_ranks(frame))
+    table = pd.DataFrame({name: column.numpy() for name, column in values.items()}, index=frame["user_id"].astype(str))
+    return table.assign(item_id=frame["item_id"].astype(str).to_numpy())
+
+
+def read_ranks(folder: Path) -> pd.DataFrame:
+    """The rows of `ranks.csv`. Raises DataError if it is missing or not what a run writes."""
+    path = folder / results.RANKS
+    try:
+        frame = pd.read_csv(path, dtype={"user_id": str, "item_id": str})
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise DataError(f"{path}: expected the ranks of a run, found none ({type(error).__name__})") from None
+    if list(frame.columns) != _COLUMNS:
+        raise DataError(f"{path}: expected the columns {','.join(_COLUMNS)}, found {','.join(map(str, frame.columns))}")
+    return frame
+
+
+def _ranks(frame: pd.DataFrame) -> Ranks:
+    """The counts that an average rank, the number of its ties and of candidates stand for."""
+    tied, candidates = (torch.tensor(frame[name].to_numpy(np.int64)) for name in ("tied", "candidates"))
+    above = torch.tensor(frame["rank"].to_numpy(np.float64)) - (tied.double() + 1) / 2
+    rows = torch.arange(len(frame))
+    return Ranks(rows, rows, above.round().long(), tied, candidates)
+
+
+def paired_users(runs: Sequence[Finished], values: Sequence[pd.DataFrame]) -> pd.Index:
+    """The users that all runs evaluated, on the same items. Raises DataError if the runs cannot be paired."""
+    for run, frame in zip(runs[1:], values[1:], strict=True):
+        if run.result["data_digest"] != runs[0].result["data_digest"]:
+            raise DataError(f"{run.folder}: expected the data and split of {runs[0].folder}, found others")
+        if not frame["item_id"].equals(values[0]["item_id"]):
+            raise DataError(f"{run.folder}: expected the users and items of {runs[0].folder}, found others")
+        if run.result["config"]["evaluation"] != runs[0].result["config"]["evaluation"]:
+            raise DataError(f"{run.folder}: expected the evaluation settings of {runs[0].folder}, found others")
+    return values[0].index
+
+
+if __name__ == "__main__":
+    commands.run(main)

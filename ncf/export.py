@@ -1,0 +1,151 @@
+"""`python -m ncf.export run=<folder> output=<folder>`: vectors and the model in forms that other programs read."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ncf import commands
+from ncf.errors import ConfigError, DataError, NcfError
+from ncf.files import atomic
+from ncf.loading import LoadedRun, item_vectors, load, user_vectors
+from ncf.models import Fitted, Recommender
+
+FORMS = ("npy", "parquet", "model")
+MODEL = "model.pt2"
+
+
+class ExportError(NcfError, RuntimeError):
+    """A run cannot be written in the form asked for; the message says why."""
+
+
+class Score(nn.Module):
+    """The scores of a recommender as a module's forward, which is what torch.export takes.
+
+    A model trained by gradient goes through its `forward`: `score` may loop over chunks of the batch, and a traced
+    program would keep the number of them.
+    """
+
+    def __init__(self, model: Recommender | Fitted, num_items: int) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("items", torch.arange(num_items))
+
+    def forward(self, users: Tensor) -> Tensor:
+        """users (B,) int64 -> scores of every item (B, I)."""
+        if isinstance(self.model, Fitted):
+            return self.model.score(users)
+        logits: Tensor = self.model(users, self.get_buffer("items").expand(users.shape[0], -1))
+        return logits
+
+
+def parser() -> commands.Parser:
+    """The options of the command."""
+    options = commands.Parser(prog="python -m ncf.export", description=__doc__)
+    options.add_argument("--run", required=True, help="folder of a finished run")
+    options.add_argument("--output", required=True, type=Path, help="folder to write to; made if need be")
+    options.add_argument("--forms", default="npy,model", help="of npy, parquet, model: which to write (npy,model)")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line. Raises NcfError for whatever the user can mend."""
+    options = parser().parse(arguments)
+    forms = options.forms.split(",")
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown:
+        raise ConfigError(f"forms: expected some of {', '.join(FORMS)}, got {unknown[0]!r}")
+    run = load(options.run)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        written = [path for form in forms for path in WRITERS[form](run, options.output)]
+    except OSError as error:
+        raise ConfigError(f"output: cannot write to {options.output} ({error.strerror})") from None
+    print("\n".join(map(str, written)))
+
+
+def vectors(run: LoadedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """ "users" and "items" -> raw ids (R,) and float32 vectors (R, D), those that the model learns.
+
+    Raises:
+        DataError: the model learns neither.
+    """
+    split, found = run.split, {}
+    found["items"] = (split.item_ids, item_vectors(run.model, split.num_items).numpy())
+    with contextlib.suppress(DataError):  # a model of items only, such as PureSVD
+        found["users"] = (split.user_ids, user_vectors(run.model, split.num_users).numpy())
+    return found
+
+
+def write_npy(run: LoadedRun, folder: Path) -> list[Path]:
+    """`items.npy` (I, D) and `item_ids.npy` (I,), the same for users; row n of both is one item. Raises DataError."""
+    written = []
+    for what, (ids, table) in vectors(run).items():
+        for path, array in ((folder / f"{what}.npy", table), (folder / f"{what[:-1]}_ids.npy", ids)):
+            with atomic(path) as file:
+                np.save(file, array, allow_pickle=False)
+            written.append(path)
+    return written
+
+
+def write_parquet(run: LoadedRun, folder: Path) -> list[Path]:
+    """`items.parquet`: id, vector, and title and genres where known; `users.parquet`: id and vector.
+
+    Raises:
+        ExportError: pyarrow, of the extra `export`, is not installed.
+        DataError: the model learns no vectors.
+    """
+    written = []
+    for what, (ids, table) in vectors(run).items():
+        columns = {"id": ids, "vector": list(table)}
+        if what == "items":
+            columns |= {k: v for k, v in run.described(np.arange(len(ids))).items() if k != "item_id"}
+        path = folder / f"{what}.parquet"
+        try:
+            with atomic(path) as file:
+                pd.DataFrame(columns).to_parquet(file, index=False)
+        except ImportError:
+            raise ExportError("forms=parquet: expected pyarrow, found none; pip install 'ncf[export]'") from None
+        written.append(path)
+    return written
+
+
+def write_model(run: LoadedRun, folder: Path) -> list[Path]:
+    """`model.pt2`: users (B,) int64 -> scores (B, I) as a torch.export program, for any B, read back and compared.
+
+    Raises:
+        ExportError: the program cannot be made, or gives other scores than the model.
+    """
+    path = folder / MODEL
+    users = torch.arange(min(8, run.split.num_users))
+    if "starts" in run.model.state_dict():
+        raise ExportError(
+            f"forms=model: {type(run.model).__name__} scores from histories of any length, which torch.export does not "
+            "trace; forms=npy has its vectors if it learns any"
+        )
+    module, batch = Score(run.model, run.split.num_items).eval(), {"users": {0: torch.export.Dim.DYNAMIC}}
+    try:
+        with torch.no_grad():
+            program = torch.export.export(module, (users,), dynamic_shapes=batch)
+    except Exception as error:  # the tracer raises errors of many kinds
+        raise ExportError(
+            f"forms=model: {type(run.model).__name__} cannot be exported: torch.export does not trace its scoring "
+            f"({type(error).__name__})"
+        ) from None
+    with atomic(path) as file:
+        torch.export.save(program, file)
+    for sample in (users, users[:3]):
+        if not torch.allclose(torch.export.load(path).module()(sample), run.model.score(sample), rtol=1e-5, atol=1e-6):
+            path.unlink()
+            raise ExportError(f"{path}: expected the scores of the model, found others")
+    return [path]
+
+
+WRITERS = {"npy": write_npy, "parquet": write_parquet, "model": write_model}
+
+if __name__ == "__main__":
+    commands.run(main)
