@@ -39,6 +39,7 @@ CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation")
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
+OmegaConf.register_new_resolver("rows", lambda groups, neg_ratio: groups * (1 + neg_ratio), replace=True)
 
 
 @dataclass(frozen=True, kw_only=True)
