@@ -214,7 +214,7 @@ def test_compare_against_itself_finds_nothing(runs, capsys):
 def test_runs_on_other_data_are_not_paired(root, runs, tmp_path, capsys):
     other = make(root, tmp_path / "other", "ease", "data.seed=3")
     compare.main([str(runs["ease"]), str(other)])
-    assert "no paired test: " in capsys.readouterr().out
+    assert f"no paired test: {other}: expected the data and split of {runs['ease']}" in capsys.readouterr().out
 
 
 def test_exports_read_back_equal(runs, tmp_path, neumf):
