@@ -1,4 +1,4 @@
-"""Many run folders as one tidy table: a row a run, or a row a user and run. Runs that cannot be compared are refused."""
+"""Many run folders as one tidy table: a row a run, or a row a user and run. Only runs of one protocol are mixed."""
 
 import csv
 from collections.abc import Iterable, Mapping

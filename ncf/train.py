@@ -13,6 +13,7 @@ import hydra
 import torch
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
@@ -22,13 +23,14 @@ from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
 from ncf.dynamics import Calibration, Dynamics
-from ncf.errors import CheckpointError, ConfigError, NcfError
+from ncf.errors import CheckpointError, ConfigError, DataError, NcfError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, test_targets, validation_targets
 from ncf.files import remove_temporaries
 from ncf.fitting import OneFit
 from ncf.losses import LOSSES, Loss
 from ncf.optimizers import OPTIMIZERS
 from ncf.rng import generator
+from ncf.runs import claim, failures_recorded
 from ncf.sampling import SAMPLERS, Batches, groups_per_batch
 from ncf.signals import STOPPED, StopFlag, stop_flag
 from ncf.trainer import Trainer, TrainerSettings
@@ -258,21 +260,29 @@ def table(result: dict[str, Any]) -> str:
 def run(cfg: DictConfig) -> float:
     """One Hydra job: returns the monitored validation metric, never a test metric, so that sweepers can optimise it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with stop_flag() as stopped:
+    alone = HydraConfig.get().mode == RunMode.RUN
+    refusals = (ConfigError, DataError, CheckpointError) if alone else ()  # bad input leaves the folder as it was
+    with claim(folder), failures_recorded(folder, but=refusals), stop_flag() as stopped:
         result = train(cfg, folder, stopped)
     if result is None:
-        print(f"stopped, resumable: python -m ncf.train resume={folder}", file=sys.stderr)
+        if alone:
+            print(f"stopped, resumable: python -m ncf.train resume={folder}", file=sys.stderr)
         raise SystemExit(STOPPED)
-    print(f"{table(result)}\n{folder}")
+    if alone:
+        print(f"{table(result)}\n{folder}")
     return float(result["valid"][cfg.trainer.monitor])
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
-def job(cfg: DictConfig) -> float:
-    """What Hydra runs: errors that the user can mend are one line."""
+def job(cfg: DictConfig) -> float | None:
+    """What Hydra runs: errors that the user can mend are one line; in a sweep each stays with its run."""
     try:
         return run(cfg)
-    except NcfError as error:
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return None  # `run` has put it on record
+        if not isinstance(error, NcfError):
+            raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

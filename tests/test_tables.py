@@ -146,18 +146,16 @@ def test_a_result_without_a_key_is_refused(sweep, key):
     [
         lambda text: "",
         lambda text: text.replace("rank", "place", 1),
-        lambda text: text.rsplit("\n", 3)[0] + "\n",
-        lambda text: text.replace("\n", "\nx", 5),
+        lambda text: text.replace("\ntest", "\nvalid", 1),
         lambda text: text[:-20],
     ],
-    ids=["empty", "header", "two rows short", "another split", "cut off"],
+    ids=["empty", "header", "rows moved", "cut off"],
 )
 def test_damaged_ranks_are_refused(sweep, damage):
     path = sweep / "focal" / "ranks.csv"
     path.write_text(damage(path.read_text()))
     with pytest.raises(DataError, match=r"focal.ranks\.csv"):
-        for part in ("valid", "test"):
-            read_users([sweep], part)
+        _ = [read_users([sweep], part) for part in ("valid", "test")]
 
 
 def test_a_folder_without_runs_is_refused(sweep, tmp_path):

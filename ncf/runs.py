@@ -1,0 +1,140 @@
+"""The rules of one run folder, whoever runs it: one process at a time, failures on record, and how far it is.
+
+A launcher needs nothing else to be safe: `claim` the folder, train inside `failures_recorded`, and a sweep that is
+killed and started again sees from the folders alone what is done, failed, running elsewhere, half done or untouched.
+"""
+
+import contextlib
+import json
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from ncf.errors import NcfError
+from ncf.files import write_text
+from ncf.results import METRICS, RESULT
+
+LOCK, FAILURE = ".lock", "failure.json"
+State = Literal["done", "running", "failed", "stopped", "waiting"]
+
+_GLIMPSE_SECONDS = 1.0  # longer than `state` holds a lock while it looks whether it is free
+_TRACEBACK_LINES = 20
+
+
+class ClaimError(NcfError):
+    """The run cannot be claimed: another process has it in hand, or its folder is read-only."""
+
+
+@contextlib.contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """`folder` is this process's while the context lasts; the operating system frees it if the process dies.
+
+    Raises:
+        ClaimError: another process holds it, or nothing can be written there.
+    """
+    lock = FileLock(folder / LOCK, timeout=_GLIMPSE_SECONDS)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise ClaimError(f"{folder}: another process has this run in hand") from None
+    except OSError as error:
+        raise ClaimError(f"{folder}: expected a folder that can be written to ({error.strerror or error})") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def failures_recorded(folder: Path, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """An exception that leaves the context is written to `folder` and goes on; without one, old records go.
+
+    A stop (SystemExit, KeyboardInterrupt) is neither, and the exceptions `but` leave the folder as it was.
+    """
+    try:
+        yield
+    except but:
+        raise
+    except Exception as error:
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        record_failure(folder, f"{type(error).__name__}: {error}", lines[-_TRACEBACK_LINES:])
+        raise
+    (folder / FAILURE).unlink(missing_ok=True)
+
+
+def record_failure(folder: Path, error: str, traceback_lines: list[str] | None = None) -> None:
+    """`failure.json`: what ended the run and when. A disk too full for it leaves the run as one that stopped."""
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    record = {"error": error, "time": time, "traceback": traceback_lines or []}
+    with contextlib.suppress(OSError):
+        write_text(folder / FAILURE, json.dumps(record, indent=2) + "\n")
+
+
+def state(folder: Path) -> State:
+    """Where the run is: a folder that was claimed, but holds neither end nor owner, was stopped half-way."""
+    if (folder / RESULT).exists():
+        return "done"
+    if not (folder / LOCK).exists():
+        return "waiting"
+    if _held(folder):
+        return "running"
+    if (folder / RESULT).exists():  # it ended between the two looks
+        return "done"
+    return "failed" if (folder / FAILURE).exists() else "stopped"
+
+
+def _held(folder: Path) -> bool:
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+@dataclass(frozen=True)
+class Account:
+    """A run as its folder tells it.
+
+    Attributes:
+        name: of the folder.
+        state: where it is.
+        epochs: finished ones so far.
+        seconds: spent training and validating, as far as they are on record.
+        error: what ended it, if it failed.
+    """
+
+    name: str
+    state: State
+    epochs: int
+    seconds: float
+    error: str | None
+
+
+def account(folder: Path) -> Account:
+    """The account of the run in `folder`, which need not exist."""
+    now = state(folder)
+    history = [] if now == "waiting" else _history(folder)
+    seconds = sum(line["train_seconds"] + line["valid_seconds"] for line in history)
+    return Account(folder.name, now, len(history), seconds, _error(folder) if now == "failed" else None)
+
+
+def _history(folder: Path) -> list[dict[str, float]]:
+    """The epochs in `metrics.jsonl`; a last line that is being written does not count yet."""
+    try:
+        lines = (folder / METRICS).read_text().split("\n")
+    except OSError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def _error(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / FAILURE).read_text())["error"])
+    except (OSError, ValueError, KeyError) as error:
+        return f"unreadable {FAILURE} ({type(error).__name__})"

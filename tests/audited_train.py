@@ -1,0 +1,62 @@
+"""`python -m ncf.train` with a witness, and with faults on demand, for tests of sweeps.
+
+$AUDIT is a file that gets a line whenever a training really starts or ends, in whichever process. $FAULTS maps a seed
+to what befalls its run once it has started: "error", "memory", "kill".
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import hydra
+from omegaconf import DictConfig
+
+from ncf import results, train
+
+
+def witness(event: str, folder: Path) -> None:
+    """Append one line in one write, which the system keeps whole."""
+    with Path(os.environ["AUDIT"]).open("ab", buffering=0) as file:
+        file.write(f"{event} {folder.name} {os.getpid()}\n".encode())
+
+
+def befall(fault: str | None) -> None:
+    """The fault that a test asked for."""
+    if fault == "error":
+        raise RuntimeError("planted error")
+    if fault == "memory":
+        raise MemoryError("planted: out of memory")
+    if fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def prepare(cfg: DictConfig, folder: Path, stopped: Any) -> Any:
+    """`train.prepare`, witnessed: a run that is done already does not start."""
+    ready = original_prepare(cfg, folder, stopped)
+    if isinstance(ready, train.Job):
+        witness("start", folder)
+        befall(json.loads(os.environ.get("FAULTS", "{}")).get(str(cfg.seed)))
+    return ready
+
+
+def write_result(folder: Path, result: dict[str, Any]) -> None:
+    """`results.write_result`, witnessed before it, so that a kill in between counts as a run done twice."""
+    witness("end", folder)
+    original_write_result(folder, result)
+
+
+original_prepare, original_write_result = train.prepare, results.write_result
+
+
+@hydra.main(version_base="1.3", config_path=str(train.CONF), config_name="train")
+def main(cfg: DictConfig) -> Any:
+    """The job of `ncf.train`, in whichever process the launcher puts it."""
+    with patch.object(train, "prepare", prepare), patch.object(results, "write_result", write_result):
+        return train.job.__wrapped__(cfg)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()
