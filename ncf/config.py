@@ -50,7 +50,7 @@ def bind(group: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> 
     try:
         checked = schema.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(group, schema, e) for e in error.errors())) from None
+        raise ConfigError(_explain(group, schema, error.errors())) from None
     return partial(factory, **{key: getattr(checked, key) for key in schema.model_fields})
 
 
@@ -61,16 +61,23 @@ def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
     return create_model("Settings", __config__=_STRICT, **fields)
 
 
-def _explain(group: str, schema: type[BaseModel], error: Any) -> str:
-    key = ".".join([group, *map(str, error["loc"])] if group else map(str, error["loc"]))
+def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
+    """A clause for each key that is wrong; what the members of a union expect is joined by "or"."""
+    found: dict[str, tuple[list[str], Any]] = {}
+    for error in errors:
+        name, *inner = error["loc"]
+        key = ".".join(map(str, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
+        reasons, _ = found.setdefault(key, ([], error))
+        reasons.append(error["msg"][0].lower() + error["msg"][1:])
+    return "; ".join(f"{key}: {_reason(schema, reasons, error)}" for key, (reasons, error) in found.items())
+
+
+def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return (
-            f"{key}: unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][-1], schema.model_fields)}"
-        )
+        return f"unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][0], schema.model_fields)}"
     if error["type"] == "missing":
-        return f"{key}: missing"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{key}: {message}, got {error['input']!r}"
+        return "missing"
+    return f"{', or '.join(reasons)}, got {error['input']!r}"
 
 
 def _one_of(names: Iterable[str]) -> str:

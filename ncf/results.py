@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import ncf
+from ncf.config import plain
 from ncf.data.split import Split
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import Ranks
@@ -38,11 +39,8 @@ _INCIDENTAL = (
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The run's own settings as built-in values, without Hydra's."""
-    bare = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    settings = OmegaConf.to_container(bare, resolve=True)
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
+    """The run's own settings as built-in values, without Hydra's. Raises ConfigError for one that has no value."""
+    return plain(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
