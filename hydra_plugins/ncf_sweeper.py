@@ -63,11 +63,13 @@ class ResumableSweeper(BasicSweeper):
         write_plan(folder, OmegaConf.select(self.config, "hydra.runtime.choices.experiment") or "adhoc", ratios)
         survey = Survey(folder, ratios)
         with progress_line(survey), _stoppable(jobs):
-            self._run(jobs)
+            error = self._run(jobs)
         states = {account.state for account in survey.look()}
+        if error:
+            print(f"error: the launcher gave up: {type(error).__name__}: {error}", file=sys.stderr)
         if states != {"done"}:
             print(f"not all runs are done; for more: python -m ncf.status {folder}", file=sys.stderr)
-            raise SystemExit(1 if "failed" in states else STOPPED)
+            raise SystemExit(1 if error or "failed" in states else STOPPED)
 
     def _override_lists(self, arguments: list[str]) -> list[list[str]]:
         assert self.hydra_context is not None
@@ -136,15 +138,22 @@ class ResumableSweeper(BasicSweeper):
             cfg[name] = int(value)
         return cfg
 
-    def _run(self, jobs: Jobs) -> None:
-        """Launch the jobs, and again those that a launcher dropped, until each is done, failed or not ours."""
+    def _run(self, jobs: Jobs) -> Exception | None:
+        """Launch the jobs, and again those that were dropped, until each is done, failed or another process's.
+
+        The launcher's own error ends it: jobs may still be queued somewhere, so none is launched a second time.
+        """
         left = {folder: job for folder, job in jobs.items() if state(folder) != "done"}
         while left:
-            self._launch(left)
+            try:
+                self._launch(left)
+            except Exception as error:
+                return error
             dropped = {folder: job for folder, job in left.items() if state(folder) in ("stopped", "waiting")}
             if len(dropped) == len(left):
                 break
             left = dropped
+        return None
 
     def _launch(self, jobs: Jobs) -> None:
         assert self.launcher is not None
@@ -174,11 +183,13 @@ def _stoppable(folders: Iterable[Path]) -> Iterator[None]:
     """A stop signal goes on to the processes of the launcher; once their runs are saved, SystemExit(75)."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for child in multiprocessing.active_children():
+        children = multiprocessing.active_children()  # jobs of a cluster are none: they go on without this process
+        for child in children:
             child.terminate()
         deadline = time.monotonic() + _SAVING_SECONDS
-        while any(state(folder) == "running" for folder in folders) and time.monotonic() < deadline:
+        while children and any(state(folder) == "running" for folder in folders) and time.monotonic() < deadline:
             time.sleep(0.1)
+        print("stopped; the same command goes on", file=sys.stderr)
         raise SystemExit(STOPPED)
 
     former = {number: signal.signal(number, stop) for number in ASKING}

@@ -1,0 +1,118 @@
+"""The rules of one run folder."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ncf.errors import ConfigError
+from ncf.runs import FAILURE, ClaimError, account, claim, failures_recorded, record_failure, state
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from ncf.runs import claim
+with claim(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def test_a_claimed_run_is_nobody_elses(folder):
+    with claim(folder):
+        assert state(folder) == "running"
+        with pytest.raises(ClaimError, match=r"run: another process has this run in hand"), claim(folder):
+            pass
+        assert state(folder) == "running"
+    with claim(folder):
+        pass
+
+
+def test_death_frees_a_claim(folder):
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    assert state(folder) == "running"
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert state(folder) == "stopped"
+    with claim(folder):
+        pass
+
+
+def test_looking_at_a_run_never_takes_it_from_the_one_who_starts(folder):
+    """Whoever only looks holds the lock for an instant; a claim outwaits that."""
+    with claim(folder):
+        pass
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            state(folder)
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(200):
+            with claim(folder):
+                pass
+    finally:
+        over.set()
+        for looker in lookers:
+            looker.join()
+
+
+def test_a_failure_is_recorded_and_a_success_removes_it(folder):
+    with pytest.raises(ZeroDivisionError), claim(folder), failures_recorded(folder):
+        _ = 1 / 0
+    record = json.loads((folder / FAILURE).read_text())
+    assert record["error"] == "ZeroDivisionError: division by zero"
+    assert any("1 / 0" in line for line in record["traceback"])
+    assert record["time"].endswith("+00:00")
+    assert account(folder).error == record["error"]
+    assert state(folder) == "failed"
+    with claim(folder), failures_recorded(folder):
+        pass
+    assert not (folder / FAILURE).exists()
+
+
+@pytest.mark.parametrize("ending", [SystemExit(75), KeyboardInterrupt(), ConfigError("refused")])
+def test_a_stop_or_a_refusal_is_no_failure(folder, ending):
+    with pytest.raises(type(ending)), claim(folder), failures_recorded(folder, but=(ConfigError,)):
+        raise ending
+    assert not (folder / FAILURE).exists()
+    assert state(folder) == "stopped"
+
+
+def test_a_result_outweighs_all_else(folder):
+    assert state(folder) == "waiting"
+    assert not folder.exists()
+    with claim(folder):
+        record_failure(folder, "once")
+        (folder / "result.json").write_text("{}")
+        assert state(folder) == "done"
+
+
+def test_an_account_counts_whole_lines_only(folder):
+    line = json.dumps({"epoch": 1, "train_seconds": 2.0, "valid_seconds": 0.5})
+    with claim(folder):
+        (folder / "metrics.jsonl").write_text(f"{line}\n{line}\n{line[:-9]}")
+        seen = account(folder)
+    assert (seen.state, seen.epochs, seen.seconds) == ("running", 2, 5.0)
+
+
+def test_an_unreadable_record_is_still_a_failure(folder):
+    with claim(folder):
+        (folder / FAILURE).write_text("{")
+    assert account(folder).state == "failed"
+    assert "unreadable failure.json" in str(account(folder).error)
