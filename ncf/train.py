@@ -2,8 +2,8 @@
 
 import logging
 import os
-import re
 import sys
+import traceback
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,12 @@ from typing import Annotated, Any
 
 import hydra
 import torch
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field
 
-from ncf import checkpoint, models, results
+from ncf import checkpoint, models, results, trust
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
@@ -39,6 +37,7 @@ log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation")
+CHOICES = (*GROUPS, "experiment")
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
 OmegaConf.register_new_resolver("rows", lambda groups, neg_ratio: groups * (1 + neg_ratio), replace=True)
@@ -291,21 +290,13 @@ def resumed(arguments: list[str]) -> list[str]:
     """The command line with `resume=<folder>` spelt out: the overrides that the run began with, and its folder.
 
     Raises:
-        ConfigError: the folder holds no run, or one whose overrides reach into Hydra's own configuration.
+        ConfigError: the folder holds no run, or one whose overrides are none that a run begins with.
     """
     folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
     if not folders or folders[-1] in ("", "null"):
         return arguments
     folder = Path(folders[-1])
-    saved = folder / ".hydra" / "overrides.yaml"
-    try:
-        overrides = OmegaConf.to_container(OmegaConf.load(saved))
-    except (OSError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"resume: expected a run folder, but {saved} cannot be read ({error})") from None
-    if not isinstance(overrides, list) or not all(isinstance(line, str) for line in overrides):
-        raise ConfigError(f"resume: expected a list of overrides in {saved}")
-    if foreign := [line for line in overrides if re.match(r"[+~]*hydra\b", line)]:
-        raise ConfigError(f"resume: {saved} would reconfigure Hydra itself ({foreign[0]}); a run's overrides never do")
+    overrides = trust.saved_overrides(folder, CHOICES)
     kept = [line for line in overrides if not line.startswith("resume=")]
     given = [argument for argument in arguments if not argument.startswith("resume=")]
     # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was.
@@ -319,13 +310,18 @@ def _quoted(path: Path) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """The command line; what is wrong with what was typed is one line."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here
     try:
+        trust.check_arguments(sys.argv[1:], CONF, CHOICES)
         sys.argv[1:] = resumed(sys.argv[1:])
-    except NcfError as error:
-        print(f"error: {error}", file=sys.stderr)
+        job()
+    except Exception as error:
+        if any(frame.f_code is run.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise  # a run had begun, so this is no mistake in the command line
+        causes = [error, *filter(None, [error.__cause__])]
+        print("error: " + " ".join(" ".join(map(str, causes)).split()), file=sys.stderr)
         raise SystemExit(2) from None
-    job()
 
 
 if __name__ == "__main__":
