@@ -7,6 +7,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from ncf.row_adam import row_adam
+
 
 def adam(
     model: nn.Module, *, lr: Annotated[float, Field(gt=0)], weight_decay: Annotated[float, Field(ge=0)]
@@ -15,4 +17,4 @@ def adam(
     return torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
 
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": adam}
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adam": adam, "row_adam": row_adam}
