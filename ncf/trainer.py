@@ -20,6 +20,7 @@ from ncf.dynamics import Dynamics
 from ncf.errors import TrainingError
 from ncf.losses import Loss
 from ncf.models import Recommender
+from ncf.row_adam import RowAdam
 from ncf.sampling import Batches
 
 GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
@@ -152,8 +153,9 @@ class Trainer:
         Nothing here waits for the device: a step that is not finite is skipped on the device.
         """
         # Sets `_broken` if the loss or any gradient is inf or NaN, and leaves it set; the scale of 1 changes nothing.
-        gradients = [total, *(p.grad for p in self._parameters if p.grad is not None)]
-        torch._amp_foreach_non_finite_check_and_unscale_(gradients, self._broken, self._one)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        values = [total, *(g._values() if g.is_sparse else g for g in gradients)]
+        torch._amp_foreach_non_finite_check_and_unscale_(values, self._broken, self._one)
         self.optimizer.step()
         self._loss_sum += total
         self._sound += 1 - self._broken
@@ -173,6 +175,8 @@ class Trainer:
         Raises:
             TrainingError: a loss or gradient of this epoch was not finite.
         """
+        if isinstance(self.optimizer, RowAdam):
+            self.optimizer.flush()  # `score` reads whole tables
         self._check_finite()
         progress = self.progress
         begun = time.perf_counter()
