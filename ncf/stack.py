@@ -24,18 +24,10 @@ log = logging.getLogger(__name__)
 
 
 def signature(trainer: Trainer) -> tuple[Any, ...]:
-    """Trainers can share a stack if this is equal: model shape, device, number of steps and batch shape, and place."""
+    """Trainers can share a stack if this is equal: model and shapes, device, and the shape and number of batches."""
     shapes = tuple((name, tuple(p.shape), p.dtype, p.device) for name, p in trainer.model.named_parameters())
     batches = trainer.batches
-    return (
-        type(trainer.model),
-        shapes,
-        batches.steps,
-        batches.groups,
-        batches.neg_ratio,
-        batches.rows,
-        trainer.progress.step,
-    )
+    return type(trainer.model), shapes, batches.steps, batches.groups, batches.neg_ratio, batches.rows
 
 
 class _Stack:
@@ -61,7 +53,11 @@ class _Stack:
         """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
         users = torch.stack([users for users, _ in batches])
         items = torch.stack([items for _, items in batches])
-        totals = self._losses(self._forward(self._stacked, users, items))  # (S,)
+        logits = self._forward(self._stacked, users, items)  # (S, B, 1+K)
+        for trainer, batch, own in zip(self.trainers, batches, logits, strict=True):
+            if trainer.dynamics:
+                trainer.dynamics.observe(trainer.progress.step, *batch, own)
+        totals = self._losses(logits)  # (S,)
         (totals.sum() / items[0].numel()).backward()
         for name, stacked in self._stacked.items():
             assert stacked.grad is not None
@@ -96,8 +92,8 @@ def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Train
         running = [t for t in joining if not t.over()]
         if not running:
             continue
-        if stack is None or stack.trainers != running:
-            stack = _Stack(running)
+        if stack is None or stack.trainers != _in_step(running):
+            stack = _Stack(_in_step(running))
         if not _train_epoch(stack):
             for trainer in running:
                 trainer.checkpoint()
@@ -107,6 +103,12 @@ def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Train
             if error is not None or trainer.over():
                 running.remove(trainer)
                 yield trainer, error
+
+
+def _in_step(trainers: Sequence[Trainer]) -> list[Trainer]:
+    """Those that can go on together; epochs that were resumed half-way are finished first."""
+    place = max(trainer.progress.step for trainer in trainers)
+    return [trainer for trainer in trainers if trainer.progress.step == place]
 
 
 def _end_epoch(trainer: Trainer) -> NcfError | None:

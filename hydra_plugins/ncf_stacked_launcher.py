@@ -1,0 +1,48 @@
+"""`hydra/launcher=stacked`: the jobs of a multirun trained many at a time, as stacks, in a few processes."""
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from ncf.stacked_jobs import work
+
+
+class StackedLauncher(Launcher):
+    """Groups the jobs by shape and trains each group stacked; one that cannot be stacked is trained alone.
+
+    Args:
+        max_stack: runs in a stack at most.
+        n_jobs: processes, each with stacks of its own; -1 for one a core.
+    """
+
+    def __init__(self, max_stack: int, n_jobs: int) -> None:
+        self.max_stack, self.n_jobs = max_stack, n_jobs
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra."""
+        self.config, self.hydra_context = config, hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs. What became of each stands in its run folder."""
+        jobs = {self._folder(overrides): tuple(overrides) for overrides in job_overrides}
+        processes = min(self.n_jobs if self.n_jobs > 0 else os.cpu_count() or 1, len(jobs))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            for done in [pool.submit(work, jobs, self.max_stack) for _ in range(processes)]:
+                done.result()
+        return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
+
+    def _folder(self, overrides: Sequence[str]) -> Path:
+        assert self.config is not None
+        assert self.hydra_context is not None
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return Path(self.config.hydra.sweep.dir) / str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
