@@ -215,6 +215,18 @@ def test_flushed_rows_do_not_move_again() -> None:
     assert torch.equal(model.table.weight, weight)
 
 
+def test_a_loaded_state_has_its_own_waiting_rows() -> None:
+    """Also when the optimiser that loads it was up to date."""
+    (waiting, optimizer), (loaded, other) = ((model, RowAdam(model, 1e-2)) for model in (Lookup(), Lookup()))
+    for rows in ([0, 1], [1]):
+        step(waiting, optimizer, torch.tensor(rows), torch.ones(len(rows), FACTORS).double())
+    other.flush()
+    loaded.load_state_dict(waiting.state_dict())
+    other.load_state_dict(optimizer.state_dict())
+    assert torch.equal(loaded.table(torch.arange(2)), waiting.table(torch.arange(2)))
+    assert not torch.equal(loaded.table.weight, Lookup().table.weight)
+
+
 @pytest.mark.parametrize("row", [ROWS, -1])
 def test_a_row_that_is_not_there_changes_nothing(row: int) -> None:
     model = Lookup()
@@ -322,6 +334,22 @@ def test_a_broken_gradient_ends_the_run_with_the_weights_before_it() -> None:
             run.fit()
     for a, b in zip(runs[0].model.parameters(), runs[1].model.parameters()):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_the_guard_reads_sparse_gradients(value: float) -> None:
+    """The loss is finite, and so are all gradients but one element of one row."""
+    run = trainer(random_split(40, 30), RowAdam)
+    users, items = next(run.batches.epoch(1))
+    total = run.loss(run.model(users, items)).sum()
+    total.backward()
+    before = [p.detach().clone() for p in run.model.parameters()]
+    gradient = next(p.grad for p in run.model.parameters() if p.grad is not None and p.grad.is_sparse)
+    gradient._values()[0, 0] = value
+    run.apply(total.detach())
+    with pytest.raises(TrainingError, match="expected a finite loss and gradient"):
+        run.end_epoch()
+    assert all(map(torch.equal, run.model.parameters(), before))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-8), (torch.float32, 2e-5)])
