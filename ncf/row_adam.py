@@ -36,7 +36,7 @@ _BETA1, _BETA2, _EPS = 0.9, 0.999, 1e-8  # of Adam, as published and as torch.op
 _HORIZON = math.ceil(53 * math.log(2) / -math.log(_BETA2))  # the steps after which 1 - b2^s is 1 in double precision
 _EARLY = 256  # a row last touched at a later step needs no explicit sum
 _EXPLICIT = 40  # updates summed one by one: those after them weigh b1^40 = 1.5% together
-_CHUNK_ROWS = 2**14  # rows brought up to date at once by `flush`
+_CHUNK_ROWS = 2**12  # rows brought up to date at once by `flush`
 
 
 class MissedUpdates:
@@ -111,10 +111,7 @@ def _one_by_one(root: Tensor, last: Tensor, count: Tensor) -> Tensor:
     node = torch.sqrt(1 - _BETA2 ** step.double()) * _BETA2 ** (-k.double() / 2)  # (R, count)
     weight = torch.where(k <= count[:, None], _BETA1 ** k.double() / (1 - _BETA1 ** step.double()), 0.0)
     scaled, shift = (weight * node).to(root.dtype), (_EPS * node).to(root.dtype)
-    total = torch.zeros_like(root)
-    for column in range(len(k)):
-        total += scaled[:, column, None] / (root + shift[:, column, None])
-    return total
+    return (scaled[..., None] / (root[:, None] + shift[..., None])).sum(1)
 
 
 class _Table:
