@@ -9,6 +9,7 @@ With x the logit, y the label, z = (2y-1) x and p = sigmoid(z) the probability g
 All three are one kernel: focal with gamma 0 is alpha-BCE, and alpha-BCE with alpha 0.5 is BCE / 2, to the bit.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
@@ -31,28 +32,43 @@ class Loss(Protocol):
         ...
 
 
+def _column_weights(logits: Tensor, positive: Weight, negative: Weight) -> Tensor:
+    """The weight of each column of `logits` (..., 1+K): (1+K,), or (S, 1, 1+K) where the two are tensors (S, 1, 1)."""
+    if isinstance(positive, Tensor) and isinstance(negative, Tensor):
+        return torch.cat([positive, negative.expand(-1, -1, logits.shape[-1] - 1)], dim=-1)
+    return _constant_weights(logits.shape[-1], float(positive), float(negative), logits.dtype, logits.device)
+
+
+@functools.lru_cache(maxsize=64)  # the same in every step, and at 253 logits a tenth of the loss
+def _constant_weights(
+    columns: int, positive: float, negative: float, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    weights = torch.full((columns,), negative, dtype=dtype, device=device)
+    weights[0] = positive
+    return weights
+
+
 class _FocalKernel(torch.autograd.Function):
     """Value and gradient in one pass over the logits; only the gradient is kept for the backward."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
-        z = torch.neg(logits)
-        z[..., 0] = logits[..., 0]
-        q = torch.sigmoid(-z)  # 1 - p
-        loss = F.softplus(-z, threshold=_LINEAR_FROM)  # -log p
+        weights = _column_weights(logits, positive, negative)
+        against = logits.clone()  # -z
+        against[..., 0].neg_()
+        loss = F.softplus(against, threshold=_LINEAR_FROM)  # -log p
+        q = against.sigmoid_()  # 1 - p
         if isinstance(gamma, float) and gamma == 0:
-            slope = -q
+            slope = q
         else:
-            # d/dz [q^g * -log p] = q^g (g p log p - q)
-            focus = torch.exp(-gamma * F.softplus(z, threshold=_LINEAR_FROM))  # q^gamma, exact in the tail
-            slope = focus * (-gamma * (1 - q) * loss - q)
-            loss = focus * loss
-        slope[..., :1] *= positive
-        slope[..., 1:] *= -negative  # dz/dx is -1 on the negatives
-        loss[..., :1] *= positive
-        loss[..., 1:] *= negative
+            # d/d(-z) [q^g * -log p] = q^g (g p (-log p) + q)
+            focus = q**gamma
+            slope = (1 - q).mul_(loss).mul_(gamma).add_(q).mul_(focus)
+            loss *= focus
+        slope *= weights
+        slope[..., 0].neg_()  # d(-z)/dx: -1 for the positive, 1 for negatives
         ctx.save_for_backward(slope)
-        return loss
+        return loss.mul_(weights)
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
