@@ -1,0 +1,91 @@
+"""`python -m ncf.beyond run=<folder> k=10`: what the mean of one metric hides, for a finished run's test positives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from ncf import commands
+from ncf.commands import text_table
+from ncf.config import component
+from ncf.errors import ConfigError
+from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, extra, test_targets
+from ncf.loading import LoadedRun, load
+
+_GROUPS = ("low", "middle", "high")
+
+
+def parser() -> commands.Parser:
+    """The options of the command."""
+    options = commands.Parser(prog="python -m ncf.beyond", description=__doc__)
+    options.add_argument("--run", required=True, help="folder of a finished run")
+    options.add_argument("--k", type=int, default=10, help="cut-off (10)")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line. Raises NcfError for whatever the user can mend."""
+    options = parser().parse(arguments)
+    if options.k < 1:
+        raise ConfigError(f"k: expected at least 1, got {options.k}")
+    print(report(load(options.run), options.k))
+
+
+def report(run: LoadedRun, k: int) -> str:
+    """Metrics of ranks and of recommended lists, and NDCG@k and HR@k by group, as text."""
+    evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
+    ranks = evaluation.evaluate(run.model.score, test_targets(run.split, "cpu"))
+    rows = [*rank_metrics(ranks, k, evaluation).items(), *list_metrics(run, ranks.users.numpy(), k).items()]
+    values = FullRanking(cutoffs=[k], ties=evaluation.ties, memory_mb=1).per_positive(ranks)
+    counted = {f"hit@{k}": values[f"hit@{k}"], f"ndcg@{k}": values[f"ndcg@{k}"]}
+    grouped = []
+    for what, group in memberships(run, ranks).items():
+        tables = {name: extra.by_group(v, group) for name, v in counted.items()}
+        first = next(iter(tables.values()))
+        grouped += [[what, _GROUPS[g], first[g][0], *(t[g][1] for t in tables.values())] for g in first]
+    return f"{text_table(['metric', 'value'], rows)}\n\n{text_table(['by', 'group', 'positives', *counted], grouped)}"
+
+
+def rank_metrics(ranks: Ranks, k: int, evaluation: FullRanking) -> dict[str, float]:
+    """Means over the positives of what else their ranks say."""
+    values = {
+        f"precision@{k}": extra.precision(ranks, k, evaluation.ties),
+        f"recall@{k}": extra.recall(ranks, k, evaluation.ties),
+        f"map@{k}": extra.average_precision(ranks, k, evaluation.ties),
+        "auc": extra.auc(ranks),
+    }
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def list_metrics(run: LoadedRun, users: np.ndarray, k: int) -> dict[str, float]:
+    """Coverage, Gini index, novelty and popularity of the k best items for users (B,), training ones left out."""
+    split = run.split
+    scores = run.model.score(torch.from_numpy(users)).clone()
+    for part in (split.train, split.valid):
+        rows = np.full(split.num_users, -1)
+        rows[users] = np.arange(len(users))
+        known = rows[part.users] >= 0
+        scores[rows[part.users[known]], part.items[known]] = -torch.inf
+    lists = scores.topk(min(k, split.num_items), dim=1).indices.numpy()
+    popularity = np.bincount(split.train.items, minlength=split.num_items)
+    return {
+        f"coverage@{k}": extra.coverage(lists, split.num_items),
+        f"gini@{k}": extra.gini(lists, split.num_items),
+        f"novelty@{k}": extra.novelty(lists, popularity, split.num_users),
+        f"popularity@{k}": extra.average_popularity(lists, popularity),
+    }
+
+
+def memberships(run: LoadedRun, ranks: Ranks) -> dict[str, np.ndarray]:
+    """(N,) group of each positive by its item's and by its user's number of training positives."""
+    split = run.split
+    popularity = np.bincount(split.train.items, minlength=split.num_items)[ranks.items.numpy()]
+    activity = np.bincount(split.train.users, minlength=split.num_users)[ranks.users.numpy()]
+    return {
+        "popularity": extra.groups(popularity, len(_GROUPS)),
+        "activity": extra.groups(activity, len(_GROUPS)),
+    }
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,204 @@
+"""Ranking among sampled items, for comparison with published numbers, and its correction.
+
+Krichene and Rendle 2020, "On sampled metrics for item recommendation": a metric of the rank among m sampled items is a
+biased, and for models of different rank distributions differently biased, estimate of the metric of the full rank.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy.special import gammaln
+from torch import Tensor
+
+from ncf.errors import DataError
+from ncf.evaluation.full import CutOff, FullRanking
+from ncf.evaluation.metrics import Ties
+from ncf.evaluation.ranking import Ranks, Scorer, _check_scores, _refuse_nan, chunk_size
+from ncf.evaluation.targets import Targets
+from ncf.rng import generator
+
+_ROWS_AT_ONCE = 1024  # drawn from one stream; part of what a seed means
+
+
+class SampledRanking(FullRanking):
+    """Every positive ranked among `negatives` items that its user has not seen, the same for every model."""
+
+    def __init__(
+        self,
+        *,
+        cutoffs: Annotated[list[CutOff], Field(min_length=1)],
+        ties: Ties,
+        memory_mb: Annotated[int, Field(gt=0)],
+        negatives: Annotated[int, Field(gt=0)],
+        seed: Annotated[int, Field(ge=0, lt=2**63)],
+        file: str | None,
+        correction: Annotated[float, Field(gt=0, le=1)] | None,
+    ) -> None:
+        super().__init__(cutoffs=cutoffs, ties=ties, memory_mb=memory_mb)
+        self.negatives, self.seed, self.correction = negatives, seed, correction
+        self.file = None if file is None else Path(file)
+        self._drawn: list[tuple[Targets, Tensor]] = []
+
+    def evaluate(self, score: Scorer, targets: Targets) -> Ranks:
+        """The ranks of `targets` among their negatives; `candidates` is the size of the full set under a correction.
+
+        Raises:
+            TrainingError: a NaN score.
+            DataError: a user has too few unseen items, or `file` is not for this split.
+        """
+        negatives = self.negatives_of(targets)
+        step = chunk_size(targets.num_items, self.memory_mb)
+        parts = [_count(score, targets, negatives, slice(a, a + step)) for a in range(0, len(targets), step)]
+        above, tied, broken = (torch.cat(column, dim=-1).cpu() for column in zip(*parts, strict=True))
+        _refuse_nan(broken, targets)
+        ranked = torch.full_like(targets.candidates.cpu(), 1 + self.negatives)
+        candidates = ranked if self.correction is None else targets.candidates.cpu()
+        return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, candidates)
+
+    def negatives_of(self, targets: Targets) -> Tensor:
+        """(N, negatives) int64: what each positive is ranked against, drawn or read once."""
+        for known, negatives in self._drawn:
+            if known is targets:
+                return negatives
+        stored = None if self.file is None else stored_negatives(self.file, targets, self.negatives)
+        negatives = draw_negatives(targets, self.negatives, self.seed) if stored is None else stored
+        self._drawn.append((targets, negatives))
+        return negatives
+
+    def per_positive(self, ranks: Ranks) -> dict[str, Tensor]:
+        """Metric name -> (N,) float64 a held-out positive: of the sampled rank, or the corrected estimate.
+
+        The correction takes all positives to have the median number of candidates.
+        """
+        if self.correction is None:
+            return super().per_positive(ranks)
+        table = self._corrected(int(ranks.candidates.median()))  # (names, 1 + negatives)
+        total = torch.cat([table.new_zeros(len(table), 1), table.cumsum(1)], dim=1)
+        means = (total[:, ranks.above + ranks.tied] - total[:, ranks.above]) / ranks.tied
+        return dict(zip(self.names, means, strict=True))
+
+    def _corrected(self, candidates: int) -> Tensor:
+        """(names, 1 + negatives): what each metric is taken to be at each sampled rank; tied ranks are averaged."""
+        full = Ranks(
+            users=torch.zeros(candidates), items=torch.zeros(candidates), above=torch.arange(candidates),
+            tied=torch.ones(candidates, dtype=torch.int64), candidates=torch.full((candidates,), candidates),
+        )  # fmt: skip
+        metrics = torch.stack([super(SampledRanking, self).per_positive(full)[name] for name in self.names])
+        assert self.correction is not None
+        return metrics @ torch.from_numpy(correction_weights(candidates, self.negatives, self.correction))
+
+
+@cache
+def correction_weights(candidates: int, negatives: int, gamma: float) -> np.ndarray:
+    """(R, 1 + negatives), R = candidates: metrics (..., R) of the full rank times this estimate them at a sampled one.
+
+    The bias-variance trade-off of Krichene and Rendle 2020, section 5.3: f = ((1 - gamma) A'A + gamma diag(c))^-1 A' b
+    with A_rs the probability of the sampled rank s at the full rank r, full ranks taken as equally likely beforehand.
+    Negatives are drawn without replacement, so that probability is hypergeometric.
+    """
+    better, drawn = np.arange(candidates)[:, None], np.arange(negatives + 1)  # of the other items; of those, sampled
+    worse = candidates - 1 - better
+    ways = _log_choose(better, drawn) + _log_choose(worse, negatives - drawn)
+    a = np.exp(ways - _log_choose(np.array(candidates - 1), np.array(negatives))) / np.sqrt(candidates)
+    c = a.sum(0) / np.sqrt(candidates)
+    system = (1 - gamma) * a.T @ a + gamma * np.diag(c)
+    return np.asarray(np.linalg.solve(system, a.T).T / np.sqrt(candidates))
+
+
+def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Logarithm of the binomial coefficient, minus infinity where k > n."""
+    rest = np.maximum(n - k, 0)
+    return np.where(k > n, -np.inf, gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(rest + 1.0))
+
+
+def _count(score: Scorer, targets: Targets, negatives: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of the targets."""
+    users = targets.users[rows]
+    logits = score(users)  # (..., B, I)
+    _check_scores(logits, len(users), targets.num_items)
+    columns = torch.cat([targets.items[rows, None], negatives[rows]], dim=1)
+    chosen = logits.gather(-1, columns.expand(*logits.shape[:-1], -1))  # (..., B, 1 + negatives)
+    positive, others = chosen[..., :1], chosen[..., 1:]
+    return (others > positive).sum(-1), 1 + (others == positive).sum(-1), logits.isnan().any(-1)
+
+
+def draw_negatives(targets: Targets, count: int, seed: int) -> Tensor:
+    """(N, count) int64: distinct items for each row of `targets`, none seen and none the positive, uniformly.
+
+    Raises:
+        DataError: a user has fewer than `count` of them.
+    """
+    short = targets.candidates <= count
+    if short.any():
+        row = int(short.nonzero()[0])
+        raise DataError(
+            f"evaluation.negatives: expected at most {int(targets.candidates[row]) - 1}, the unseen items of user "
+            f"index {int(targets.users[row])}, got {count}"
+        )
+    parts = []
+    for block, start in enumerate(range(0, len(targets), _ROWS_AT_ONCE)):
+        rows = slice(start, min(start + _ROWS_AT_ONCE, len(targets)))
+        stream = generator(seed, "evaluation", block=block)  # on the CPU, so that every device sees the same
+        lots = torch.rand(rows.stop - rows.start, targets.num_items, generator=stream).to(targets.users.device)
+        entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
+        lots[targets.seen_rows[entries] - start, targets.seen_items[entries]] = -1
+        lots[torch.arange(len(lots)), targets.items[rows]] = -1
+        parts.append(lots.topk(count, dim=1).indices)
+    return torch.cat(parts)
+
+
+def stored_negatives(path: Path, targets: Targets, count: int) -> Tensor | None:
+    """(N, count) int64 from a file of `ncf.negatives`; None if it holds none of the targets' positives.
+
+    Raises:
+        DataError: the file cannot be read, holds only some of the positives, another number of negatives, or one that
+            is seen or the positive.
+    """
+    users, items, table = _read(path)
+    keys = users * targets.num_items + items
+    order = np.argsort(keys)
+    wanted = (targets.users * targets.num_items + targets.items).cpu().numpy()
+    place = np.searchsorted(keys[order], wanted).clip(max=len(keys) - 1)
+    found = keys[order][place] == wanted
+    if not found.any():
+        return None
+    if not found.all() or table.shape[1] != count:
+        raise DataError(
+            f"evaluation.file: expected {count} negatives for each of {len(wanted)} positives, found {table.shape[1]} "
+            f"for {int(found.sum())} of them in {path}"
+        )
+    negatives = torch.from_numpy(table[order[place]]).to(targets.users.device)
+    _refuse_seen(path, negatives, targets)
+    return negatives
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """users (N,), items (N,) and negatives (N, count), int64 indices."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            users, items, table = (file[name] for name in ("users", "items", "negatives"))
+            if len({len(users), len(items), len(table)}) > 1 or table.ndim != 2 or not len(users):
+                raise ValueError("the arrays do not fit together")
+    except Exception as error:  # a damaged archive fails in many ways
+        raise DataError(
+            f"evaluation.file: expected negatives made by python -m ncf.negatives, found none in {path} ({error})"
+        ) from None
+    return users, items, table
+
+
+def _refuse_seen(path: Path, negatives: Tensor, targets: Targets) -> None:
+    allowed = torch.ones(len(targets), targets.num_items, dtype=torch.bool, device=negatives.device)
+    allowed[targets.seen_rows, targets.seen_items] = False
+    allowed[torch.arange(len(targets)), targets.items] = False
+    inside = (negatives >= 0) & (negatives < targets.num_items)
+    wrong = ~(inside & allowed.gather(1, negatives.clamp(0, targets.num_items - 1)))
+    if wrong.any():
+        row, column = wrong.nonzero()[0].tolist()
+        raise DataError(
+            f"evaluation.file: expected only unseen items, but item index {int(negatives[row, column])} of user index "
+            f"{int(targets.users[row])} in {path} is seen, the positive itself, or not in the catalogue"
+        )
