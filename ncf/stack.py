@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ncf.errors import NcfError
 from ncf.losses import Loss, focal_terms
+from ncf.row_adam import RowAdam
 from ncf.trainer import GLANCE_STEPS, Trainer
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,11 @@ def signature(trainer: Trainer) -> tuple[Any, ...]:
     shapes = tuple((name, tuple(p.shape), p.dtype, p.device) for name, p in trainer.model.named_parameters())
     batches = trainer.batches
     return type(trainer.model), shapes, batches.steps, batches.groups, batches.neg_ratio, batches.rows
+
+
+def stackable(trainer: Trainer) -> bool:
+    """Whether the trainer can share a stack at all: row_adam must see the rows that its own model looks up."""
+    return not isinstance(trainer.optimizer, RowAdam)
 
 
 class _Stack:

@@ -17,7 +17,7 @@ from ncf.files import write_text
 from ncf.results import RESULT
 from ncf.runs import ClaimError, claim, failures_recorded
 from ncf.signals import StopFlag, stop_flag
-from ncf.stack import signature, train_stacked
+from ncf.stack import signature, stackable, train_stacked
 from ncf.train import CONF, Job, finish, prepare
 from ncf.trainer import Trainer
 
@@ -80,7 +80,7 @@ class Worker:
             job = prepare(cfg, folder, self._stopped)
             if not isinstance(job, Job):
                 return None
-            if isinstance(job.trainer, Trainer):
+            if isinstance(job.trainer, Trainer) and stackable(job.trainer):
                 return job
             if job.trainer.fit():
                 finish(job)
