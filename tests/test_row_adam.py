@@ -1,5 +1,6 @@
 """Rows that wait are moved as dense Adam would have moved them, and nothing else is touched."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from toys import compose, random_split, same
+from toys import compose, random_split, run, same, small
 
 from ncf import checkpoint, models
 from ncf.config import component
@@ -326,30 +327,30 @@ def test_a_run_killed_and_resumed_is_the_same_to_the_bit(tmp_path: Path, stop_af
 
 def test_a_broken_gradient_ends_the_run_with_the_weights_before_it() -> None:
     split = random_split(40, 30)
-    runs = [trainer(split, make) for make in (RowAdam, dense_adam)]
-    for run in runs:
-        loss, calls = run.loss, iter(range(10_000))
-        run.loss = lambda logits, loss=loss, calls=calls: loss(logits) / (0.0 if next(calls) == 5 else 1.0)
+    jobs = [trainer(split, make) for make in (RowAdam, dense_adam)]
+    for job in jobs:
+        loss, calls = job.loss, iter(range(10_000))
+        job.loss = lambda logits, loss=loss, calls=calls: loss(logits) / (0.0 if next(calls) == 5 else 1.0)
         with pytest.raises(TrainingError, match="epoch 1, step 6: expected a finite loss and gradient"):
-            run.fit()
-    for a, b in zip(runs[0].model.parameters(), runs[1].model.parameters()):
+            job.fit()
+    for a, b in zip(jobs[0].model.parameters(), jobs[1].model.parameters()):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_the_guard_reads_sparse_gradients(value: float) -> None:
     """The loss is finite, and so are all gradients but one element of one row."""
-    run = trainer(random_split(40, 30), RowAdam)
-    users, items = next(run.batches.epoch(1))
-    total = run.loss(run.model(users, items)).sum()
+    job = trainer(random_split(40, 30), RowAdam)
+    users, items = next(job.batches.epoch(1))
+    total = job.loss(job.model(users, items)).sum()
     total.backward()
-    before = [p.detach().clone() for p in run.model.parameters()]
-    gradient = next(p.grad for p in run.model.parameters() if p.grad is not None and p.grad.is_sparse)
+    before = [p.detach().clone() for p in job.model.parameters()]
+    gradient = next(p.grad for p in job.model.parameters() if p.grad is not None and p.grad.is_sparse)
     gradient._values()[0, 0] = value
-    run.apply(total.detach())
+    job.apply(total.detach())
     with pytest.raises(TrainingError, match="expected a finite loss and gradient"):
-        run.end_epoch()
-    assert all(map(torch.equal, run.model.parameters(), before))
+        job.end_epoch()
+    assert all(map(torch.equal, job.model.parameters(), before))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-8), (torch.float32, 2e-5)])
@@ -373,3 +374,12 @@ def test_neumf_on_movielens(ml100k: Split, dtype: torch.dtype, tolerance: float)
     row.flush()
     for a, b in zip(lazy.parameters(), dense.parameters()):
         assert (a - b).abs().max() < tolerance
+
+
+def test_the_command_line_finds_what_adam_finds(root: Path, tmp_path: Path) -> None:
+    results = {}
+    for name in ("adam", "row_adam"):
+        done = run(*small(root, f"optimizer={name}", f"hydra.run.dir={tmp_path / name}"))
+        assert done.returncode == 0, done.stderr
+        results[name] = json.loads((tmp_path / name / "result.json").read_text())["test"]
+    assert results["row_adam"] == pytest.approx(results["adam"], abs=1e-3)
