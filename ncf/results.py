@@ -37,6 +37,8 @@ _INCIDENTAL = (
     "trainer.progress",
 )
 
+_REQUIRED = ("valid", "test", "config", "config_hash")  # what readers of a result rely on
+
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The run's own settings as built-in values, without Hydra's. Raises ConfigError for one that has no value."""
@@ -133,13 +135,20 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected the JSON of a finished run, found none ({error})") from None
-    found = result.get("format") if isinstance(result, dict) else None
-    if found != FORMAT:
-        version = result.get("versions", {}).get("ncf") if isinstance(result, dict) else None
+    known = result if isinstance(result, dict) else {}
+    if known.get("format") != FORMAT:
         raise DataError(
-            f"{path}: expected result format {FORMAT} (ncf {ncf.__version__}), found {found!r} (ncf {version})"
+            f"{path}: expected result format {FORMAT} (ncf {ncf.__version__}), "
+            f"found {known.get('format')!r} (ncf {_version(known)})"
         )
-    return dict(result)
+    if missing := [key for key in _REQUIRED if key not in known]:
+        raise DataError(f"{path}: damaged, expected the keys of a finished run, found no {missing[0]!r}")
+    return known
+
+
+def _version(result: Mapping[str, Any]) -> Any:
+    versions = result.get("versions")
+    return versions.get("ncf") if isinstance(versions, dict) else None
 
 
 class EpochLog:

@@ -2,8 +2,11 @@
 
 import logging
 import os
+import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +24,7 @@ from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
 from ncf.dynamics import Calibration, Dynamics
-from ncf.errors import CheckpointError, ConfigError, DataError, NcfError
+from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, test_targets, validation_targets
 from ncf.files import remove_temporaries
 from ncf.fitting import OneFit
@@ -38,6 +41,7 @@ log = logging.getLogger(__name__)
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation")
 CHOICES = (*GROUPS, "experiment")
+BAD_INPUT = (ConfigError, DataError, CheckpointError)  # exit status 2; what fails later has 1
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
 OmegaConf.register_new_resolver("rows", lambda groups, neg_ratio: groups * (1 + neg_ratio), replace=True)
@@ -159,16 +163,17 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     torch.set_num_threads(plan.trainer.threads)
     set_deterministic(plan.run.deterministic)
 
-    state = checkpoint.load(folder)
-    if state is not None:
-        refuse_changes(folder, settings, state["settings"])
-    finished = results.read_result(folder)
+    state, finished = checkpoint.load(folder), results.read_result(folder)
+    if state is not None or finished is not None:
+        refuse_changes(folder, settings, state["settings"] if state else finished["config"])
     if finished is not None and finished["config_hash"] == results.config_hash(settings):
         log.info("%s is finished already", folder)
         return finished
 
     split = plan.split(plan.data())
     plan.evaluation.check(split.num_items)
+    if state is not None and (began := state.get("data_digest", split.digest)) != split.digest:
+        raise CheckpointError(f"{folder}: cannot go on with other data than it began with ({began} -> {split.digest})")
     remove_temporaries(folder)
     epochs = results.EpochLog(folder, state["progress"]["history"] if state else [])
     trainer = build_trainer(
@@ -176,7 +181,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
         split,
         device,
         record=epochs.append,
-        save=lambda state: checkpoint.save(folder, {"settings": settings, **state}),
+        save=lambda state: checkpoint.save(folder, {"settings": settings, "data_digest": split.digest, **state}),
         stopped=stopped,
     )
     if plan.run.dynamics and isinstance(trainer, Trainer):
@@ -256,12 +261,25 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+@contextmanager
+def memory_explained() -> Iterator[None]:
+    """Raises TrainingError, which says what to lower, where the context runs out of memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
+            raise
+        raise TrainingError(
+            f"out of memory: lower trainer.batch_size, or evaluation.memory_mb if it happened in validation ({error})"
+        ) from error
+
+
 def run(cfg: DictConfig) -> float:
     """One Hydra job: returns the monitored validation metric, never a test metric, so that sweepers can optimise it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone = HydraConfig.get().mode == RunMode.RUN
-    refusals = (ConfigError, DataError, CheckpointError) if alone else ()  # bad input leaves the folder as it was
-    with claim(folder), failures_recorded(folder, but=refusals), stop_flag() as stopped:
+    refusals = BAD_INPUT if alone else ()  # bad input leaves the folder as it was
+    with claim(folder), failures_recorded(folder, but=refusals), stop_flag() as stopped, memory_explained():
         result = train(cfg, folder, stopped)
     if result is None:
         if alone:
@@ -283,7 +301,7 @@ def job(cfg: DictConfig) -> float | None:
         if not isinstance(error, NcfError):
             raise
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(2 if isinstance(error, BAD_INPUT) else 1) from None
 
 
 def resumed(arguments: list[str]) -> list[str]:

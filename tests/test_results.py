@@ -89,10 +89,20 @@ def test_ranks_beyond_six_digits_are_written_in_full(tmp_path: Path) -> None:
     assert "1234567.5" in (tmp_path / results.RANKS).read_text()
 
 
+FINISHED = {"valid": {"mrr": 0.2}, "test": {"mrr": 0.1}, "config": {"seed": 1}, "config_hash": "abc"}
+
+
 def test_a_result_comes_back(tmp_path: Path) -> None:
     assert results.read_result(tmp_path) is None
-    results.write_result(tmp_path, {"test": {"mrr": 0.1}})
-    assert results.read_result(tmp_path) == {"format": results.FORMAT, "test": {"mrr": 0.1}}
+    results.write_result(tmp_path, FINISHED)
+    assert results.read_result(tmp_path) == {"format": results.FORMAT, **FINISHED}
+
+
+@pytest.mark.parametrize("key", FINISHED)
+def test_a_result_that_lacks_what_its_readers_need_is_refused(key: str, tmp_path: Path) -> None:
+    results.write_result(tmp_path, {name: value for name, value in FINISHED.items() if name != key})
+    with pytest.raises(DataError, match=rf"result\.json: damaged, expected the keys of a finished run, found no '{key}'"):
+        results.read_result(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "nonsense", "\0\1"])
@@ -102,7 +112,9 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
         results.read_result(tmp_path)
 
 
-@pytest.mark.parametrize("content", [{}, {"format": 99, "versions": {"ncf": "9.9"}}, {"format": "1"}, [], 3, None])
+@pytest.mark.parametrize(
+    "content", [{}, {"format": 99, "versions": {"ncf": "9.9"}}, {"versions": 3}, {"format": "1"}, [], 3, None]
+)
 def test_a_result_of_another_format_is_refused_with_both_versions(tmp_path: Path, content: Any) -> None:
     (tmp_path / results.RESULT).write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"expected result format 1 \(ncf .*\), found"):
