@@ -1,0 +1,1 @@
+"""What a step and a run cost as the catalogue and the interactions grow."""
