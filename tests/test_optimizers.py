@@ -6,7 +6,7 @@ from torch import nn
 
 from ncf.config import component
 from ncf.errors import ConfigError
-from ncf.optimizers import OPTIMIZERS, adam
+from ncf.optimizers import OPTIMIZERS, FusedAdam, adam
 
 
 def test_adam_takes_the_steps_of_the_paper() -> None:
@@ -37,3 +37,25 @@ def test_weight_decay_is_a_penalty_in_the_gradient() -> None:
 def test_values_out_of_range_are_refused(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"^optimizer\.{key}: "):
         component("optimizer", OPTIMIZERS, {"name": "adam", "lr": 0.1, "weight_decay": 0.0, key: value})
+
+
+def test_fused_adam_is_torch_adam_to_the_bit_across_skipped_steps_and_a_reload() -> None:
+    stream = torch.Generator().manual_seed(3)
+    start = [torch.randn(shape, generator=stream) for shape in [(30, 8), (8, 4), (4,), ()]]
+    ours, theirs = ([torch.nn.Parameter(t.clone()) for t in start] for _ in range(2))
+    a = FusedAdam(ours, lr=1e-2, weight_decay=0.1)
+    b = torch.optim.Adam(theirs, lr=1e-2, weight_decay=0.1, fused=True)
+    for step in range(60):
+        if step == 30:  # as a resumed run does
+            fresh = FusedAdam(ours, lr=1e-2, weight_decay=0.1)
+            fresh.load_state_dict(a.state_dict())
+            a = fresh
+        found_inf = torch.tensor(float(step % 7 == 3))
+        a.found_inf = b.found_inf = found_inf  # type: ignore[attr-defined]
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape, generator=stream)
+            q.grad = p.grad.clone()
+        a.step()
+        b.step()
+    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+    assert all(torch.equal(a.state[p]["step"], b.state[q]["step"]) for p, q in zip(ours, theirs, strict=True))
