@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -67,17 +67,26 @@ def load(folder: Path) -> dict[str, Any] | None:
 def read(path: Path) -> dict[str, Any]:
     """The checkpoint at `path`, on the CPU, its checksum verified. Raises CheckpointError if it is not sound."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        expected = content.pop("sha256")
+        with path.open("rb") as file:
+            content, expected = _parse(file)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # a damaged archive fails in any of a dozen ways, all of which mean the same
-        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({type(error).__name__})") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({error})") from None
     if digest(content) != expected:
         raise CheckpointError(f"{path}: damaged, its content does not match its SHA-256")
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {content.get('format')!r}")
     return dict(content)
+
+
+def _parse(file: BinaryIO) -> tuple[dict[str, Any], str]:
+    """The content and the SHA-256 stored with it. Raises ValueError for a file that is none of ours."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+        return content, content.pop("sha256")
+    except Exception as error:  # a damaged archive fails in any of a dozen ways, all of which mean the same
+        raise ValueError(type(error).__name__) from None
 
 
 def digest(value: Any) -> str:

@@ -1,0 +1,111 @@
+"""Training in a process of its own, to be killed, starved or signalled."""
+
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from toys import same
+
+from ncf import checkpoint, results, train, trainer
+
+Deed = Callable[[], object]
+
+# The server has imported torch once, so that each process starts in a fraction of a second.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["ncf.train"])
+
+
+def start(arguments: list[str], log: Path, *deeds: Deed) -> BaseProcess:
+    """`python -m ncf.train` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
+    process = _context.Process(target=_main, args=(arguments, str(log), deeds), daemon=True)
+    process.start()
+    return process
+
+
+def _main(arguments: list[str], log: str, deeds: tuple[Deed, ...]) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.argv[1:] = arguments
+    for deed in deeds:
+        deed()
+    train.main()
+
+
+def save_often() -> None:
+    """A deed: a checkpoint every 64 steps."""
+    trainer.GLANCE_STEPS = 64
+    trainer.Trainer.due = lambda self, epoch_end=False: True  # type: ignore[method-assign]
+
+
+def die_after(seconds: float) -> Deed:
+    """A deed: the kernel ends the process after this many seconds of its own processor time, whatever it is doing.
+
+    By the default action of SIGPROF, which like SIGKILL runs no handler and flushes nothing, but whose moment does not
+    depend on how busy the machine is.
+    """
+    return partial(signal.setitimer, signal.ITIMER_PROF, seconds)
+
+
+def no_file_beyond(size: int) -> Deed:
+    """A deed: a write that would make a file longer than `size` bytes fails, as on a full disk (File too large)."""
+    return partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+
+
+def status(process: BaseProcess) -> int:
+    """The exit status, once it ends; minus the signal's number for a killed one."""
+    process.join(200)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def finish(arguments: list[str], log: Path, *deeds: Deed) -> int:
+    """Run to the end; its exit status."""
+    return status(start(arguments, log, *deeds))
+
+
+def onward(arguments: list[str], folder: Path) -> list[str]:
+    """What a user types to go on with `folder`, or to begin with it if it never came to that."""
+    begun = (folder / ".hydra" / "overrides.yaml").exists()
+    return [f"resume={folder}"] if begun else [*arguments, f"hydra.run.dir='{folder}'"]
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """What a finished run promises to be the same after any number of kills; timings are not."""
+    state, result = checkpoint.load(folder), results.read_result(folder)
+    assert state is not None
+    assert result is not None
+    history = [{k: v for k, v in line.items() if "second" not in k} for line in state["progress"]["history"]]
+    lines = (folder / results.METRICS).read_text().splitlines()
+    return {
+        **{key: state[key] for key in ("model", "best", "optimizer", "loss_sum")},
+        **{key: result[key] for key in ("valid", "test", "best_epoch", "epochs", "config_hash", "tied_positives")},
+        "ranks": (folder / results.RANKS).read_bytes(), "history": history, "lines": len(lines),
+    }  # fmt: skip
+
+
+def differences(a: dict[str, object], b: dict[str, object]) -> list[str]:
+    """The names of what is not equal to the bit."""
+    return [key for key in a.keys() | b.keys() if not same(a.get(key), b.get(key))]
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """`mount` with these options at `folder` while the context lasts. Raises OSError where that is not allowed."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", *options, str(folder)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(done.stderr.strip())
+    try:
+        yield
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)

@@ -1,0 +1,53 @@
+"""Fault 1: a run killed at random moments, resumed each time, ends in the bits of an uninterrupted one."""
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from apart import die_after, differences, finish, onward, outcome, save_often
+from toys import command
+
+from ncf.results import RESULT
+
+
+def test_five_kills_change_no_bit(arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path) -> None:
+    folder, log, moments, kills = tmp_path / "run", tmp_path / "log", random.Random(7), 0
+    for _ in range(5):
+        moment = die_after(moments.uniform(0.2, 0.9))
+        ended = finish(onward(arguments, folder), log, save_often, moment)
+        assert ended in (0, -27), log.read_text()
+        kills += ended != 0
+        assert (folder / RESULT).exists() == (ended == 0)
+    assert kills >= 2
+    assert finish(onward(arguments, folder), log) == 0, log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []
+    assert not list(folder.glob(".tmp-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_twenty_kills_of_a_run_on_movielens_change_no_bit(tmp_path: Path) -> None:
+    """`kill -9` from outside, at any moment of `python -m ncf.train`: starting, training, saving, ranking, writing."""
+    root = Path(__file__).parents[2] / "data"
+    arguments = [
+        "trainer.epochs=3", "neg_ratio=4", "trainer.checkpoint_every=1s", "trainer.progress=false", "device=cpu",
+        f"data.root='{root}'",
+    ]  # fmt: skip
+    begun = time.perf_counter()
+    subprocess.run(command(*arguments, f"hydra.run.dir='{tmp_path / 'whole'}'"), check=True)
+    seconds, moments, kills, runs = time.perf_counter() - begun, random.Random(0), 0, []
+    while kills < 20:
+        runs.append(tmp_path / f"killed-{len(runs)}")
+        while not (runs[-1] / RESULT).exists():
+            process = subprocess.Popen(command(*onward(arguments, runs[-1])))
+            try:
+                process.wait(moments.uniform(0, seconds) if kills < 20 else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+            assert process.wait() in (0, -9)
+    whole = outcome(tmp_path / "whole")
+    assert [differences(outcome(folder), whole) for folder in runs] == [[]] * len(runs)
+    print(f"{kills} kills in {len(runs)} runs")
