@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data train test test-slow lint sweep status report bench clean
+.PHONY: help setup data train test test-slow lint sweep tune status report bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: $(READY)  ## style, forbidden calls and types
 
 sweep: $(READY)  ## run the registered focal-loss study; stop it at any time, start it again to go on
 	$(RUN) -m ncf.sweep $(ARGS)
+
+tune: $(READY)  ## choose a model's settings by validation (ARGS="model=ease --trials 30"); stop it, start it again to go on
+	$(RUN) -m ncf.tune $(ARGS)
 
 status: $(READY)  ## how far the sweep on disk is
 	$(RUN) -m ncf.status $(ARGS)

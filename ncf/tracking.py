@@ -105,12 +105,14 @@ class MLflow(Tracker):
             Path(self._store.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._mlflow.set_tracking_uri(self._store)
         self._mlflow.set_experiment(self._experiment)
-        self._mlflow.start_run(run_name=folder.name)
+        self._run = self._mlflow.start_run(run_name=folder.name).info.run_id  # the active run is a thread's own
         self._mlflow.log_params(results.flatten(settings))
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
         """A metric each, by epoch."""
-        self._mlflow.log_metrics({_mlflow_name(tag): value for tag, value in values.items()}, step=epoch)
+        self._mlflow.log_metrics(
+            {_mlflow_name(tag): value for tag, value in values.items()}, step=epoch, run_id=self._run
+        )
 
     def close(self, final: Mapping[str, float], figures: list[Path]) -> None:
         """Test metrics, and figures as artefacts."""

@@ -66,7 +66,8 @@ def test_mlflow_gets_parameters_and_metrics(root, tmp_path):
     mlflow = pytest.importorskip("mlflow")
     store = f"sqlite:///{tmp_path}/store/mlflow.db"
     result = train.train(compose(*small(root, "tracking=mlflow", f"tracking.store='{store}'")), tmp_path, lambda: False)
-    run = mlflow.MlflowClient(store).search_runs(["1"])[0]
+    client = mlflow.MlflowClient(store)
+    run = client.get_run(client.search_runs(["1"])[0].info.run_id)
     assert run.data.params["model.gmf_factors"] == "8"
     assert run.data.metrics["test/hit_at_10"] == result["test"]["hit@10"]
-    assert len(mlflow.MlflowClient(store).get_metric_history(run.info.run_id, "valid/ndcg_at_10")) == 3
+    assert len(client.get_metric_history(run.info.run_id, "valid/ndcg_at_10")) == 3

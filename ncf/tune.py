@@ -1,0 +1,117 @@
+"""`python -m ncf.tune model=ease trials=30`: choose a model's settings by validation, resumably.
+
+Optuna's TPE over the space of the model in experiments/baselines/spaces.yaml; trials lie in a database on disk, so that
+a stopped study goes on where it was. The objective is the monitored validation metric: no test metric is read.
+"""
+
+import importlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ncf import commands
+from ncf.commands import text_table
+from ncf.errors import ConfigError
+from ncf.files import write_text
+from ncf.results import config_hash, resolved
+from ncf.signals import StopFlag
+from ncf.train import CONF, train
+
+SPACES = CONF.parent / "experiments/baselines/spaces.yaml"
+
+
+def parser() -> commands.Parser:
+    """The options of the command."""
+    options = commands.Parser(prog="python -m ncf.tune", description=__doc__.partition("\n")[0] if __doc__ else "")
+    options.add_argument("overrides", nargs="*", help="as for training: model=ease data=ml-1m trainer.epochs=20")
+    options.add_argument("--trials", type=int, default=30, help="finished trials that the study shall have (30)")
+    options.add_argument("--folder", type=Path, default=Path("outputs/tuning"), help="studies (outputs/tuning)")
+    return options
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line. Raises NcfError for whatever the user can mend."""
+    options = parser().parse(arguments)
+    optuna = _optuna()
+    base = composed(options.overrides)
+    model = str(base.model.name)
+    spaces: Any = OmegaConf.to_container(OmegaConf.load(SPACES))
+    if model not in spaces:
+        raise ConfigError(f"model: expected one with a space in {SPACES.name} ({', '.join(spaces)}), got {model!r}")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name=f"{model}-{config_hash(resolved(base))[:12]}",
+        storage=f"sqlite:///{options.folder}/studies.db",
+        direction="maximize",
+        load_if_exists=True,
+    )
+    done = len([t for t in study.trials if t.state.is_finished() and t.value is not None])
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # a resumed study does not repeat its draws
+    begun = time.perf_counter()
+    for _ in range(options.trials - done):
+        trial = study.ask()
+        chosen = {key: suggest(trial, key, space) for key, space in spaces[model].items()}
+        study.tell(trial, objective(options.overrides, chosen, options.folder / study.study_name / str(trial.number)))
+    summary = report(study, base, time.perf_counter() - begun)
+    write_text(options.folder / f"{study.study_name}.json", json.dumps(summary, indent=2) + "\n")
+    print(text_table(["setting", "best"], [(k, str(v)) for k, v in summary["best"].items()]))
+    print(f"{summary['monitor']} (validation) {summary['value']:.4f} of {summary['trials']} trials")
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a training run. Raises ConfigError for overrides that do not compose."""
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("train", [*overrides, "trainer.progress=false"])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(str(error).splitlines()[0]) from None
+
+
+def suggest(trial: Any, key: str, space: Any) -> Any:
+    """The trial's value for a key whose space is [low, high], [low, high, log] or {choices: [...]}."""
+    if isinstance(space, Mapping):
+        return trial.suggest_categorical(key, space["choices"])
+    low, high, *log = space
+    whole = isinstance(low, int) and isinstance(high, int)
+    return (trial.suggest_int if whole else trial.suggest_float)(key, low, high, log=bool(log))
+
+
+def objective(overrides: Sequence[str], chosen: Mapping[str, Any], folder: Path) -> float:
+    """The monitored validation metric of a run with the chosen settings."""
+    cfg = composed([*overrides, *(f"{key}={value}" for key, value in chosen.items())])
+    folder.mkdir(parents=True, exist_ok=True)
+    result = train(cfg, folder, StopFlag())
+    assert result is not None  # nothing asked it to stop
+    return float(result["valid"][cfg.trainer.monitor])
+
+
+def report(study: Any, base: DictConfig, seconds: float) -> dict[str, Any]:
+    """The study in brief: the best settings, their validation value, and what finding them took."""
+    return {
+        "model": str(base.model.name),
+        "monitor": str(base.trainer.monitor),
+        "value": study.best_value,
+        "best": study.best_params,
+        "trials": len(study.trials),
+        "seconds_of_this_call": round(seconds, 1),
+    }
+
+
+def _optuna() -> Any:
+    try:
+        optuna = importlib.import_module("optuna")
+    except ImportError:
+        raise ConfigError("tune: expected optuna, found none; pip install 'ncf[tuning]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+if __name__ == "__main__":
+    commands.run(main)
