@@ -33,7 +33,7 @@ def _steps(axes: Axes, sides: list[dict[str, Any]]) -> None:
         spread = [[1e3 * abs(side["quartiles"][end] - side["median"]) for side in own] for end in (0, 1)]
         axes.errorbar(rows, median, spread, color=colour, marker="o", markersize=4, capsize=2)
         axes.annotate(name, (rows[-1], median[-1]), (-6, 6), textcoords="offset points", color=colour, ha="right")
-    _label(axes, "one training step, batch of 256", "rows of the catalogue (users + items)", "milliseconds")
+    _label(axes, "one training step, batch of 256", "rows of the catalogue (users + items)", "milliseconds of one core")
 
 
 def _phases(axes: Axes, runs: list[dict[str, Any]]) -> None:
