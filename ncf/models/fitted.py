@@ -24,13 +24,13 @@ class Fitted(nn.Module, ABC):
         """users (B,) int64 -> float32 scores of every item (B, I)."""
 
     def restore(self, arrays: Mapping[str, Tensor]) -> None:
-        """Take over the state dict of a fitted one, instead of `fit`; the shapes of buffers come from it."""
+        """Take over the state dict of a fitted one, instead of `fit`; buffers take their shapes (...) from it."""
         for name in arrays.keys() - self.state_dict().keys():
             self.register_buffer(name, arrays[name])
         self.load_state_dict(arrays)
 
     def keep(self, name: str, array: np.ndarray | Tensor) -> None:
-        """Make `array` the buffer `name`: floats become float32."""
+        """Make `array` (...) the buffer `name`: float32 if it holds floats, else int64."""
         tensor = torch.as_tensor(array)
         self.register_buffer(name, tensor.float() if tensor.is_floating_point() else tensor.long())
 
