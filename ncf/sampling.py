@@ -7,6 +7,7 @@ find its item by binary search over that user's sorted positives (CSR). O(log n)
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -60,11 +61,28 @@ class NegativeSampler:
         # A float64 has 53 random bits, so floor(rand * n) < n, and is even to n * 2**-53.
         unit = torch.rand(len(users), count, dtype=torch.float64, device=users.device, generator=stream)
         position = (unit * self._free[users, None]).long()
-        passed = torch.searchsorted(self._keys, users[:, None] * self._stride + position, right=True)
+        passed = _count_up_to(self._keys, users[:, None] * self._stride + position)
         if self._ends is None or self._before is None:
             return position + passed - self._start[users, None]
         position += self._before[passed] - self._before[self._start[users, None]]
         return torch.searchsorted(self._ends, position, right=True)
+
+
+def _count_up_to(keys: Tensor, queries: Tensor) -> Tensor:
+    """How many of the sorted `keys` (P,) int64 are at most each of the non-negative `queries`: int64, their shape.
+
+    On a CPU the queries are sorted first, each with its place in its low bits: one after the other they take the same
+    branches and find the same keys in the cache, which halves the time.
+    """
+    places = queries.numel().bit_length()
+    if queries.device.type != "cpu" or not places or int(queries.max()).bit_length() + places > 63:
+        return torch.searchsorted(keys, queries, right=True)
+    sorted_queries = queries.numpy().ravel() << places
+    sorted_queries |= np.arange(queries.numel())
+    sorted_queries.sort()
+    counts = np.empty_like(sorted_queries)
+    counts[sorted_queries & ((1 << places) - 1)] = np.searchsorted(keys.numpy(), sorted_queries >> places, "right")
+    return torch.from_numpy(counts).view(queries.shape)
 
 
 def uniform(train: Pairs, num_users: int, num_items: int, device: torch.device | str) -> NegativeSampler:
