@@ -36,8 +36,11 @@ class MLPTower(nn.Module):
         item_half = self._item_half(self.items.weight)
         user_half = self._user_half(self.users(users))
         rows = _GPU_ROWS if users.is_cuda else _CPU_ROWS
-        chunks = user_half.split(max(1, rows // len(item_half)))
-        return torch.cat([self._upper(item_half + chunk[:, None]) @ weight for chunk in chunks])
+        size = max(1, rows // len(item_half))
+        logits = user_half.new_empty(len(users), len(item_half))  # at once: small parts kept would split up the heap
+        for chunk, part in zip(user_half.split(size), logits.split(size)):
+            part.copy_(self._upper(item_half + chunk[:, None]) @ weight)
+        return logits
 
     def _user_half(self, factors: Tensor) -> Tensor:
         return F.linear(factors, self.first.weight[:, : factors.shape[-1]], self.first.bias)
