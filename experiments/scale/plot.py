@@ -32,7 +32,7 @@ def _steps(axes: Axes, sides: list[dict[str, Any]]) -> None:
         rows, median = [side["rows"] for side in own], [1e3 * side["median"] for side in own]
         spread = [[1e3 * abs(side["quartiles"][end] - side["median"]) for side in own] for end in (0, 1)]
         axes.errorbar(rows, median, spread, color=colour, marker="o", markersize=4, capsize=2)
-        axes.annotate(name, (rows[-1], median[-1]), (-6, 6), textcoords="offset points", color=colour, ha="right")
+        axes.annotate(name, (rows[-1], median[-1]), (-8, -3), textcoords="offset points", color=colour, ha="right")
     _label(axes, "one training step, batch of 256", "rows of the catalogue (users + items)", "milliseconds of one core")
 
 
@@ -47,7 +47,7 @@ def _phases(axes: Axes, runs: list[dict[str, Any]]) -> None:
     for (label, seconds), marker in zip(lines.items(), "os^D"):
         axes.plot(count, seconds, marker=marker, markersize=4, label=label)
     axes.legend(frameon=False, fontsize=8)
-    _label(axes, "time", "interactions", "seconds")
+    _label(axes, "time", "interactions", "seconds of one core")
 
 
 def _memory(axes: Axes, runs: list[dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ ROWS = [10_000, 100_000, 1_000_000]
 REPEATS = 7
 USERS, ITEMS = 138_493, 26_744  # of MovieLens-20M, whose 20 million interactions are the last of these
 INTERACTIONS = [100_000, 1_000_000, 20_000_000]
-STEPS, EVALUATED = 200, 128
+STEPS, EVALUATED = 200, 400
 
 
 def measure(name: str, **arguments: Any) -> Any:
