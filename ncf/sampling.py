@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ncf.data.split import Pairs
+from ncf.data.split import Pairs, Split
 from ncf.errors import ConfigError, DataError
 from ncf.rng import generator
 
@@ -48,7 +48,7 @@ class NegativeSampler:
         before = torch.cat([before, before.new_tensor([int(own.sum())])])
         free = ends[-1] - (before[start[1:]] - before[start[:-1]])
         if (empty := (free <= 0).nonzero().flatten()).numel():
-            raise DataError(f"user index {int(empty[0])}: every item is a positive, so there is no negative to draw")
+            raise DataError(f"user index {int(empty[0])}: no item is left to draw as a negative")
         self._stride = int(ends[-1]) + 1
         gap = (ends[items] - own) - (before[:-1] - before[start[users]])  # non-positive mass below each positive
         self._keys = (users * self._stride + gap).to(device)
@@ -166,3 +166,16 @@ def groups_per_batch(batch_size: int, neg_ratio: int) -> int:
             f"trainer.batch_size: expected at least one group of 1 + neg_ratio = {1 + neg_ratio} rows, got {batch_size}"
         )
     return batch_size // (1 + neg_ratio)
+
+
+def refuse_users_of_everything(split: Split) -> None:
+    """Raises DataError naming a user who likes every item, held-out ones included.
+
+    Their negatives could only be their own held-out positives, which would then be ranked against nothing.
+    """
+    positives = sum(
+        np.bincount(part.users, minlength=split.num_users) for part in (split.train, split.valid, split.test)
+    )
+    if (everything := np.flatnonzero(positives >= split.num_items)).size:
+        user = split.user_ids[everything[0]]
+        raise DataError(f"{split.name}: user {user} likes every one of the {split.num_items} items, so has no negative")

@@ -32,7 +32,7 @@ from ncf.losses import LOSSES, Loss
 from ncf.optimizers import OPTIMIZERS
 from ncf.rng import generator
 from ncf.runs import claim, failures_recorded
-from ncf.sampling import SAMPLERS, Batches, groups_per_batch
+from ncf.sampling import SAMPLERS, Batches, groups_per_batch, refuse_users_of_everything
 from ncf.signals import STOPPED, StopFlag, stop_flag
 from ncf.trainer import Trainer, TrainerSettings
 
@@ -164,13 +164,16 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     set_deterministic(plan.run.deterministic)
 
     state, finished = checkpoint.load(folder), results.read_result(folder)
-    if state is not None or finished is not None:
-        refuse_changes(folder, settings, state["settings"] if state else finished["config"])
+    if state is not None:
+        refuse_changes(folder, settings, state["settings"])
+    elif finished is not None:
+        refuse_changes(folder, settings, finished["config"])
     if finished is not None and finished["config_hash"] == results.config_hash(settings):
         log.info("%s is finished already", folder)
         return finished
 
     split = plan.split(plan.data())
+    refuse_users_of_everything(split)
     plan.evaluation.check(split.num_items)
     if state is not None and (began := state.get("data_digest", split.digest)) != split.digest:
         raise CheckpointError(f"{folder}: cannot go on with other data than it began with ({began} -> {split.digest})")

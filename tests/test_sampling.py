@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,15 @@ from ncf.config import component
 from ncf.data.split import Pairs, Split
 from ncf.errors import ConfigError, DataError
 from ncf.rng import generator
-from ncf.sampling import SAMPLERS, Batches, NegativeSampler, groups_per_batch, popularity, uniform
+from ncf.sampling import (
+    SAMPLERS,
+    Batches,
+    NegativeSampler,
+    groups_per_batch,
+    popularity,
+    refuse_users_of_everything,
+    uniform,
+)
 
 WORLDS = st.integers(1, 5).flatmap(
     lambda users: st.integers(2, 7).flatmap(
@@ -106,8 +115,18 @@ def test_a_user_without_training_positives_can_draw_everything() -> None:
 def test_a_user_with_every_item_is_an_error_before_training(user: int) -> None:
     liked: list[set[int]] = [{0}, {1}, {0, 2}]
     liked[user] = {0, 1, 2}
-    with pytest.raises(DataError, match=rf"user index {user}: every item is a positive"):
+    with pytest.raises(DataError, match=rf"user index {user}: no item is left to draw as a negative"):
         uniform(training(liked), 3, 3, "cpu")
+
+
+def test_a_user_who_likes_every_item_is_named_though_two_are_held_out() -> None:
+    split = random_split(5, 6)
+    refuse_users_of_everything(split)
+    liked = set(split.train.items[split.train.users == 3]) | {split.valid.items[3], split.test.items[3]}
+    rest = [(3, item) for item in range(6) if item not in liked]
+    train = Pairs(*(np.concatenate(both) for both in zip((split.train.users, split.train.items), zip(*rest))))
+    with pytest.raises(DataError, match=r"^toy: user 103 likes every one of the 6 items"):
+        refuse_users_of_everything(replace(split, train=train))
 
 
 def test_a_user_whose_other_items_have_no_mass_is_an_error() -> None:

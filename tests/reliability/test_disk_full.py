@@ -1,0 +1,95 @@
+"""Fault 4: the disk fills up in a save, while the data is prepared, and while results are written."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from apart import differences, finish, no_file_beyond, outcome
+from toys import small
+
+from ncf import checkpoint, results
+from ncf.checkpoint import NEWEST
+
+Resize = Callable[[str], Path]
+
+
+def only_error(log: Path) -> str:
+    """The one line of a run that failed."""
+    lines = log.read_text().splitlines()
+    assert [line for line in lines if line.startswith("error: ")] == lines[-1:], log.read_text()
+    assert "Traceback" not in log.read_text()
+    return lines[-1]
+
+
+def test_a_disk_too_small_for_the_checkpoint_is_one_error_and_a_larger_one_mends_it(
+    arguments: list[str], uninterrupted: dict[str, object], resize: Resize, tmp_path: Path
+) -> None:
+    disk, log = resize("64k"), tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{disk / 'run'}'"], log) == 1
+    assert only_error(log) == f"error: {disk / 'run' / NEWEST}: cannot write (No space left on device)"
+    assert not list((disk / "run").glob(".tmp-*"))
+    resize("4m")
+    assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
+    assert differences(outcome(disk / "run"), uninterrupted) == []
+
+
+def test_a_disk_that_fills_up_later_leaves_the_old_checkpoint(
+    arguments: list[str], uninterrupted: dict[str, object], resize: Resize, tmp_path: Path
+) -> None:
+    """Room for two checkpoints, not for the third that takes the place of one of them."""
+    disk, log = resize("160k"), tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{disk / 'run'}'"], log) == 1
+    assert "cannot write (No space left on device)" in only_error(log)
+    state = checkpoint.load(disk / "run")
+    assert state is not None
+    assert state["progress"]["epoch"] > 1
+    resize("4m")
+    assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
+    assert differences(outcome(disk / "run"), uninterrupted) == []
+
+
+def fill_before_results() -> None:
+    """A deed: nothing is left of the disk when the ranks are to be written."""
+    write_ranks = results.write_ranks
+
+    def full(folder: Path, *args: object) -> None:
+        with (folder.parent / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+            while ballast.write(bytes(4096)):
+                pass
+        write_ranks(folder, *args)  # type: ignore[arg-type]
+
+    results.write_ranks = full  # type: ignore[assignment]
+
+
+def test_a_disk_that_fills_up_before_the_results_are_written_loses_nothing(
+    arguments: list[str], uninterrupted: dict[str, object], resize: Resize, tmp_path: Path
+) -> None:
+    disk, log = resize("4m"), tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{disk / 'run'}'"], log, fill_before_results) == 1
+    assert only_error(log) == f"error: {disk / 'run' / results.RANKS}: cannot write (No space left on device)"
+    assert not (disk / "run" / results.RESULT).exists()
+    assert checkpoint.load(disk / "run")["progress"]["epoch"] == 5
+    (disk / "ballast").unlink()
+    assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
+    assert differences(outcome(disk / "run"), uninterrupted) == []
+
+
+def test_a_disk_too_small_for_the_prepared_data_is_one_error_and_leaves_no_half_file(
+    resize: Resize, tmp_path: Path
+) -> None:
+    disk, log = resize("64k"), tmp_path / "log"
+    large = small(disk, "data.users=2000", "data.items=500", "data.interactions=40000")
+    assert finish([*large, f"hydra.run.dir='{tmp_path / 'run'}'"], log) == 2
+    assert "cannot write (No space left on device)" in only_error(log)
+    assert not list(disk.rglob("*.npz"))
+    assert not list(disk.rglob(".tmp-*"))
+
+
+def test_without_the_right_to_mount_a_limit_on_file_sizes_shows_the_same(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, no_file_beyond(40_000)) == 1
+    assert only_error(log) == f"error: {folder / NEWEST}: cannot write (File too large)"
+    assert finish([f"resume={folder}"], log) == 0, log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []

@@ -1,0 +1,106 @@
+"""Faults 13 and 15: NaN and infinity in the loss, in a gradient, in the data and in the scores; saturated scores."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from apart import differences, finish, outcome
+from torch import Tensor
+from toys import random_split
+
+from ncf import checkpoint, trainer
+from ncf.data.split import Split
+from ncf.errors import TrainingError
+from ncf.evaluation import FullRanking, test_targets
+from ncf.results import RESULT
+
+FULL = FullRanking(cutoffs=[5, 10], ties="average", memory_mb=1)
+
+
+def poison_from(step: int) -> None:
+    """A deed: from this step on, every gradient holds a NaN."""
+    apply, done = trainer.Trainer.apply, [0]
+
+    def poisoned(self: trainer.Trainer, total: Tensor) -> None:
+        done[0] += 1
+        if done[0] >= step:
+            self._parameters[-1].grad[0] = float("nan")
+        apply(self, total)
+
+    trainer.Trainer.apply = poisoned  # type: ignore[method-assign]
+
+
+class Poison:
+    """`poison_from` as a deed that another process can be given."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def __call__(self) -> None:
+        poison_from(self.step)
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_as_failed_and_keeps_the_last_good_checkpoint(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, Poison(800)) == 1
+    assert "error: epoch 3, step 110: expected a finite loss and gradient, got inf or NaN" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert "epoch 3, step 110" in json.loads((folder / "failure.json").read_text())["error"]
+    assert not (folder / RESULT).exists()
+    state = checkpoint.load(folder)
+    assert (state["progress"]["epoch"], state["progress"]["step"]) == (3, 0)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+    assert finish([f"resume={folder}"], log) == 0, log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []
+    assert not (folder / "failure.json").exists()
+
+
+def test_a_learning_rate_that_explodes_is_named_as_what_to_lower(arguments: list[str], tmp_path: Path) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    status = finish([*arguments, "optimizer.lr=1e38", f"hydra.run.dir='{folder}'"], log)
+    assert status == 1
+    assert log.read_text().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in log.read_text()
+    assert not (folder / RESULT).exists()
+
+
+@pytest.fixture
+def split() -> Split:
+    return random_split(40, 30)
+
+
+def scorer(logits: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda users: logits[users]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -1e30, 1e30, float("inf"), float("-inf")])
+def test_a_constant_scorer_is_at_chance(split: Split, value: float) -> None:
+    targets = test_targets(split, "cpu")
+    metrics = FULL.metrics(FULL.evaluate(scorer(torch.full((40, 30), value)), targets))
+    for k in (5, 10):
+        assert metrics[f"hit@{k}"] == pytest.approx((k / targets.candidates.double()).clamp(max=1).mean().item())
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6, 1e-6])
+def test_saturated_logits_rank_as_small_ones_do(split: Split, scale: float) -> None:
+    logits = torch.randint(-9, 9, (40, 30), generator=torch.Generator().manual_seed(0)).float()
+    targets = test_targets(split, "cpu")
+    plain, scaled = (FULL.evaluate(scorer(x), targets) for x in (logits, logits * scale))
+    assert torch.equal(plain.above, scaled.above)
+    assert torch.equal(plain.tied, scaled.tied)
+    assert (torch.sigmoid(torch.full((1,), 1e3)) == torch.sigmoid(torch.full((1,), 18.0))).all()  # what it avoids
+
+
+@pytest.mark.parametrize("place", ["of the positive", "of another item"])
+def test_a_score_that_is_no_number_is_an_error_that_names_the_user(split: Split, place: str) -> None:
+    logits = torch.zeros(40, 30)
+    row = 17
+    user = int(split.test.users[row])
+    item = int(split.test.items[row])
+    logits[user, item if place == "of the positive" else (item + 1) % 30] = float("nan")
+    with pytest.raises(TrainingError, match=rf"got NaN for user {user}$"):
+        FULL.evaluate(scorer(logits), test_targets(split, "cpu"))

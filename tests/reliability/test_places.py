@@ -1,0 +1,110 @@
+"""Faults 17 and 18: too little memory; a clock set back, read-only folders, names that need quoting."""
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from apart import differences, finish, mounted, outcome, save_often
+from toys import compose, small
+
+from ncf import trainer
+from ncf.errors import TrainingError
+from ncf.train import memory_explained, train
+
+MESSAGES = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+    ),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", MESSAGES, ids=lambda error: type(error).__name__)
+def test_too_little_memory_says_what_to_lower(
+    error: Exception, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*args: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer.Trainer, "apply", exhausted)
+    with pytest.raises(TrainingError, match=r"out of memory: lower trainer\.batch_size, or evaluation\.memory_mb"):
+        run_with_explanation(root, tmp_path)
+
+
+def run_with_explanation(root: Path, tmp_path: Path) -> None:
+    with memory_explained():
+        train(compose(*small(root)), tmp_path, lambda: False)  # type: ignore[arg-type]
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"), memory_explained():
+        raise RuntimeError("shapes differ")
+
+
+def without_memory() -> None:
+    """A deed: the first step needs more memory than there is."""
+
+    def apply(self: trainer.Trainer, total: torch.Tensor) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    trainer.Trainer.apply = apply  # type: ignore[method-assign]
+
+
+def test_on_the_command_line_it_is_one_line_and_status_1(arguments: list[str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{tmp_path / 'run'}'"], log, without_memory) == 1
+    assert log.read_text().splitlines()[-1].startswith("error: out of memory: lower trainer.batch_size")
+    assert "Traceback" not in log.read_text()
+
+
+def set_clock_back(start: float) -> None:
+    """A deed: the wall clock begins in 2001 and loses an hour at every look; intervals are not measured by it."""
+    clock = iter(range(10**9, 0, -3600))
+    time.time = lambda: float(next(clock))  # type: ignore[assignment]
+
+
+def test_a_clock_that_is_set_back_changes_nothing(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, partial(set_clock_back, 1e9), save_often) == 0
+    assert differences(outcome(folder), uninterrupted) == []
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A folder that not even root can write to."""
+    (tmp_path / "read only").mkdir()
+    try:
+        with mounted(tmp_path / "read only", "-t", "tmpfs", "-o", "ro,size=64k", "none"):
+            yield tmp_path / "read only"
+    except OSError as error:
+        pytest.skip(f"this user may not mount: {error}")
+
+
+@pytest.mark.parametrize("kind", ["output folder", "data folder"])
+def test_a_read_only_folder_is_one_line(kind: str, read_only: Path, tmp_path: Path) -> None:
+    root, run = (tmp_path / "root", read_only / "run") if kind == "output folder" else (read_only, tmp_path / "run")
+    log = tmp_path / "log"
+    status = finish([*small(root), f"hydra.run.dir='{run}'"], log)
+    assert status in (1, 2)
+    assert log.read_text().startswith("error: ")
+    assert log.read_text().count("\n") == 1
+    assert "Read-only file system" in log.read_text()
+    assert str(read_only) in log.read_text()
+
+
+@pytest.mark.parametrize("name", ["ein Lauf, 実験 ñ", "it's (50%) = [a] {b} $HOME #1, -m ndcg@10: 0"])
+def test_any_name_of_a_folder_will_do_also_to_resume(
+    name: str, arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / name / "run", tmp_path / "log"
+    quoted = str(folder).replace("'", "\\'")
+    assert finish([*arguments, "trainer.epochs=2", f"hydra.run.dir='{quoted}'"], log) == 0, log.read_text()
+    assert finish([f"resume={folder}", "trainer.epochs=4"], log) == 0, log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []

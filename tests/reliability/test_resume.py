@@ -1,0 +1,134 @@
+"""Fault 7: a run goes on only as what it is; how long to train, and where things lie, may change."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from toys import compose, small
+
+from ncf import checkpoint, results, train
+from ncf.errors import CheckpointError
+from ncf.signals import StopFlag
+
+SIZES = "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]"
+
+
+@pytest.fixture(scope="module")
+def half(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was stopped after its second epoch."""
+    folder = tmp_path_factory.mktemp("half")
+    done = train.train(compose(*small(root)), folder, lambda: len(checkpoint_history(folder)) >= 2)  # type: ignore[arg-type]
+    assert done is None
+    return folder
+
+
+def checkpoint_history(folder: Path) -> list[str]:
+    path = folder / results.METRICS
+    return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def run(half: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, for each test to spoil."""
+    return shutil.copytree(half, tmp_path / "run")
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+CHANGES = {
+    "another model": (["model=mlp", "model.factors=8"], ["model.name", "model.factors", "model.gmf_factors"]),
+    "another size": (["model.hidden=[16,4]"], ["model.hidden"]),
+    "another loss": (["loss=focal"], ["loss.name", "loss.gamma", "loss.alpha"]),
+    "another seed": (["seed=43"], ["seed"]),
+    "another ratio": (["neg_ratio=5"], ["neg_ratio"]),
+    "another batch size": (["trainer.batch_size=330"], ["trainer.batch_size"]),
+    "another learning rate": (["optimizer.lr=0.1"], ["optimizer.lr"]),
+    "other data": (["data.seed=1"], ["data.seed"]),
+    "another split": (["split.ties=item_id"], ["split.ties"]),
+    "another sampler": (["sampler=popularity"], ["sampler.name", "sampler.power"]),
+    "another protocol": (["evaluation.cutoffs=[10]"], ["evaluation.cutoffs"]),
+    "another rule for ties": (["evaluation.ties=optimistic"], ["evaluation.ties"]),
+    "another criterion": (["trainer.monitor=mrr"], ["trainer.monitor"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_going_on_as_something_else_is_refused_with_the_keys_that_differ(name: str, run: Path, root: Path) -> None:
+    overrides, keys = CHANGES[name]
+    base = [o for o in small(root) if not o.startswith("model.") or "model=mlp" not in overrides]
+    before = snapshot(run)
+    with pytest.raises(CheckpointError) as caught:
+        train.train(compose(*base, *overrides), run, StopFlag())
+    for key in keys:
+        assert f"{key}: " in str(caught.value)
+    assert "->" in str(caught.value)
+    assert "trainer.epochs" not in str(caught.value)
+    assert snapshot(run) == before
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.epochs=5"],
+        ["trainer.patience=7"],
+        ["trainer.checkpoint_every=1epoch", "trainer.progress=true"],
+        ["trainer.epochs=4", "trainer.patience=2"],
+    ],
+    ids=" ".join,
+)
+def test_how_long_to_train_and_what_is_shown_may_change(overrides: list[str], run: Path, root: Path) -> None:
+    result = train.train(compose(*small(root, *overrides)), run, StopFlag())
+    assert result is not None
+    assert result["epochs"] > 2
+
+
+def test_the_data_may_move_but_not_change(tmp_path: Path, root: Path) -> None:
+    """The file at the same path has other ratings: nothing in the configuration says so, its digest does."""
+    rows = [f"{user},{item},5,{user * 7 + item * 3}" for user in range(30) for item in range(user % 5, 40, 2)]
+    file = tmp_path / "in.csv"
+    settings = [o for o in small(tmp_path / "root") if not o.startswith(("data=", "data.users", "data.it", "data.in"))]
+    cfg = compose("data=csv", f"data.archive='{file}'", *settings)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write(file, rows)
+    assert train.train(cfg, folder, lambda: len(checkpoint_history(folder)) >= 1) is None  # type: ignore[arg-type]
+    write(file, rows[:-1])
+    with pytest.raises(CheckpointError, match=r"cannot go on with other data than it began with"):
+        train.train(cfg, folder, StopFlag())
+    write(file, rows)
+    assert train.train(cfg, folder, StopFlag()) is not None
+
+
+def write(file: Path, rows: list[str]) -> None:
+    file.write_text("user_id,item_id,rating,timestamp\n" + "\n".join(rows) + "\n")
+
+
+def test_a_finished_run_is_not_overwritten_by_another_one(run: Path, root: Path) -> None:
+    """Not even where only its result is left."""
+    assert train.train(compose(*small(root)), run, StopFlag()) is not None
+    for name in (checkpoint.NEWEST, checkpoint.PREVIOUS):
+        (run / name).unlink(missing_ok=True)
+    before = snapshot(run)
+    with pytest.raises(CheckpointError, match=r"seed: 42 -> 43"):
+        train.train(compose(*small(root, "seed=43")), run, StopFlag())
+    assert snapshot(run) == before
+
+
+def test_a_result_of_another_version_is_refused_with_both(run: Path, root: Path) -> None:
+    """Fault 19; what counts as compatible is the format, which is raised when a field changes its meaning."""
+    text = '{"format": 2, "versions": {"ncf": "9.1.0"}, "test": {"ndcg@10": 0.99}}'
+    (run / results.RESULT).write_text(text)
+    with pytest.raises(ValueError, match=r"expected result format 1 \(ncf [\d.]+\), found 2 \(ncf 9\.1\.0\)"):
+        train.train(compose(*small(root)), run, StopFlag())
+    assert (run / results.RESULT).read_text() == text
+
+
+def test_a_result_of_another_release_with_the_same_format_is_read(run: Path, root: Path) -> None:
+    result = train.train(compose(*small(root)), run, StopFlag())
+    assert result is not None
+    results.write_result(run, result | {"versions": {"ncf": "0.0.1"}, "a field to come": 1})
+    again = train.train(compose(*small(root)), run, StopFlag())
+    assert again is not None
+    assert again["test"] == result["test"]

@@ -1,0 +1,82 @@
+"""Fault 6: SIGTERM, SIGINT and SIGUSR1, and a second signal during the save that the first one asked for."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from apart import differences, finish, outcome, start, status
+
+from ncf import checkpoint, trainer
+from ncf.results import METRICS, RESULT
+from ncf.signals import STOPPED
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
+
+
+def signal_at(step: int, number: int) -> None:
+    """A deed: the process sends itself the signal in this step of the first epoch."""
+    apply, left = trainer.Trainer.apply, [step]
+
+    def signalling(self: trainer.Trainer, total: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), number)
+        apply(self, total)  # type: ignore[arg-type]
+
+    trainer.Trainer.apply = signalling  # type: ignore[method-assign,assignment]
+
+
+def signal_in_saves(number: int) -> None:
+    """A deed: further signals at each of the system calls of a save that matter."""
+    save, calls = checkpoint.save, {name: getattr(os, name) for name in ("fsync", "replace", "chmod")}
+
+    def signalling(name: str, *args: object, **keys: object) -> None:
+        os.kill(os.getpid(), number)
+        calls[name](*args, **keys)
+        os.kill(os.getpid(), number)
+
+    def wrapped(folder: Path, state: dict) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in calls:
+                patch.setattr(os, name, partial(signalling, name))
+            save(folder, state)
+
+    checkpoint.save = wrapped  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_lets_the_step_finish_saves_and_says_how_to_go_on(
+    number: signal.Signals, arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    deeds = partial(signal_at, 100, number), partial(signal_in_saves, number)
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, *deeds) == STOPPED, log.read_text()
+    assert log.read_text().splitlines()[-1] == f"stopped, resumable: python -m ncf.train resume={folder}"
+    assert not (folder / RESULT).exists()
+    assert checkpoint.load(folder)["progress"]["step"] == 100
+    assert finish([f"resume={folder}"], log) == 0, log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []
+
+
+def test_a_signal_from_outside_does_the_same(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    """As Slurm sends it before it takes the machine away; a second one follows at once."""
+    folder, log = tmp_path / "run", tmp_path / "log"
+    process = start([*arguments, "trainer.epochs=400", "trainer.patience=400", f"hydra.run.dir='{folder}'"], log)
+    while not (folder / METRICS).exists() or not (folder / METRICS).read_text():
+        assert process.exitcode is None, log.read_text()
+        time.sleep(0.01)
+    for _ in range(2):
+        assert process.pid
+        os.kill(process.pid, signal.SIGTERM)
+    assert status(process) == STOPPED
+    state = checkpoint.load(folder)
+    assert state["progress"]["epoch"] > 1
+    (folder / METRICS).write_text("")
+    assert finish([f"resume={folder}", "trainer.epochs=4"], log) == 0, log.read_text()
+    if state["progress"]["epoch"] <= 4:
+        assert {"model", "ranks", "history"}.isdisjoint(differences(outcome(folder), uninterrupted))
