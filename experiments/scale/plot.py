@@ -31,8 +31,8 @@ def _steps(axes: Axes, sides: list[dict[str, Any]]) -> None:
         own = [side for side in sides if side["optimizer"] == name]
         rows, median = [side["rows"] for side in own], [1e3 * side["median"] for side in own]
         spread = [[1e3 * abs(side["quartiles"][end] - side["median"]) for side in own] for end in (0, 1)]
-        axes.errorbar(rows, median, spread, color=colour, marker="o", markersize=4, capsize=2)
-        axes.annotate(name, (rows[-1], median[-1]), (-8, -3), textcoords="offset points", color=colour, ha="right")
+        axes.errorbar(rows, median, spread, color=colour, marker="o", markersize=4, capsize=2, label=name)
+    axes.legend(frameon=False, fontsize=8)
     _label(axes, "one training step, batch of 256", "rows of the catalogue (users + items)", "milliseconds of one core")
 
 
