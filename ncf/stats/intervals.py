@@ -102,4 +102,5 @@ def _interval(estimate: float, distribution: Array, level: float) -> Interval:
 
 
 def _percentile(distribution: Array, level: float) -> Array:
-    return np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])
+    with np.errstate(invalid="ignore"):  # between infinities lies NaN, which the caller refuses
+        return np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])

@@ -25,8 +25,8 @@ class Finished:
     Attributes:
         compared: what was registered.
         missing: registered seeds without a run in both arms; the comparison is incomplete if there are any.
-        result: over the seeds there are; None if fewer than three. For "grows" each pair is (b + g, b), b the seed's
-            mean baseline over the ratios and g the growth of its fitted gain from lowest to highest ratio.
+        result: over the seeds there are; None if they are too few for it. For "grows" each pair is (b + g, b), b the
+            seed's mean baseline over the ratios and g the growth of its fitted gain from lowest to highest ratio.
         p: Wilcoxon p corrected within the hypothesis; 1 if incomplete.
         p_equivalent: TOST p corrected likewise.
         finding: what it shows, at the registered alpha.
@@ -148,6 +148,8 @@ def _measure(
     try:
         return missing, _compare(treatment, baseline, compared, registration)
     except StatisticsError as error:
+        if missing:  # it decides nothing yet, so it must not stand in the way of those that do
+            return missing, None
         raise StatisticsError(f"{compared.name}: {error}") from None
 
 

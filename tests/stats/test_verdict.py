@@ -186,3 +186,16 @@ def test_the_rule(findings, rule, outcome):
 
 def test_a_verdict_is_plain_data(study):
     assert dataclasses.asdict(verdict(study, results(study, CLEAR))[0])["outcome"] == "supported"
+
+
+def test_an_incomplete_comparison_that_cannot_be_computed_yet_does_not_stand_in_the_way(study):
+    table = results(study, CLEAR, growth=0.01)
+    begun = (table["neg_ratio"] == 50) & table["seed"].isin([42, 43, 44])
+    table.loc[begun, NDCG] = 0.06 + 0.02 * (table.loc[begun, "loss"] == "focal")  # differences without spread
+    findings = {c.compared.name: c for c in verdict(study, table[(table["neg_ratio"] != 50) | begun])[0].comparisons}
+    assert findings[f"focal vs bce, {NDCG}, 1:50"].result is None
+    assert findings[f"focal vs bce, {NDCG}, 1:50"].finding == "incomplete"
+    assert findings[f"focal vs bce, {NDCG}, 1:10"].finding == "better"
+    table.loc[table["neg_ratio"] == 50, NDCG] = 0.06 + 0.02 * (table["loss"] == "focal")
+    with pytest.raises(StatisticsError, match="no spread"):  # a complete one says why
+        verdict(study, table)

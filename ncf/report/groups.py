@@ -1,0 +1,62 @@
+"""Metrics within thirds of the evaluated positives: by popularity of the item, by activity of the user."""
+
+import numpy as np
+import pandas as pd
+
+from ncf.report.study import SWEEP, NotRunError, Study, stream
+from ncf.stats.effects import mean_difference
+from ncf.stats.intervals import bootstrap
+from ncf.stats.verdict import LEAST_PAIRS
+
+GROUPINGS = {"item": "by popularity of the item", "user": "by activity of the user"}
+THIRDS = {
+    "item": ["least popular\nthird", "middle\nthird", "most popular\nthird"],
+    "user": ["least active\nthird", "middle\nthird", "most active\nthird"],
+}
+
+
+def third(values: pd.Series) -> pd.Series:
+    """0, 1 or 2: the third of its values that each lies in; equal values lie in the same one."""
+    edges = np.quantile(values, [1 / 3, 2 / 3])
+    return pd.Series(np.searchsorted(edges, values, side="left"), index=values.index)
+
+
+def metrics_by_third(users: pd.DataFrame, grouping: str, measure: pd.Series, metrics: list[str]) -> pd.DataFrame:
+    """Mean of each metric by run and third: columns run, grouping, third, positives, and the metrics.
+
+    Args:
+        users: a row a run and user; columns run, user_id, and the metrics.
+        grouping: a key of GROUPINGS.
+        measure: what the thirds are taken of, by user_id.
+        metrics: columns of `users`.
+    """
+    rows = users.assign(third=users["user_id"].map(third(measure)))
+    grouped = rows.groupby(["run", "third"], sort=True)
+    table = grouped[metrics].mean().assign(positives=grouped.size()).reset_index()
+    return table.assign(grouping=grouping)[["run", "grouping", "third", "positives", *metrics]]
+
+
+def group_effects(study: Study, treatment: str, baseline: str) -> pd.DataFrame:
+    """Mean difference of the primary metric with its interval, by ratio, grouping and third; and how many seeds.
+
+    Raises:
+        NotRunError: the table of groups is missing, or no ratio has three seeds in both arms.
+    """
+    table = study.joined(study.companion("groups", "the ranks of the runs: a report from run folders uses them"))
+    arms = study.registration.arms
+    metric = study.primary.partition("/")[2]
+    found = []
+    for (ratio, grouping, place), rows in table.groupby(["neg_ratio", "grouping", "third"]):
+        pair = [study.values(arms[name], ratio, metric, rows) for name in (treatment, baseline)]
+        present = pd.concat(pair, axis=1).dropna().to_numpy()
+        if len(present) < LEAST_PAIRS:
+            continue
+        address = f"groups/{ratio}/{grouping}/{place}"
+        interval = bootstrap(
+            mean_difference, present[:, 0], present[:, 1], level=study.registration.interval_level,
+            resamples=study.registration.resamples, rng=stream(study.registration, address),
+        )  # fmt: skip
+        found.append((ratio, grouping, place, len(present), interval.estimate, interval.low, interval.high))
+    if not found:
+        raise NotRunError("no ratio has three seeds of both losses with their ranks", SWEEP)
+    return pd.DataFrame(found, columns=["neg_ratio", "grouping", "third", "seeds", "estimate", "low", "high"])

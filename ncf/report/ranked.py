@@ -1,0 +1,123 @@
+"""What the saved ranks tell beyond the metrics: sampled ranking, thirds of items and users, statistics over users."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ncf import results
+from ncf.config import component
+from ncf.data import DATASETS, SPLITS
+from ncf.data.split import Split
+from ncf.errors import NcfError
+from ncf.report.groups import metrics_by_third
+from ncf.report.sampled import expected_metrics
+from ncf.report.study import Study, stream
+from ncf.stats import StatisticsError
+from ncf.stats.intervals import two_level
+from ncf.stats.paired import wilcoxon
+from ncf.stats.registration import Registration
+from ncf.stats.verdict import LEAST_PAIRS
+from ncf.tables import read_users
+
+log = logging.getLogger(__name__)
+
+CUTOFF = 10
+
+
+def ranked(folders: Sequence[Path], study: Study, config: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The companions `sampled`, `groups` and `users` of runs that have their ranks; empty frames without any.
+
+    Raises DataError as `ncf.tables.read_users`.
+    """
+    kept = [folder for folder in folders if (folder / results.RANKS).exists()]
+    if not kept:
+        return {name: pd.DataFrame() for name in ("sampled", "groups", "users")}
+    users = read_users(kept)
+    return {"sampled": sampled(users), "groups": groups(users, config), "users": over_users(users, study)}
+
+
+def sampled(users: pd.DataFrame) -> pd.DataFrame:
+    """A row a run: run, and hit@10 and ndcg@10 expected among 99 sampled negatives."""
+    rank, tied, candidates = (users[c].to_numpy() for c in ("rank", "tied", "candidates"))
+    above = np.rint(rank - (tied + 1) / 2).astype(np.int64)
+    values = pd.DataFrame(expected_metrics(above, tied, candidates, CUTOFF))
+    return values.groupby(users["run"], sort=False).mean().reset_index()
+
+
+def groups(users: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+    """Metrics by run and third of users' activity, and of items' popularity where the data set can be read again."""
+    one = users[users["run"] == users["run"].iloc[0]].set_index("user_id")
+    metrics = [f"hit@{CUTOFF}", f"ndcg@{CUTOFF}"]
+    measures = {"user": -one["candidates"]}  # the fewer candidates are left, the more items the user knows
+    counts = popularity(config)
+    if counts is not None:
+        measures["item"] = one["item_id"].map(counts).fillna(0)
+    return pd.concat([metrics_by_third(users, name, measure, metrics) for name, measure in measures.items()])
+
+
+def popularity(config: Mapping[str, Any]) -> pd.Series | None:
+    """How often each raw item id occurs in training; None, with a warning, where the data set is not to be had."""
+    try:
+        split: Split = component("split", SPLITS, config["split"])(component("data", DATASETS, config["data"])())
+    except NcfError as error:
+        log.warning("no gain by item popularity: %s", error)
+        return None
+    counts = np.bincount(split.train.items, minlength=split.num_items)
+    return pd.Series(counts, index=split.item_ids)
+
+
+def over_users(users: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """A row a registered comparison at one ratio: the two-level interval, and the Wilcoxon test paired by user.
+
+    The test compares each user's mean rank over the seeds; `users_better` is how many users the treatment ranks better.
+    """
+    rows = []
+    for treatment, baseline, metric, ratios in study.comparisons():
+        name = metric.partition("/")[2]
+        pairs = _paired_runs(study, treatment, baseline, ratios[0], set(users["run"]))
+        if len(pairs) < LEAST_PAIRS or name not in users:
+            continue
+        row = {"treatment": treatment, "baseline": baseline, "metric": metric, "neg_ratio": ratios[0]}
+        address = f"users/{treatment}/{baseline}/{metric}/{ratios[0]}"
+        rows.append(row | _user_statistics(users, pairs, name, study.registration, address))
+    return pd.DataFrame(rows)
+
+
+def _paired_runs(study: Study, treatment: str, baseline: str, ratio: int, present: set[str]) -> list[tuple[str, str]]:
+    """(treatment's run, baseline's run) of each registered seed that both arms have, with their ranks."""
+    arms = [study.registration.arms[name] for name in (treatment, baseline)]
+    ids = pd.concat([study.runs_of(arm, ratio) for arm in arms], axis=1).dropna()
+    return [(t, b) for t, b in ids.itertuples(index=False) if t in present and b in present]
+
+
+def _user_statistics(
+    users: pd.DataFrame, pairs: list[tuple[str, str]], metric: str, registration: Registration, address: str
+) -> dict[str, Any]:
+    users = users[users["run"].isin([run for pair in pairs for run in pair])]
+
+    def by_user(side: int, column: str) -> np.ndarray:
+        wide = users.pivot(index="run", columns="user_id", values=column)
+        return wide.loc[[pair[side] for pair in pairs]].to_numpy()  # (seeds, users)
+
+    difference, change = two_level(
+        by_user(0, metric), by_user(1, metric), level=registration.interval_level,
+        resamples=registration.resamples, rng=stream(registration, address),
+    )  # fmt: skip
+    ranks = [by_user(side, "rank").mean(0) for side in (0, 1)]
+    try:
+        p = wilcoxon(*ranks).p
+    except StatisticsError:  # every user's mean rank is the same
+        p = 1.0
+    return {
+        "seeds": len(pairs),
+        "users": len(ranks[0]),
+        "difference": difference.estimate, "difference_low": difference.low, "difference_high": difference.high,
+        "change": change.estimate, "change_low": change.low, "change_high": change.high,
+        "users_better": int((ranks[0] < ranks[1]).sum()),
+        "users_worse": int((ranks[0] > ranks[1]).sum()),
+        "p_ranks": p,
+    }  # fmt: skip

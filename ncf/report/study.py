@@ -1,0 +1,221 @@
+"""A study as its tables tell it: what every figure, table and sentence of the report is made from.
+
+The tables lie in one folder: `results.csv` (a row a run) and its companions, which hold what the run folders knew
+beyond it. A companion may be missing; what needs it is then left out, and says so.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ncf.errors import DataError
+from ncf.report.naming import label
+from ncf.stats import Plan, Registration, Verdict, plans, verdict
+from ncf.stats.registration import Selector, Value, in_arm
+from ncf.stats.verdict import Finished, arm_values
+
+RESULTS, PROTOCOL = "results.csv", "protocol.json"
+COMPANIONS = {
+    "curves": "curves.csv.gz",  # a row a run and epoch: validation metric and training loss
+    "attention": "attention.csv.gz",  # a row an arm, ratio and epoch: where loss and gradient come from
+    "selected": "selected.csv.gz",  # a row a run: the dynamics at its selected epoch
+    "sampled": "sampled.csv",  # a row a run: expected metrics among 99 sampled negatives
+    "groups": "groups.csv",  # a row a run and third of items or users: metrics within it
+    "users": "users.csv",  # a row a comparison: statistics over users
+}
+_NAMES = ("run", "config_hash", "data_digest", "registration", "commit", "ncf")  # which may look like numbers
+SWEEP = "make sweep"
+EXPERIMENT = "python -m ncf.train -m experiment={}"
+
+
+class NotRunError(Exception):
+    """The data that a figure or table needs are not there: what is missing, and the command that runs it."""
+
+    def __init__(self, missing: str, command: str) -> None:
+        super().__init__(missing, command)
+        self.missing, self.command = missing, command
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The registered runs of a grid at a ratio that are not there: how many are registered, which seeds lack a run."""
+
+    grid: str
+    ratio: int
+    registered: int
+    missing: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The registration and the tables; see COMPANIONS. An absent companion is an empty frame."""
+
+    registration: Registration
+    runs: pd.DataFrame
+    protocol: dict[str, Any]
+    companions: dict[str, pd.DataFrame]
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        return verdict(self.registration, self.runs)
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        return plans(self.registration)
+
+    @property
+    def ratios(self) -> list[int]:
+        """The registered ratios, ascending."""
+        return sorted(self.registration.seeds)
+
+    @property
+    def primary(self) -> str:
+        """The metric that figures show where one must do: the first registered."""
+        return self.registration.metrics[0]
+
+    @cached_property
+    def main_arms(self) -> dict[str, Selector]:
+        """The treatment of the first claim, last, after every baseline that it is compared with."""
+        claims = [claim for hypothesis in self.registration.hypotheses.values() for claim in hypothesis.claims]
+        treatment = claims[0].treatment
+        wanted = {claim.baseline for claim in claims if claim.treatment == treatment} | {treatment}
+        return {name: arm for name, arm in self.registration.arms.items() if name in wanted}
+
+    @cached_property
+    def contrasts(self) -> list[tuple[str, str]]:
+        """(treatment, baseline) of every claim, each once."""
+        claims = [claim for hypothesis in self.registration.hypotheses.values() for claim in hypothesis.claims]
+        return list(dict.fromkeys((claim.treatment, claim.baseline) for claim in claims))
+
+    def arms_of(self, grid: str) -> list[Selector]:
+        """The distinct choices of a registered grid, empty if there is no such grid."""
+        blocks = self.registration.grids[grid].blocks if grid in self.registration.grids else []
+        return [
+            dict(zip(block, choice, strict=True))
+            for block in blocks
+            for choice in itertools.product(*(v if isinstance(v, list) else [v] for v in block.values()))
+        ]
+
+    def values(self, arm: Selector, ratio: int, metric: str, table: pd.DataFrame | None = None) -> pd.Series:
+        """`metric` of an arm's runs at a ratio by registered seed, ascending; of `runs` or of a table joined with them.
+
+        Raises as `ncf.stats.verdict.arm_values`.
+        """
+        if not set(arm) <= set(self.runs.columns):
+            return pd.Series(dtype=float)
+        values = arm_values(self.runs if table is None else table, arm, ratio, metric)
+        return values[values.index.isin(self.registration.seeds_at(ratio))].sort_index()
+
+    def runs_of(self, arm: Selector, ratio: int) -> pd.Series:
+        """The run of an arm at a ratio by registered seed."""
+        rows = self.runs[(self.runs["neg_ratio"] == ratio) & self.runs["seed"].isin(self.registration.seeds_at(ratio))]
+        own = np.array([in_arm(row, arm, ratio) for row in rows.to_dict("records")], dtype=bool)
+        return rows[own].set_index("seed")["run"]
+
+    def companion(self, name: str, what: str, command: str = SWEEP) -> pd.DataFrame:
+        """A companion table. Raises NotRunError if it is not there."""
+        table = self.companions[name]
+        if table.empty:
+            raise NotRunError(what, command)
+        return table
+
+    def joined(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A companion with a row a run beside the columns of `runs` that say which run it is."""
+        keys = ["run", "loss", "gamma", "alpha", "model", "neg_ratio", "seed"]
+        return table.merge(self.runs[[key for key in keys if key in self.runs.columns]], on="run", validate="m:1")
+
+    def comparisons(self, says: str = "higher") -> dict[tuple[str, str, str, tuple[int, ...]], Finished]:
+        """(treatment, baseline, metric, ratios) -> what the verdicts found; one that several rest on comes once."""
+        return {
+            (f.compared.claim.treatment, f.compared.claim.baseline, f.compared.metric, f.compared.ratios): f
+            for v in self.verdicts
+            for f in v.comparisons
+            if f.compared.claim.says == says
+        }
+
+    @cached_property
+    def missing(self) -> list[Missing]:
+        """The registered runs that are not in `runs`, by grid and ratio; grids that are whole have 0 missing."""
+        found = []
+        for grid in self.registration.grids:
+            runs = self.registration.runs(grid)
+            for ratio in sorted({int(run["neg_ratio"]) for run in runs}):
+                wanted = [run for run in runs if run["neg_ratio"] == ratio]
+                lacking = [run for run in wanted if not self._has(run)]
+                seeds = tuple(sorted({int(run["seed"]) for run in lacking}))
+                found.append(Missing(grid, ratio, len(wanted), len(lacking), seeds))
+        return found
+
+    @property
+    def finished(self) -> tuple[int, int]:
+        """How many registered runs are finished, and how many there are; one in several grids counts once."""
+        runs = [run for grid in self.registration.grids for run in self.registration.runs(grid)]
+        distinct = list({tuple(sorted(run.items(), key=str)): run for run in runs}.values())
+        return sum(map(self._has, distinct)), len(distinct)
+
+    def _has(self, run: dict[str, Value]) -> bool:
+        ratio = int(run["neg_ratio"])
+        return any(in_arm(row, run, ratio) for row in self._rows.get((ratio, int(run["seed"])), []))
+
+    @cached_property
+    def _rows(self) -> dict[tuple[int, int], list[dict[str, Any]]]:
+        rows: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for row in self.runs.to_dict("records"):
+            rows.setdefault((int(row["neg_ratio"]), int(row["seed"])), []).append({str(k): v for k, v in row.items()})
+        return rows
+
+
+def copy(folder: Path, to: Path) -> None:
+    """The tables of a study, as they are, into another folder."""
+    to.mkdir(parents=True, exist_ok=True)
+    for file in (RESULTS, PROTOCOL, *COMPANIONS.values()):
+        (to / file).unlink(missing_ok=True)
+        if (folder / file).exists():
+            shutil.copyfile(folder / file, to / file)
+
+
+def load(folder: Path, registration: Registration) -> Study:
+    """The study whose tables lie in `folder`.
+
+    Raises:
+        DataError: there is no `results.csv`, or it or a companion is not a table.
+    """
+    runs = _read(folder / RESULTS)
+    if runs.empty:
+        raise DataError(f"{folder / RESULTS}: expected a row for each finished run, found none")
+    companions = {name: _read(folder / file) for name, file in COMPANIONS.items()}
+    protocol = folder / PROTOCOL
+    facts = json.loads(protocol.read_text()) if protocol.exists() else {}
+    return Study(registration, runs, facts, companions)
+
+
+def contrast_name(study: Study, treatment: str, baseline: str) -> str:
+    """Two arms in a few words: "focal vs BCE", "focal vs α-BCE, balanced α"."""
+    arms = [study.registration.arms[name] for name in (treatment, baseline)]
+    names = [label({"loss": arm["loss"]}) for arm in arms]
+    balanced = ", balanced α" if all(arm.get("alpha") == "balanced" for arm in arms) else ""
+    return f"{names[0]} vs {names[1]}{balanced}"
+
+
+def stream(registration: Registration, address: str) -> np.random.Generator:
+    """The random stream of one bootstrap, addressed, so that adding an analysis changes no other."""
+    key = hashlib.blake2b(f"{registration.bootstrap_seed}/{address}".encode(), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(key, "little"))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        return pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str))
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: expected a table that a report wrote, found none ({error})") from None

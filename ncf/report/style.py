@@ -1,0 +1,58 @@
+"""How the report's figures look."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from ncf.stats.registration import Selector
+
+# Okabe and Ito (2008), told apart with any colour vision; each comes with a marker, so that print in grey works too.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+GREY, LIGHT = "#666666", "#DDDDDD"
+WIDTH = 9.0  # inches, of every figure
+
+RC: Any = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100.0,
+    "savefig.dpi": 150.0,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ncf",  # the same figure is the same bytes
+}
+
+
+def look(arms: dict[str, Selector], name: str) -> tuple[str, str]:
+    """Colour and marker of an arm, by its place among all of them."""
+    place = list(arms).index(name) % len(COLOURS)
+    return COLOURS[place], MARKERS[place]
+
+
+def titled(figure: Figure, question: str) -> Figure:
+    """`figure` with the question that it answers."""
+    figure.suptitle(question, x=0.01, ha="left", fontsize=11.5, fontweight="bold")
+    return figure
+
+
+def percent(axes: Axes, which: str = "y") -> None:
+    """Ticks of a share of 1 as per cent."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_formatter(PercentFormatter(1.0))
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """`name`.svg and `name`.png in `folder`; the same figure gives the same bytes."""
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
