@@ -87,7 +87,8 @@ class ResumableSweeper(BasicSweeper):
         registration = load(Path(self.config.registration))
         wanted = parts(OmegaConf.to_container(self.parts))
         tested = {name for part in wanted for name in part.of}
-        print(*(describe(p) for p in plans(registration) if p.hypothesis in tested), sep="\n", file=sys.stderr)
+        for plan in (plan for plan in plans(registration) if plan.hypothesis in tested):
+            print(describe(plan), file=sys.stderr)
         if self.conclusive:
             require_plan(registration)
         runs = [overrides(run) for run in registered_runs(registration, wanted)]

@@ -1,0 +1,133 @@
+"""Sweeps whose processes are killed: nothing lost, nothing run twice, and the same table in the end."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from pandas.testing import assert_frame_equal
+from sweeps import events, h3_at_4, outcome, run_out, said, small_study, start, wait_for
+from toys import small
+
+from ncf.runs import account, state
+
+KILLS = 12
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def states(sweep: Path) -> dict[str, str]:
+    return {path.parent.name: state(path.parent) for path in sweep.glob("*/.lock")}
+
+
+def kill(driver: "subprocess.Popen[bytes]", workers_too: bool) -> None:
+    """SIGKILL to the driver, and to what it has started."""
+    children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children")
+    workers = children.read_text().split() if workers_too else []
+    for pid in [driver.pid, *map(int, workers)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    driver.wait()
+
+
+def until_something_happens(driver: "subprocess.Popen[bytes]", audit: Path) -> None:
+    """Return when a training starts or ends, or the driver is over."""
+
+    def size() -> int:
+        return audit.stat().st_size if audit.exists() else 0
+
+    before = size()
+    wait_for(lambda: driver.poll() is not None or size() > before)
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_out(h3_at_4(root, small_study(folder, 3), folder / "sweep", "trainer.epochs=8"), folder / "audit")
+    return folder / "sweep"
+
+
+def same_outcome(sweep: Path, whole: Path) -> None:
+    """The tables of both sweeps are equal to the bit."""
+    for found, expected in zip(outcome(sweep), outcome(whole)):
+        assert_frame_equal(found, expected, check_exact=True)
+
+
+def test_a_driver_killed_at_random_moments(whole, root, tmp_path):
+    """Each time the driver alone, its workers live on as orphans; every other time the workers go with it."""
+    rng = random.Random(0)
+    audit = tmp_path / "audit"
+    arguments = h3_at_4(root, small_study(tmp_path, 3), tmp_path / "sweep", "trainer.epochs=8")
+    kills = 0
+    while kills < KILLS:
+        driver = start(arguments, audit)
+        until_something_happens(driver, audit)
+        time.sleep(rng.uniform(0, 1.5))
+        if driver.poll() is not None:
+            break
+        kill(driver, workers_too=kills % 2 == 1)
+        kills += 1
+    run_out(arguments, audit)
+    assert kills >= 10
+    ends = events(audit, "end")
+    assert len(ends) == 12
+    assert set(ends.values()) == {1}
+    same_outcome(tmp_path / "sweep", whole)
+
+
+def test_two_sweeps_on_one_folder(whole, root, tmp_path):
+    audits = [tmp_path / "a", tmp_path / "b"]
+    arguments = h3_at_4(root, small_study(tmp_path, 3), tmp_path / "sweep", "trainer.epochs=8")
+    drivers = [start(arguments, audit) for audit in audits]
+    assert {driver.wait() for driver in drivers} <= {0, 75}
+    run_out(arguments, audits[0])
+    starts = events(audits[0], "start") + events(audits[1], "start")
+    assert len(starts) == 12
+    assert set(starts.values()) == {1}
+    assert all(events(audit, "start") for audit in audits)  # both had a share
+    same_outcome(tmp_path / "sweep", whole)
+
+
+@pytest.mark.parametrize("launcher", ["cores", "submitit_local"])
+def test_one_of_the_jobs_is_killed(launcher, root, tmp_path):
+    """As the kernel does when memory runs out: the others finish, and a rerun takes only that one."""
+    audit = tmp_path / "audit"
+    sweep = tmp_path / "sweep"
+    arguments = ["-m", *small(root), "seed=1,2,3,4", f"hydra.sweep.dir='{sweep}'"]
+    assert start(arguments, audit, {2: "kill", 3: "error"}, launcher).wait() == 1
+    wait_for(lambda: "running" not in states(sweep).values())
+    found = {name.split("-")[3]: value for name, value in states(sweep).items()}
+    assert found == {"s1": "done", "s2": "failed" if launcher == "cores" else "stopped", "s3": "failed", "s4": "done"}
+    if launcher == "cores":
+        (killed,) = sweep.glob("*-s2-*")
+        assert "killed, or out of memory" in str(account(killed).error)
+    else:
+        assert "error: the launcher gave up: UncompletedJobError" in said(audit).read_text()
+    run_out(arguments, tmp_path / "again", launcher)
+    assert sorted(name.split("-")[3] for name in events(tmp_path / "again", "end")) == ["s2", "s3"]
+    assert set(states(sweep).values()) == {"done"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
+    """The runs in hand save themselves, and go on from there."""
+    audit, sweep = tmp_path / "audit", tmp_path / "sweep"
+    arguments = ["-m", *small(root, "trainer.epochs=400", "trainer.patience=400"), "seed=1,2,3"]
+    arguments += [f"hydra.sweep.dir='{sweep}'", "hydra.launcher.n_jobs=2"]
+    driver = start(arguments, audit)
+    wait_for(lambda: len(list(sweep.glob("*/metrics.jsonl"))) == 2)
+    driver.send_signal(number)
+    assert driver.wait(timeout=60) == 75
+    assert "stopped; the same command goes on" in said(audit).read_text()
+    assert sorted(states(sweep).values()) == ["stopped", "stopped"]
+    assert len(list(sweep.glob("*/checkpoint.pt"))) == 2
+    epochs = {path.parent.name: account(path.parent).epochs for path in sweep.glob("*/checkpoint.pt")}
+    again = start(arguments, audit)
+    wait_for(lambda: any(account(sweep / name).epochs > count for name, count in epochs.items()))
+    again.send_signal(number)
+    assert again.wait(timeout=60) == 75
+    assert all(account(sweep / name).epochs >= count for name, count in epochs.items())
