@@ -21,7 +21,8 @@ from ncf.models import GMF
 from ncf.rng import generator
 from ncf.sampling import Batches, uniform
 from ncf.signals import StopFlag
-from ncf.train import train
+from ncf.stack import train_stacked
+from ncf.train import Job, prepare, train
 
 LOSSES: list[Loss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), FocalClamped(gamma=2.0, alpha=0.25)]
 
@@ -242,3 +243,40 @@ def test_a_stopped_run_goes_on_to_the_same_dynamics(root: Path, tmp_path: Path) 
     assert train(cfg, tmp_path / "stopped", StopFlag())
     whole, stopped = ((tmp_path / name / "dynamics.jsonl").read_bytes() for name in ("whole", "stopped"))
     assert stopped == whole
+
+
+def test_stacked_runs_record_what_solo_runs_do(root: Path, tmp_path: Path) -> None:
+    lines: dict[str, list[list[dict[str, Any]]]] = {"solo": [], "stacked": []}
+    jobs = []
+    for seed in (1, 2):
+        cfg = compose(*small(root, f"seed={seed}", "loss=focal", "dynamics=true", "trainer.epochs=2"))
+        for name in lines:
+            folder = tmp_path / name / str(seed)
+            folder.mkdir(parents=True)
+            job = prepare(cfg, folder, StopFlag())
+            assert isinstance(job, Job)
+            jobs.append((name, folder, job.trainer))
+    for name, _, trainer in jobs:
+        if name == "solo":
+            trainer.fit()
+    assert [error for _, error in train_stacked((t for name, _, t in jobs if name == "stacked"), 2)] == [None, None]
+    for name, folder, _ in jobs:
+        lines[name].append([json.loads(line) for line in (folder / "dynamics.jsonl").read_text().splitlines()])
+    for solo, stacked in zip(lines["solo"], lines["stacked"]):
+        assert [line["observed_steps"] for line in stacked] == [2, 2]
+        for a, b in zip(solo, stacked):
+            assert a["held_out"]["drawn"] == b["held_out"]["drawn"]
+            assert a["negative"]["loss_share"] == pytest.approx(b["negative"]["loss_share"], abs=1e-3)
+            assert a["calibration"]["ece"] == pytest.approx(b["calibration"]["ece"], abs=1e-3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_observing_a_step_never_waits_for_the_device(split: Split, tmp_path: Path) -> None:
+    dynamics = Dynamics(BCE(), split.valid, split.num_users, lambda: {}, tmp_path / "dynamics.jsonl", "cuda")
+    users, items, logits = (value.cuda() for value in seen_steps(split)[0])
+    dynamics.observe(0, users, items, logits)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        dynamics.observe(OBSERVE_EVERY, users, items, logits)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -37,7 +37,10 @@ def main(arguments: Sequence[str]) -> None:
         output = options.output or sweeps[0] / "report"
         study = collect(sweeps, registration, output)
     else:
-        tables = (options.results or STUDY / "results.csv").parent
+        results = options.results or STUDY / "results.csv"
+        if not results.exists():
+            raise ConfigError(f"report: expected results, found no {results}; sweep=<folder> reports finished runs")
+        tables = results.parent
         output = options.output or tables
         if output.resolve() != tables.resolve():
             load(tables, registration)  # refuse a broken study before anything is written

@@ -184,7 +184,7 @@ def test_the_command_reports_a_sweep_and_again_its_results(sweep: Path, tmp_path
     ("arguments", "message"),
     [
         (("sweep=nowhere",), "nowhere: expected a finished run"),
-        (("results=nowhere/results.csv",), "expected a row for each finished run"),
+        (("results=nowhere/results.csv",), "expected results, found no nowhere/results.csv"),
         (("sweep=a", "results=b"), "expected sweep=<folder> or results=<file>, got both"),
         (("sweeps=a",), "unrecognized arguments: sweeps=a"),
         (("registration=nowhere.yaml",), "nowhere.yaml"),
