@@ -72,10 +72,10 @@ def _count_up_to(keys: Tensor, queries: Tensor) -> Tensor:
     """How many of the sorted `keys` (P,) int64 are at most each of the non-negative `queries`: int64, their shape.
 
     On a CPU the queries are sorted first, each with its place in its low bits: one after the other they take the same
-    branches and find the same keys in the cache, which halves the time.
+    branches and find the same keys in the cache, which halves the time of many.
     """
     places = queries.numel().bit_length()
-    if queries.device.type != "cpu" or not places or int(queries.max()).bit_length() + places > 63:
+    if queries.device.type != "cpu" or places < 12 or int(queries.max()).bit_length() + places > 63:
         return torch.searchsorted(keys, queries, right=True)
     sorted_queries = queries.numpy().ravel() << places
     sorted_queries |= np.arange(queries.numel())
