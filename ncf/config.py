@@ -28,7 +28,7 @@ def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     try:
         return typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{_word(error.full_key or 'config')}: {_word(str(error).splitlines()[0])}") from None
 
 
 def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapping[str, Any]) -> partial[Any]:
@@ -66,7 +66,7 @@ def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
     found: dict[str, tuple[list[str], Any]] = {}
     for error in errors:
         name, *inner = error["loc"]
-        key = ".".join(map(str, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
+        key = ".".join(map(_word, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
         reasons, _ = found.setdefault(key, ([], error))
         reasons.append(error["msg"][0].lower() + error["msg"][1:])
     return "; ".join(f"{key}: {_reason(schema, reasons, error)}" for key, (reasons, error) in found.items())
@@ -78,6 +78,11 @@ def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
     if error["type"] == "missing":
         return "missing"
     return f"{', or '.join(reasons)}, got {error['input']!r}"
+
+
+def _word(key: object) -> str:
+    """The key as it can stand in one line."""
+    return str(key) if str(key).isprintable() else repr(key)
 
 
 def _one_of(names: Iterable[str]) -> str:

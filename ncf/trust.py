@@ -15,7 +15,7 @@ import yaml
 
 from ncf.errors import ConfigError
 
-_KEY = r"[+~]{0,2}(?!hydra\b)[A-Za-z_]\w*(\.\w+)*"
+_KEY = r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*"
 _CALLS = ("_target_", "()", "class", "callbacks", "env_set", "searchpath")  # what makes Hydra or `logging` import
 _PACKAGE = re.compile(rb"@package\s+(?!_global_\s|_group_\s)(\S+)")
 
@@ -53,8 +53,9 @@ def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
     overrides = _read(path)
     if not isinstance(overrides, list) or not all(isinstance(line, str) for line in overrides):
         raise ConfigError(f"{path}: expected a list of overrides")
-    choice = re.compile(rf"[+~]{{0,2}}({'|'.join(groups)})(=('[\w-]*'|[\w-]*))?")
-    setting = re.compile(rf"(?!([+~]{{0,2}})({'|'.join(groups)})(=|$)){_KEY}(=.*)?", re.DOTALL)
+    group = "|".join(groups)
+    choice = re.compile(rf"~({group})|[+]{{0,2}}({group})=('[\w-]*'|[\w-]*)")
+    setting = re.compile(rf"(?![~+]*({group})(=|$))(~{_KEY}(=.*)?|[+]{{0,2}}{_KEY}=.*)", re.DOTALL)
     for line in overrides:
         if not choice.fullmatch(line) and not setting.fullmatch(line):
             raise ConfigError(f"{path}: expected choices and settings of a run, found {line!r}, which none begins with")

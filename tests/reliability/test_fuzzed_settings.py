@@ -1,0 +1,94 @@
+"""Fault 20, its settings: whatever is typed or stands in a YAML, the outcome is a plan or one line that names a key."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from toys import compose
+
+from ncf import results, train
+from ncf.errors import ConfigError
+
+DEFAULT = compose()
+OmegaConf.set_struct(DEFAULT, False)
+KEYS = [key for key in results.flatten(results.resolved(DEFAULT)) if not key.startswith("experiment")]
+NUMBERS = st.one_of(st.integers(-3, 3), st.integers(), st.floats(), st.booleans(), st.none())
+ODD = st.sampled_from(
+    ["", " ", "???", "null", "NaN", "-inf", "1e400", "0x1F", "${seed}", "${nothing}", "${", "../x", "'"]
+)
+TEXT = st.one_of(ODD, st.text(max_size=12))
+NAMES = st.one_of(
+    st.sampled_from(KEYS), st.sampled_from(KEYS).map(lambda key: key + "x"), st.from_regex(r"[a-z]\w{0,9}")
+)
+VALUES = st.recursive(
+    st.one_of(NUMBERS, TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=3)),
+    max_leaves=6,
+)
+TYPED = st.one_of(NUMBERS.map(str), TEXT, st.from_regex(r"[\[{][a-z0-9,: ]{0,9}[\]}]", fullmatch=True))
+PREFIXES = st.sampled_from(["", "", "+", "++", "~"])
+OVERRIDES = st.lists(st.builds("{}{}={}".format, PREFIXES, NAMES, TYPED), max_size=4)
+CHOICES = st.tuples(st.sampled_from(train.CHOICES), st.one_of(st.sampled_from(["bce", "focal", "mlp", "csv"]), TYPED))
+
+relaxed = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
+
+
+def assert_plan_or_one_line(cfg: DictConfig) -> None:
+    """What `run` does with a configuration before it reads any data."""
+    try:
+        assert isinstance(train.check(cfg), train.Plan)
+        results.run_id(results.resolved(cfg))
+        return
+    except ConfigError as error:
+        message = str(error)
+    assert re.fullmatch(r"[^\n]+: [^\n]+", message), message
+
+
+def set_in_yaml(changes: dict[str, Any]) -> None:
+    cfg = copy.deepcopy(DEFAULT)
+    for key, value in changes.items():
+        try:
+            OmegaConf.update(cfg, key, value, merge=False, force_add=True)
+        except (OmegaConfBaseException, ValueError):
+            return  # no YAML could say it
+    assert_plan_or_one_line(cfg)
+
+
+def typed(overrides: list[str], choice: tuple[str, str] | None) -> None:
+    """The part of it that is not Hydra's own, whose errors `main` turns into one line, whatever they are."""
+    try:
+        cfg = compose(*([f"{choice[0]}={choice[1]}"] if choice else []), *overrides)
+    except Exception:
+        return
+    assert_plan_or_one_line(cfg)
+
+
+@settings(max_examples=60, **relaxed)
+@given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
+def test_fuzzed_yaml(changes: dict[str, Any]) -> None:
+    set_in_yaml(changes)
+
+
+@settings(max_examples=25, **relaxed)
+@given(OVERRIDES, st.one_of(st.none(), CHOICES))
+def test_fuzzed_overrides(overrides: list[str], choice: tuple[str, str] | None) -> None:
+    typed(overrides, choice)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, **relaxed)
+@given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
+def test_fuzzed_yaml_at_length(changes: dict[str, Any]) -> None:
+    set_in_yaml(changes)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, **relaxed)
+@given(OVERRIDES, st.one_of(st.none(), CHOICES))
+def test_fuzzed_overrides_at_length(overrides: list[str], choice: tuple[str, str] | None) -> None:
+    typed(overrides, choice)
