@@ -35,6 +35,9 @@ _INCIDENTAL = (
     "data.archive",
     "trainer.checkpoint_every",
     "trainer.progress",
+    "tracking.name",
+    "tracking.store",
+    "tracking.experiment",
 )
 
 _REQUIRED = ("valid", "test", "config", "config_hash")  # what readers of a result rely on

@@ -34,12 +34,13 @@ from ncf.rng import generator
 from ncf.runs import claim, failures_recorded
 from ncf.sampling import SAMPLERS, Batches, groups_per_batch, refuse_users_of_everything
 from ncf.signals import STOPPED, StopFlag, stop_flag
+from ncf.tracking import TRACKERS, NoTracker, Tracker
 from ncf.trainer import Trainer, TrainerSettings
 
 log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parent.parent / "conf"
-GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation")
+GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 CHOICES = (*GROUPS, "experiment")
 BAD_INPUT = (ConfigError, DataError, CheckpointError)  # exit status 2; what fails later has 1
 
@@ -73,6 +74,7 @@ class Plan:
     optimizer: partial[torch.optim.Optimizer]
     loss: Loss
     evaluation: FullRanking
+    tracking: Tracker | NoTracker
 
 
 def check(cfg: DictConfig) -> Plan:
@@ -90,6 +92,7 @@ def check(cfg: DictConfig) -> Plan:
         optimizer=component("optimizer", OPTIMIZERS, groups["optimizer"]),
         loss=component("loss", LOSSES, groups["loss"])(),
         evaluation=component("evaluation", EVALUATIONS, groups["evaluation"])(),
+        tracking=component("tracking", TRACKERS, groups["tracking"])(),
     )
     groups_per_batch(plan.trainer.batch_size, plan.run.neg_ratio)
     names = plan.evaluation.names
@@ -210,7 +213,8 @@ def train(cfg: DictConfig, folder: Path, stopped: StopFlag) -> dict[str, Any] | 
     job = prepare(cfg, folder, stopped)
     if not isinstance(job, Job):
         return job
-    return finish(job) if job.trainer.fit() else None
+    with job.plan.tracking.following(folder, job.settings):
+        return finish(job) if job.trainer.fit() else None
 
 
 def finish(job: Job) -> dict[str, Any]:

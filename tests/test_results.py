@@ -101,7 +101,9 @@ def test_a_result_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", FINISHED)
 def test_a_result_that_lacks_what_its_readers_need_is_refused(key: str, tmp_path: Path) -> None:
     results.write_result(tmp_path, {name: value for name, value in FINISHED.items() if name != key})
-    with pytest.raises(DataError, match=rf"result\.json: damaged, expected the keys of a finished run, found no '{key}'"):
+    with pytest.raises(
+        DataError, match=rf"result\.json: damaged, expected the keys of a finished run, found no '{key}'"
+    ):
         results.read_result(tmp_path)
 
 
