@@ -18,6 +18,7 @@ from ncf.results import RESULT
 from ncf.runs import ClaimError, claim, failures_recorded
 from ncf.signals import StopFlag, stop_flag
 from ncf.stack import signature, stackable, train_stacked
+from ncf.tracking import NoTracker
 from ncf.train import CONF, Job, finish, prepare
 from ncf.trainer import Trainer
 
@@ -80,10 +81,12 @@ class Worker:
             job = prepare(cfg, folder, self._stopped)
             if not isinstance(job, Job):
                 return None
-            if isinstance(job.trainer, Trainer) and stackable(job.trainer):
+            tracked = not isinstance(job.plan.tracking, NoTracker)  # a tracker follows one run at a time
+            if isinstance(job.trainer, Trainer) and stackable(job.trainer) and not tracked:
                 return job
-            if job.trainer.fit():
-                finish(job)
+            with job.plan.tracking.following(folder, job.settings):
+                if job.trainer.fit():
+                    finish(job)
         return None
 
     def _end(self, job: Job, error: NcfError | None) -> None:
