@@ -37,7 +37,7 @@ lint: $(READY)  ## style, forbidden calls and types
 	$(VENV)/bin/mypy
 
 sweep: $(READY)  ## run the registered focal-loss study; stop it at any time, start it again to go on
-	$(RUN) -m ncf.sweep $(ARGS)
+	$(RUN) -m ncf.train -m experiment=focal_loss $(ARGS)
 
 tune: $(READY)  ## choose a model's settings by validation (ARGS="model=ease --trials 30"); stop it, start it again to go on
 	$(RUN) -m ncf.tune $(ARGS)

@@ -1,12 +1,15 @@
 """`python -m ncf.train` with a witness, and with faults on demand, for tests of sweeps.
 
 $AUDIT is a file that gets a line whenever a training really starts or ends, in whichever process. $FAULTS maps a seed
-to what befalls its run once it has started: "error", "memory", "kill".
+to what befalls its run once it has started: "error", "memory", "kill", or "preempt": once, after two epochs, the signal
+by which a cluster announces that it takes the machine back.
 """
 
 import json
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,7 +26,7 @@ def witness(event: str, folder: Path) -> None:
         file.write(f"{event} {folder.name} {os.getpid()}\n".encode())
 
 
-def befall(fault: str | None) -> None:
+def befall(fault: str | None, folder: Path) -> None:
     """The fault that a test asked for."""
     if fault == "error":
         raise RuntimeError("planted error")
@@ -31,6 +34,15 @@ def befall(fault: str | None) -> None:
         raise MemoryError("planted: out of memory")
     if fault == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "preempt" and Path(os.environ["AUDIT"]).read_text().count(f"start {folder.name} ") == 1:
+        threading.Thread(target=preempt, args=[folder], daemon=True).start()
+
+
+def preempt(folder: Path) -> None:
+    """SIGUSR2 after two epochs."""
+    while len((folder / results.METRICS).read_text().splitlines()) < 2:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGUSR2)
 
 
 def prepare(cfg: DictConfig, folder: Path, stopped: Any) -> Any:
@@ -38,7 +50,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: Any) -> Any:
     ready = original_prepare(cfg, folder, stopped)
     if isinstance(ready, train.Job):
         witness("start", folder)
-        befall(json.loads(os.environ.get("FAULTS", "{}")).get(str(cfg.seed)))
+        befall(json.loads(os.environ.get("FAULTS", "{}")).get(str(cfg.seed)), folder)
     return ready
 
 

@@ -112,6 +112,18 @@ def test_one_of_the_jobs_is_killed(launcher, root, tmp_path):
     assert set(states(sweep).values()) == {"done"}
 
 
+def test_a_preempted_job_is_queued_again_and_goes_on(root, tmp_path):
+    """What Slurm does to a job, by the executor that submitit has for one machine."""
+    audit, sweep = tmp_path / "audit", tmp_path / "sweep"
+    long = ("trainer.epochs=80", "trainer.patience=80", "trainer.checkpoint_every=1epoch")
+    arguments = ["-m", *small(root, *long), "seed=1", f"hydra.sweep.dir='{sweep}'"]
+    assert start(arguments, audit, {1: "preempt"}, "submitit_local").wait() == 0
+    assert list(events(audit, "start").values()) == [2]
+    assert list(events(audit, "end").values()) == [1]
+    (log,) = sweep.glob("*/*.log")
+    assert "going on from epoch" in log.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
     """The runs in hand save themselves, and go on from there."""
