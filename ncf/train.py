@@ -324,8 +324,10 @@ def resumed(arguments: list[str]) -> list[str]:
     overrides = trust.saved_overrides(folder, CHOICES)
     kept = [line for line in overrides if not line.startswith("resume=")]
     given = [argument for argument in arguments if not argument.startswith("resume=")]
-    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was.
+    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was. It was one run
+    # of a sweep, if its experiment is one.
     where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
+    where.append("hydra.mode=RUN")
     return [*kept, *given, *where]
 
 

@@ -257,3 +257,12 @@ def test_the_plan_on_disk_is_the_sweep(root, tmp_path, sweep):
     plan = json.loads((tmp_path / "sweep" / "h3.sweep.json").read_text())["runs"]
     assert sorted(plan) == sorted(path.parent.name for path in tmp_path.glob("sweep/*/result.json"))
     assert set(plan.values()) == {4}
+
+
+def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path):
+    arguments = ["experiment=ablation_gamma", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
+    assert sweep(*arguments, "hydra.sweeper.params={loss.gamma: '1.0'}", "seed=42") == 0
+    (folder,) = [path.parent for path in tmp_path.glob("*/result.json")]
+    (folder / "result.json").unlink()
+    assert sweep(*train.resumed([f"resume={folder}", f"hydra.sweep.dir='{tmp_path}'"])) == 0
+    assert (folder / "result.json").exists()
