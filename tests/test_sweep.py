@@ -259,10 +259,12 @@ def test_the_plan_on_disk_is_the_sweep(root, tmp_path, sweep):
     assert set(plan.values()) == {4}
 
 
-def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path):
+def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     arguments = ["experiment=ablation_gamma", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
     assert sweep(*arguments, "hydra.sweeper.params={loss.gamma: '1.0'}", "seed=42") == 0
     (folder,) = [path.parent for path in tmp_path.glob("*/result.json")]
     (folder / "result.json").unlink()
-    assert sweep(*train.resumed([f"resume={folder}", f"hydra.sweep.dir='{tmp_path}'"])) == 0
+    assert sweep(*train.resumed([f"resume={folder}"])) == 0
     assert (folder / "result.json").exists()
+    assert not Path("outputs").exists()
