@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from ncf import checkpoint, models, results, trust
+from ncf import checkpoint, models, results, resume, trust
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
@@ -168,9 +168,9 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
 
     state, finished = checkpoint.load(folder), results.read_result(folder)
     if state is not None:
-        refuse_changes(folder, settings, state["settings"])
+        resume.refuse_changes(folder, settings, state["settings"])
     elif finished is not None:
-        refuse_changes(folder, settings, finished["config"])
+        resume.refuse_changes(folder, settings, finished["config"])
     if finished is not None and finished["config_hash"] == results.config_hash(settings):
         log.info("%s is finished already", folder)
         return finished
@@ -246,19 +246,6 @@ def finish(job: Job) -> dict[str, Any]:
     return result
 
 
-def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Raises CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
-    old, new = results.identity(saved), results.identity(settings)
-    free = ("trainer.epochs", "trainer.patience", "trainer.threads")
-    changed = [
-        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and key not in free
-    ]
-    if changed:
-        raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({'; '.join(changed)})")
-
-
 def table(result: dict[str, Any]) -> str:
     """The metrics of a result as a small table."""
     names = list(result["test"])
@@ -311,37 +298,12 @@ def job(cfg: DictConfig) -> float | None:
         raise SystemExit(2 if isinstance(error, BAD_INPUT) else 1) from None
 
 
-def resumed(arguments: list[str]) -> list[str]:
-    """The command line with `resume=<folder>` spelt out: the overrides that the run began with, and its folder.
-
-    Raises:
-        ConfigError: the folder holds no run, or one whose overrides are none that a run begins with.
-    """
-    folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
-    if not folders or folders[-1] in ("", "null"):
-        return arguments
-    folder = Path(folders[-1])
-    overrides = trust.saved_overrides(folder, CHOICES)
-    kept = [line for line in overrides if not line.startswith("resume=")]
-    given = [argument for argument in arguments if not argument.startswith("resume=")]
-    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was. It was one run
-    # of a sweep, if its experiment is one.
-    where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
-    where.append("hydra.mode=RUN")
-    return [*kept, *given, *where]
-
-
-def _quoted(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def main() -> None:
     """The command line; what is wrong with what was typed is one line."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here
     try:
         trust.check_arguments(sys.argv[1:], CONF, CHOICES)
-        sys.argv[1:] = resumed(sys.argv[1:])
+        sys.argv[1:] = resume.spelt_out(sys.argv[1:], CHOICES)
         job()
     except Exception as error:
         if any(frame.f_code is run.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):

@@ -1,0 +1,49 @@
+"""Going on with a run: the command line that began it, and the settings that may not change."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ncf import results, trust
+from ncf.errors import CheckpointError
+
+
+def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
+    """The command line with `resume=<folder>` spelt out: the overrides that the run began with, and its folder.
+
+    Args:
+        groups: the names of the configuration's groups.
+
+    Raises:
+        ConfigError: the folder holds no run, or one whose overrides are none that a run begins with.
+    """
+    folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    if not folders or folders[-1] in ("", "null"):
+        return arguments
+    folder = Path(folders[-1])
+    overrides = trust.saved_overrides(folder, groups)
+    kept = [line for line in overrides if not line.startswith("resume=")]
+    given = [argument for argument in arguments if not argument.startswith("resume=")]
+    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was. It was one run
+    # of a sweep, if its experiment is one.
+    where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
+    where.append("hydra.mode=RUN")
+    return [*kept, *given, *where]
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Raises CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
+    old, new = results.identity(saved), results.identity(settings)
+    free = ("trainer.epochs", "trainer.patience", "trainer.threads")
+    changed = [
+        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and key not in free
+    ]
+    if changed:
+        raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({'; '.join(changed)})")
