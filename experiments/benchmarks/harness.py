@@ -1,0 +1,168 @@
+"""Alternating two sides, each in a long-lived process of its own, and what is kept of it."""
+
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ncf.results import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = Path(__file__).parent / "results"
+SCRATCH = ROOT / "outputs" / "benchmarks"  # where the peers leave their logs
+
+Timing = dict[str, float]
+
+
+class Side:
+    """A process running `python -m experiments.benchmarks.<module>`, with `threads` for torch, OpenMP and MKL.
+
+    `module` may have an argument behind a space.
+    """
+
+    def __init__(self, module: str, python: str, threads: int) -> None:
+        SCRATCH.mkdir(parents=True, exist_ok=True)
+        width = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        self._process = subprocess.Popen(
+            [python, "-m", *f"experiments.benchmarks.{module}".split()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            cwd=SCRATCH,
+            env=os.environ | width | {"PYTHONPATH": str(ROOT), "KINETO_LOG_LEVEL": "9"},
+        )
+
+    def send(self, command: str, **arguments: Any) -> None:
+        """Ask for `command`; `receive` gives its answer."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+
+    def receive(self) -> dict[str, Any]:
+        """The answer to the oldest `send` without one. Raises RuntimeError if the process has died."""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._process.args} ended with status {self._process.wait()}; its error is above")
+        return dict(json.loads(line))
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Send, and wait for the answer."""
+        self.send(command, **arguments)
+        return self.receive()
+
+    def end(self) -> None:
+        """Close its input, which ends it."""
+        self._process.communicate()
+
+
+@contextlib.contextmanager
+def side(module: str, python: str = sys.executable, threads: int = 1) -> Iterator[Side]:
+    """A side that ends with the block."""
+    process = Side(module, python, threads)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Timings of two sides, round by round: `ours[i]` and `theirs[i]` ran next to each other.
+
+    `needed` is the least ratio that was set as a goal, None where there is none.
+    """
+
+    name: str
+    ours: list[Timing]
+    theirs: list[Timing]
+    needed: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def ratios(self, key: str = "seconds") -> list[float]:
+        """Their time over ours, one a round: above 1 where ours is faster."""
+        return [b[key] / a[key] for a, b in zip(self.ours, self.theirs, strict=True)]
+
+    def summary(self) -> dict[str, Any]:
+        """Median and spread of both sides and of their ratio, by the clock and by processor time."""
+        return {
+            "ratio": spread(self.ratios()),
+            "ratio_of_cpu_seconds": spread(self.ratios("cpu_seconds")),
+            "ours_seconds": spread([t["seconds"] for t in self.ours]),
+            "theirs_seconds": spread([t["seconds"] for t in self.theirs]),
+        }
+
+    def __str__(self) -> str:
+        ratio, processor, ours, theirs = self.summary().values()
+        needed = "" if self.needed is None else f"  (goal {self.needed:g})"
+        return (
+            f"{self.name:<58}{ratio['median']:7.2f}x [{ratio['min']:.2f}, {ratio['max']:.2f}]{needed}"
+            f"  processor time {processor['median']:.2f}x  {ours['median']:.3g} s against {theirs['median']:.3g} s"
+        )
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, extremes and quartiles of at least two values."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {
+        "median": median,
+        "min": min(values),
+        "lower": low,
+        "upper": high,
+        "max": max(values),
+        "rounds": len(values),
+    }
+
+
+def alternate(
+    name: str,
+    ours: Callable[[], Timing],
+    theirs: Callable[[], Timing],
+    rounds: int,
+    needed: float | None = None,
+    **facts: Any,
+) -> Comparison:
+    """Run both sides `rounds` times next to each other, each first by turns, after one round that is not kept."""
+    comparison = Comparison(name, [], [], needed, facts)
+    sides = [(comparison.ours, ours), (comparison.theirs, theirs)]
+    for turn in range(-1, rounds):
+        for kept, run in sides if turn % 2 else reversed(sides):
+            timing = run()
+            if turn >= 0:
+                kept.append(timing)
+    print(comparison, flush=True)
+    return comparison
+
+
+def machine() -> dict[str, Any]:
+    """What the timings are taken on, and how busy it was before."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.system(),
+        "load_before": os.getloadavg()[0],
+        **environment(),
+    }
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def save(subject: str, comparisons: list[Comparison], on: dict[str, Any]) -> None:
+    """`results/<subject>.json`: every round of every comparison, and the machine."""
+    rows = [asdict(c) | {"summary": c.summary()} for c in comparisons]
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"machine": on, "load_after": os.getloadavg()[0], "comparisons": rows}, indent=1)
+    (RESULTS / f"{subject}.json").write_text(text + "\n")

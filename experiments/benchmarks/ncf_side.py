@@ -1,0 +1,132 @@
+"""ncf as `python -m ncf.train` runs it, an epoch or a part of one at a time."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+
+from experiments.benchmarks.harness import ROOT
+from experiments.benchmarks.serve import serve, timed
+from ncf.data.split import Pairs
+from ncf.models import mlp
+from ncf.rng import generator
+from ncf.sampling import uniform
+from ncf.train import CONF, build_trainer, check
+
+_BLOCK_DRAWS = 2**18
+
+
+class Ours:
+    """A trainer at the start of an epoch."""
+
+    def prepare(self, overrides: list[str], threads: int = 1) -> dict[str, Any]:
+        """Build everything anew, under `overrides` of the default configuration."""
+        fixed = [f"data.root={ROOT / 'data'}", "trainer.progress=false", "trainer.patience=1000"]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            plan = check(compose("train", [*fixed, *overrides]))
+        torch.set_num_threads(threads)
+        self.split = plan.split(plan.data())
+        self.trainer = build_trainer(plan, self.split, torch.device("cpu"))
+        self.batches = self.trainer.batches
+        return {"steps": self.batches.steps, "rows": self.batches.rows}
+
+    def epoch(self) -> dict[str, Any]:
+        """Train for one more epoch."""
+        trainer = self.trainer
+        with trainer._bar() as bar:
+            timing = timed(lambda: trainer._train_epoch(bar))
+        trainer.progress.epoch, trainer.progress.step = trainer.progress.epoch + 1, 0
+        return timing
+
+    def validate(self, chunk_rows: int | None = None) -> dict[str, Any]:
+        """Rank the validation positives of all users, and take the metrics; `chunk_rows` of the MLP scored at once."""
+        mlp._CPU_ROWS = chunk_rows or mlp._CPU_ROWS
+        return timed(self.trainer._validate)
+
+    def prepare_draws(self, users: list[list[str]], neg_ratio: int) -> dict[str, Any]:
+        """Take the batches of raw user ids that a peer draws for."""
+        index = {str(user): row for row, user in enumerate(self.split.user_ids)}
+        self.users = [torch.tensor([index[user] for user in batch]) for batch in users]
+        self.neg_ratio, self.drawn = neg_ratio, torch.empty(0)
+        return {"draws": sum(map(len, self.users)) * neg_ratio}
+
+    def draw(self, batchwise: bool) -> dict[str, Any]:
+        """Draw for those batches: in blocks as training does, or with one call a batch as the peer does."""
+        users = self.users if batchwise else list(torch.cat(self.users).split(_BLOCK_DRAWS // self.neg_ratio))
+        stream, draw, parts = generator(0, "negatives"), self.batches.sampler.draw, list[torch.Tensor]()
+        timing = timed(lambda: parts.extend(draw(block, self.neg_ratio, stream) for block in users))
+        self.drawn = torch.cat(parts)
+        return timing
+
+    def randint(self) -> dict[str, Any]:
+        """As many bare uniform integers, in blocks of the same size."""
+        blocks = torch.cat(self.users).split(_BLOCK_DRAWS // self.neg_ratio)
+        top = self.split.num_items
+        return timed(lambda: [torch.randint(top, (len(block), self.neg_ratio)) for block in blocks])
+
+    def false_negatives(self) -> dict[str, Any]:
+        """How many of the last draws were training positives of their user."""
+        train, top = self.split.train, self.split.num_items
+        drawn = torch.cat(self.users)[:, None] * top + self.drawn
+        return {"drawn": drawn.numel(), "false": int(np.isin(drawn.numpy(), train.users * top + train.items).sum())}
+
+    def draw_epoch(self) -> dict[str, Any]:
+        """What an epoch spends on its batches: shuffling, drawing, slicing."""
+        return timed(lambda: [None for _ in self.batches.epoch(1)])
+
+    def chunk_rows(self) -> dict[str, Any]:
+        """Rows of the MLP scored at once, as it comes."""
+        return {"rows": mlp._CPU_ROWS}
+
+    def sampler_memory(self, users: int, items: int, interactions: int) -> dict[str, Any]:
+        """Bytes of the sampler's tensors for so many random interactions, and of a boolean users x items mask."""
+        stream = np.random.default_rng(0)
+        pairs = np.unique(stream.integers(users * items, size=interactions + interactions // 100))[:interactions]
+        built = uniform(Pairs(pairs // items, pairs % items), users, items, "cpu")
+        held = [value.nbytes for value in vars(built).values() if isinstance(value, torch.Tensor)]
+        return {"sampler": sum(held), "mask": users * items}
+
+    def prepare_roof(self, square: bool) -> dict[str, Any]:
+        """The matrix products of ranking all users, or one square product of as many floating-point operations."""
+        tower, users, items = self.trainer.model.mlp, self.split.num_users, self.split.num_items
+        together = max(1, mlp._CPU_ROWS // items)  # users
+        weights = [layer.weight.detach().T for layer in tower.upper]
+        hidden = [
+            torch.randn(together * items, width) for width in (weights[0].shape[0], *(w.shape[1] for w in weights))
+        ]
+        factors = [torch.randn(size, self.trainer.model.gmf.users.embedding_dim) for size in (users, items)]
+        flops = 2 * users * items * (sum(w.numel() for w in weights) + factors[0].shape[1])
+        edge = round((flops / 2) ** (1 / 3))
+        left, right = torch.randn(edge, edge), torch.randn(edge, edge)
+
+        def products() -> None:
+            factors[0] @ factors[1].T
+            for _ in range(-(-users // together)):
+                for below, weight, above in zip(hidden, weights, hidden[1:]):
+                    torch.mm(below, weight, out=above)
+
+        self.products = (lambda: left @ right) if square else products
+        return {"flops": flops}
+
+    def roof(self) -> dict[str, Any]:
+        """Those products."""
+        return timed(self.products)
+
+
+if __name__ == "__main__":
+    ours = Ours()
+    serve(
+        ours.prepare,
+        ours.epoch,
+        ours.validate,
+        ours.chunk_rows,
+        ours.prepare_draws,
+        ours.draw,
+        ours.randint,
+        ours.false_negatives,
+        ours.draw_epoch,
+        ours.sampler_memory,
+        ours.prepare_roof,
+        ours.roof,
+    )
