@@ -105,32 +105,30 @@ class Account:
         name: of the folder.
         state: where it is.
         epochs: finished ones so far.
-        seconds: spent training and validating, as far as they are on record.
+        ended: when it was done, in seconds since 1970.
         error: what ended it, if it failed.
     """
 
     name: str
     state: State
     epochs: int
-    seconds: float
+    ended: float | None
     error: str | None
 
 
 def account(folder: Path) -> Account:
     """The account of the run in `folder`, which need not exist."""
     now = state(folder)
-    history = [] if now == "waiting" else _history(folder)
-    seconds = sum(line["train_seconds"] + line["valid_seconds"] for line in history)
-    return Account(folder.name, now, len(history), seconds, _error(folder) if now == "failed" else None)
+    ended = (folder / RESULT).stat().st_mtime if now == "done" else None
+    return Account(folder.name, now, _epochs(folder), ended, _error(folder) if now == "failed" else None)
 
 
-def _history(folder: Path) -> list[dict[str, float]]:
-    """The epochs in `metrics.jsonl`; a last line that is being written does not count yet."""
+def _epochs(folder: Path) -> int:
+    """The lines of `metrics.jsonl`; a last one that is being written does not count yet."""
     try:
-        lines = (folder / METRICS).read_text().split("\n")
+        return (folder / METRICS).read_text().count("\n")
     except OSError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+        return 0
 
 
 def _error(folder: Path) -> str:

@@ -3,8 +3,9 @@
 import json
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,11 +36,17 @@ def read_plan(sweep: Path) -> dict[str, int]:
 
 
 class Survey:
-    """The runs of a sweep, looked at again and again; a finished one is read once."""
+    """The planned runs of a sweep, looked at again and again; a finished one is read once.
+
+    Args:
+        sweep: its folder, with the plan in it.
+        ratios: run -> negatives a positive.
+    """
 
     def __init__(self, sweep: Path, ratios: Mapping[str, int]) -> None:
         self._sweep, self._ratios = sweep, dict(ratios)
         self._done: dict[str, Account] = {}
+        self._started = max(path.stat().st_mtime for path in sweep.glob(f"*{PLAN}"))  # every start writes its plan
 
     def look(self) -> list[Account]:
         """The account of every run, in the planned order."""
@@ -55,18 +62,17 @@ class Survey:
         return f"{counts['done']} of {len(accounts)} done, {', '.join(parts)}"
 
     def _left(self, accounts: list[Account]) -> list[str]:
-        """Time left, if it can be told: rows trained grow as 1 + neg_ratio, and the runs in hand go side by side."""
-        done = [a for a in accounts if a.state == "done"]
-        ahead = [a for a in accounts if a.state not in ("done", "failed")]
-        if not done or not ahead:
+        """Time left at the pace since the last start, once a run has ended; a run's rows grow as 1 + neg_ratio."""
+        ends = {a.name: a.ended for a in accounts if a.ended is not None and a.ended > self._started}
+        ahead = [a.name for a in accounts if a.state not in ("done", "failed")]
+        if not ends or not ahead:
             return []
-        second_a_row = sum(a.seconds for a in done) / self._rows(done)
-        seconds = second_a_row * self._rows(ahead) - sum(a.seconds for a in ahead)
-        side_by_side = max(1, sum(a.state == "running" for a in ahead))
-        return [f"{_duration(max(0.0, seconds) / side_by_side)} left"]
+        until = time.time() if any(a.state == "running" for a in accounts) else max(ends.values())
+        seconds_a_row = max(0.0, until - self._started) / self._rows(ends)
+        return [f"{_duration(seconds_a_row * self._rows(ahead))} left"]
 
-    def _rows(self, accounts: list[Account]) -> int:
-        return sum(1 + self._ratios[a.name] for a in accounts)
+    def _rows(self, names: Iterable[str]) -> int:
+        return sum(1 + self._ratios[name] for name in names)
 
 
 def _duration(seconds: float) -> str:
