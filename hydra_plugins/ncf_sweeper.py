@@ -52,24 +52,24 @@ class ResumableSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the jobs that `arguments` (overrides) ask for."""
         assert self.config is not None
+        folder = Path(self.config.hydra.sweep.dir)
         try:
             jobs, ratios = self._jobs(self._override_lists(arguments))
-        except NcfError as error:
+            folder.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(self.config, folder / "multirun.yaml")
+            write_plan(folder, OmegaConf.select(self.config, "hydra.runtime.choices.experiment") or "adhoc", ratios)
+        except (NcfError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
-        folder = Path(self.config.hydra.sweep.dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
-        write_plan(folder, OmegaConf.select(self.config, "hydra.runtime.choices.experiment") or "adhoc", ratios)
         survey = Survey(folder, ratios)
         with progress_line(survey), _stoppable(jobs):
-            error = self._run(jobs)
+            broken = self._run(jobs)
         states = {account.state for account in survey.look()}
-        if error:
-            print(f"error: the launcher gave up: {type(error).__name__}: {error}", file=sys.stderr)
+        if broken:
+            print(f"error: the launcher gave up: {type(broken).__name__}: {broken}", file=sys.stderr)
         if states != {"done"}:
             print(f"not all runs are done; for more: python -m ncf.status {folder}", file=sys.stderr)
-            raise SystemExit(1 if error or "failed" in states else STOPPED)
+            raise SystemExit(1 if broken or "failed" in states else STOPPED)
 
     def _override_lists(self, arguments: list[str]) -> list[list[str]]:
         assert self.hydra_context is not None

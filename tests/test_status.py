@@ -10,7 +10,6 @@ from ncf.errors import DataError
 from ncf.runs import claim, record_failure
 from ncf.status import Survey, main, read_plan, write_plan
 
-
 START = 1_700_000_000.0
 
 

@@ -225,6 +225,14 @@ def test_bad_sweeps_are_refused_before_they_start(sweep, tmp_path, capsys, argum
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_sweep_needs_a_folder_it_can_write(sweep, root, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert sweep("-m", *small(root), f"hydra.sweep.dir='{tmp_path / 'file' / 'sweep'}'", "seed=1") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "file/sweep" in line
+
+
 def test_a_design_that_cannot_conclude_is_refused(sweep, tmp_path, capsys):
     study = small_study(tmp_path, seeds=5)
     assert sweep("-m", "experiment=h1", f"registration='{study}'", f"hydra.sweep.dir='{tmp_path / 'sweep'}'") == 2
