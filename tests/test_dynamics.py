@@ -280,3 +280,14 @@ def test_observing_a_step_never_waits_for_the_device(split: Split, tmp_path: Pat
         dynamics.observe(OBSERVE_EVERY, users, items, logits)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_run_hands_its_dynamics_the_validation_positives_only(root: Path, tmp_path: Path) -> None:
+    job = prepare(compose(*small(root, "dynamics=true")), tmp_path, StopFlag())
+    assert isinstance(job, Job)
+    dynamics = job.trainer.dynamics
+    assert dynamics
+    valid = job.split.valid
+    assert dynamics._held_out.tolist() == held_out_items(valid, job.split.num_users, "cpu").tolist()
+    assert isinstance(dynamics._calibrate, Calibration)
+    assert dynamics._calibrate._items[:, 0].tolist() == valid.items.tolist()

@@ -154,6 +154,18 @@ def test_of_two_folders_of_one_run_the_one_with_dynamics_counts(sweep: Path, tmp
     ]
 
 
+def test_collected_again_at_another_time_the_tables_are_the_same_bytes(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registration = load_registration(sweep / "registration.yaml")
+    for name, now in (("a", 1e9), ("b", 2e9)):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        collect([sweep], registration, tmp_path / name)
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(files) == 2 + len(COMPANIONS)
+    assert [f for f in files if (tmp_path / "a" / f).read_bytes() != (tmp_path / "b" / f).read_bytes()] == []
+
+
 def test_a_line_of_dynamics_as_columns() -> None:
     line = {"epoch": 1, "positive": {"rows": 5, "histogram": [0.1, 0.9]}, "calibration": {"ece": 0.2, "rows": [3, 4]}}
     assert flat(line) == {
