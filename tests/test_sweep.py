@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 from sweeps import STUDY, events, h3_at_4, outcome, small_study, start, wait_for
 from toys import small
 
-from ncf import train
+from ncf import resume, train
 from ncf.errors import ConfigError
 from ncf.runs import account, claim, state
 from ncf.stats import load
@@ -273,6 +273,6 @@ def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path, monkeypatch)
     assert sweep(*arguments, "hydra.sweeper.params={loss.gamma: '1.0'}", "seed=42") == 0
     (folder,) = [path.parent for path in tmp_path.glob("*/result.json")]
     (folder / "result.json").unlink()
-    assert sweep(*train.resumed([f"resume={folder}"])) == 0
+    assert sweep(*resume.spelt_out([f"resume={folder}"], train.CHOICES)) == 0
     assert (folder / "result.json").exists()
     assert not Path("outputs").exists()

@@ -18,9 +18,9 @@ from ncf import checkpoint, results, train, trainer
 
 Deed = Callable[[], object]
 
-# The server has imported torch once, so that each process starts in a fraction of a second.
+# The server has imported what a run imports, so that each process starts in a fraction of a second.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["ncf.train"])
+_context.set_forkserver_preload(["ncf.train", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"])
 
 
 def start(arguments: list[str], log: Path, *deeds: Deed) -> BaseProcess:

@@ -85,11 +85,8 @@ def test_a_disk_too_small_for_the_prepared_data_is_one_error_and_leaves_no_half_
     assert not list(disk.rglob(".tmp-*"))
 
 
-def test_without_the_right_to_mount_a_limit_on_file_sizes_shows_the_same(
-    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
-) -> None:
+def test_without_the_right_to_mount_a_limit_on_file_sizes_shows_the_same(arguments: list[str], tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
     assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, no_file_beyond(40_000)) == 1
     assert only_error(log) == f"error: {folder / NEWEST}: cannot write (File too large)"
-    assert finish([f"resume={folder}"], log) == 0, log.read_text()
-    assert differences(outcome(folder), uninterrupted) == []
+    assert not list(folder.glob(".tmp-*"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,24 +33,14 @@ def poison_from(step: int) -> None:
     trainer.Trainer.apply = poisoned  # type: ignore[method-assign]
 
 
-class Poison:
-    """`poison_from` as a deed that another process can be given."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def __call__(self) -> None:
-        poison_from(self.step)
-
-
 def test_a_gradient_that_is_not_finite_ends_the_run_as_failed_and_keeps_the_last_good_checkpoint(
     arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
 ) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
-    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, Poison(800)) == 1
-    assert "error: epoch 3, step 110: expected a finite loss and gradient, got inf or NaN" in log.read_text()
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, partial(poison_from, 400)) == 1
+    assert "error: epoch 3, step 54: expected a finite loss and gradient, got inf or NaN" in log.read_text()
     assert "Traceback" not in log.read_text()
-    assert "epoch 3, step 110" in json.loads((folder / "failure.json").read_text())["error"]
+    assert "epoch 3, step 54" in json.loads((folder / "failure.json").read_text())["error"]
     assert not (folder / RESULT).exists()
     state = checkpoint.load(folder)
     assert (state["progress"]["epoch"], state["progress"]["step"]) == (3, 0)

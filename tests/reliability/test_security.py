@@ -17,7 +17,7 @@ from apart import finish
 from toys import compose, small
 
 import ncf
-from ncf import checkpoint, train, trust
+from ncf import checkpoint, resume, train, trust
 from ncf.errors import CheckpointError, ConfigError, NcfError
 from ncf.signals import StopFlag
 
@@ -126,7 +126,7 @@ def test_a_run_folder_whose_overrides_reach_for_code_is_refused(line: str, folde
     saved = folder / ".hydra" / "overrides.yaml"
     saved.write_text(yaml.safe_dump([*yaml.safe_load(saved.read_text()), line]))
     with pytest.raises(ConfigError, match=r"overrides\.yaml: expected choices and settings of a run, found"):
-        train.resumed([f"resume={folder}"])
+        resume.spelt_out([f"resume={folder}"], train.CHOICES)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_run_folder_whose_overrides_reach_for_code_is_refused(line: str, folde
 def test_a_run_folder_whose_yaml_is_no_list_of_overrides_is_refused(text: str, folder: Path, proof: Path) -> None:
     (folder / ".hydra" / "overrides.yaml").write_text(text.replace("PROOF", str(proof)))
     with pytest.raises(ConfigError, match=r"overrides\.yaml: (expected|cannot be read)") as caught:
-        train.resumed([f"resume={folder}"])
+        resume.spelt_out([f"resume={folder}"], train.CHOICES)
     assert "\n" not in str(caught.value)
     assert not proof.exists()
 
