@@ -97,7 +97,7 @@ def _shares(study: Study, quantity: str, words: str) -> tuple[Figure, str]:
             ax.set_title(label(study.main_arms[name]) if kind == "positive" else "")
             ax.margins(x=0, y=0)
             ax.xaxis.get_major_locator().set_params(integer=True)
-        row[0].set_ylabel(f"{kind}s' share {words}")
+        row[0].set_ylabel(f"{kind}s' share\n{words}")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     axes[0, 0].set_ylim(0, 1)
