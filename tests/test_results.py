@@ -24,6 +24,7 @@ INCIDENTAL = {
     "data.archive",
     "trainer.checkpoint_every",
     "trainer.progress",
+    "tracking.name",
 }
 
 
