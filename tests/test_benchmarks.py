@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.benchmarks import harness, peers
+from experiments.benchmarks import harness, ncf_side, peers
 from experiments.benchmarks.__main__ import SUBJECTS
 from experiments.benchmarks.focal_sides import FocalSide
 from experiments.benchmarks.harness import Comparison, alternate, side, spread
@@ -18,7 +18,7 @@ SMALL = ["data=synthetic", "data.users=40", "data.items=60", "data.interactions=
 
 
 def test_every_subject_is_there() -> None:
-    assert set(SUBJECTS) == {"epochs", "ranking", "sweep", "sampler", "focal", "roof", "threads", "chunks"}
+    assert set(SUBJECTS) == {"epochs", "ranking", "sweep", "sampler", "focal", "stacked", "roof", "threads", "chunks"}
 
 
 def test_the_peer_side_needs_nothing_of_ncf() -> None:
@@ -73,6 +73,9 @@ def test_results_hold_every_round_and_the_machine(tmp_path: Path, monkeypatch: p
     assert row["ours"] == timings
     assert row["facts"] == {"rows": 3}
     assert row["summary"]["ratio"]["median"] == 1.0
+    harness.tabulate()
+    table = (tmp_path / "results" / "README.md").read_text()
+    assert "| a | 2 | 1.00 [1.00, 1.00] | 1.00 | 1.5 s | 1.5 s | 2 |" in table
 
 
 def test_a_side_is_a_process_that_answers_until_it_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +120,18 @@ def test_an_epoch_is_a_whole_one(ours: Ours) -> None:
     assert ours.trainer.progress.epoch == before + 1
     assert ours.trainer.progress.step == 0
     assert not weights.equal(ours.trainer.model.output.weight)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_runs_are_trained_to_their_end(root: Path, stacked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    build = ncf_side.build_trainer
+    monkeypatch.setattr(ncf_side, "build_trainer", lambda *args: built.append(build(*args)) or built[-1])
+    short = Ours()
+    short.prepare([*SMALL, f"data.root={root}", "trainer.epochs=2"])
+    short.runs(count=3, stacked=stacked)
+    assert [trainer.progress.epoch for trainer in built[1:]] == [3, 3, 3]
+    assert len({trainer.batches.seed for trainer in built[1:]}) == 3
 
 
 @pytest.mark.parametrize("batchwise", [False, True])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from experiments.benchmarks import focal, sampler, training
-from experiments.benchmarks.harness import Comparison, machine, save
+from experiments.benchmarks.harness import Comparison, machine, save, tabulate
 from experiments.benchmarks.peers import peers_python
 
 SUBJECTS: dict[str, Callable[[str, int], list[Comparison]]] = {
@@ -15,6 +15,7 @@ SUBJECTS: dict[str, Callable[[str, int], list[Comparison]]] = {
     "sweep": training.sweep,
     "sampler": sampler.sampler,
     "focal": focal.focal,
+    "stacked": training.stacked,
     "roof": training.roof,
     "threads": training.threads,
     "chunks": training.chunks,
@@ -39,6 +40,7 @@ def main() -> None:
     for name in arguments.subjects or SUBJECTS:
         on = machine()
         save(name, SUBJECTS[name](peers, arguments.rounds), on)
+        tabulate()
     if not torch.cuda.is_available():
         print("on a GPU: not measured (no CUDA device)")
 

@@ -166,3 +166,33 @@ def save(subject: str, comparisons: list[Comparison], on: dict[str, Any]) -> Non
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"machine": on, "load_after": os.getloadavg()[0], "comparisons": rows}, indent=1)
     (RESULTS / f"{subject}.json").write_text(text + "\n")
+
+
+def tabulate() -> None:
+    """`results/README.md`: a row for every comparison in `results/*.json`, from what they hold."""
+    lines = [
+        "# Measured",
+        "",
+        "Written by `python -m experiments.benchmarks`. A ratio is the other side's time over ours: median [least, most]",
+        "of the rounds. Processor time counts other work on the machine less. Goals are for the ratio.",
+        "",
+        "| comparison | goal | ratio by the clock | by processor time | ours | theirs | rounds | load before |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        kept = json.loads(path.read_text())
+        lines += [_row(row, kept["machine"]["load_before"]) for row in kept["comparisons"]]
+        machine = f"{path.stem}: {kept['machine']['processor']}, {kept['machine']['cores']} cores"
+        lines.append(f"| *{machine}, torch {kept['machine']['versions']['torch']}* | | | | | | | |")
+    (RESULTS / "README.md").write_text("\n".join(lines) + "\n")
+
+
+def _row(row: dict[str, Any], load: float) -> str:
+    summary = row["summary"]
+    ratio, processor = summary["ratio"], summary["ratio_of_cpu_seconds"]
+    goal = "" if row["needed"] is None else f"{row['needed']:.3g}"
+    return (
+        f"| {row['name']} | {goal} | {ratio['median']:.2f} [{ratio['min']:.2f}, {ratio['max']:.2f}] "
+        f"| {processor['median']:.2f} | {summary['ours_seconds']['median']:.3g} s "
+        f"| {summary['theirs_seconds']['median']:.3g} s | {ratio['rounds']} | {load:.1f} |"
+    )

@@ -1,5 +1,6 @@
 """ncf as `python -m ncf.train` runs it, an epoch or a part of one at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ncf.data.split import Pairs
 from ncf.models import mlp
 from ncf.rng import generator
 from ncf.sampling import uniform
+from ncf.stack import train_stacked
 from ncf.train import CONF, build_trainer, check
 
 _BLOCK_DRAWS = 2**18
@@ -24,10 +26,10 @@ class Ours:
         """Build everything anew, under `overrides` of the default configuration."""
         fixed = [f"data.root={ROOT / 'data'}", "trainer.progress=false", "trainer.patience=1000"]
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            plan = check(compose("train", [*fixed, *overrides]))
+            self.plan = check(compose("train", [*fixed, *overrides]))
         torch.set_num_threads(threads)
-        self.split = plan.split(plan.data())
-        self.trainer = build_trainer(plan, self.split, torch.device("cpu"))
+        self.split = self.plan.split(self.plan.data())
+        self.trainer = build_trainer(self.plan, self.split, torch.device("cpu"))
         self.batches = self.trainer.batches
         return {"steps": self.batches.steps, "rows": self.batches.rows}
 
@@ -38,6 +40,14 @@ class Ours:
             timing = timed(lambda: trainer._train_epoch(bar))
         trainer.progress.epoch, trainer.progress.step = trainer.progress.epoch + 1, 0
         return timing
+
+    def runs(self, count: int, stacked: bool) -> dict[str, Any]:
+        """Train `count` runs that differ in their seed to the end, as one stack or one after the other."""
+        plans = [replace(self.plan, run=replace(self.plan.run, seed=seed)) for seed in range(count)]
+        trainers = [build_trainer(plan, self.split, torch.device("cpu")) for plan in plans]
+        if stacked:
+            return timed(lambda: list(train_stacked(iter(trainers), count)))
+        return timed(lambda: [trainer.fit() for trainer in trainers])
 
     def validate(self, chunk_rows: int | None = None) -> dict[str, Any]:
         """Rank the validation positives of all users, and take the metrics; `chunk_rows` of the MLP scored at once."""
@@ -119,6 +129,7 @@ if __name__ == "__main__":
     serve(
         ours.prepare,
         ours.epoch,
+        ours.runs,
         ours.validate,
         ours.chunk_rows,
         ours.prepare_draws,

@@ -9,6 +9,8 @@ SHAPES = [(10, 256, 2.2), (4, 256, None), (50, 256, None), (10, 2048, None)]  # 
 EVAL_BATCHES = [2**power for power in (12, 13, 14, 15, 16, 17, 18, 19, 20)]  # RecBole's default is the first
 CHUNK_ROWS = [2**power for power in (9, 10, 11, 12, 13, 14, 15)]  # ncf.models.mlp's default is 2**11
 SWEEP_RUNS, SWEEP_EPOCHS = 100, 30
+STACKS = [1, 3, 10, 30]
+SLICE = ["data=synthetic", "data.users=942", "data.items=1447", "data.interactions=12000"]  # a fifth of MovieLens-100K
 
 
 def epochs(peers: str, rounds: int) -> list[Comparison]:
@@ -92,6 +94,22 @@ def _together(sides: list[Side]) -> Timing:
 def _in_turn(process: Side, runs: int) -> Timing:
     parts = [process.ask(command) for _ in range(runs) for command in ("epoch", "validate")]
     return {key: sum(part[key] for part in parts) for key in ("seconds", "cpu_seconds")}
+
+
+def stacked(peers: str, rounds: int) -> list[Comparison]:
+    """One core: S runs as one stack against the same runs one after the other, an epoch and its validation each."""
+    with side("ncf_side") as ours:
+        ours.ask("prepare", overrides=[*SLICE, "trainer.epochs=1"])
+        return [
+            alternate(
+                f"{runs} runs stacked against solo, an epoch at 1:10, batch 256",
+                lambda runs=runs: ours.ask("runs", count=runs, stacked=True),  # type: ignore[misc]
+                lambda runs=runs: ours.ask("runs", count=runs, stacked=False),  # type: ignore[misc]
+                rounds,
+                1.0 if runs == 10 else None,
+            )
+            for runs in STACKS
+        ]
 
 
 def threads(peers: str, rounds: int) -> list[Comparison]:
