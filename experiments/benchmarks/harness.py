@@ -173,8 +173,8 @@ def tabulate() -> None:
     lines = [
         "# Measured",
         "",
-        "Written by `python -m experiments.benchmarks`. A ratio is the other side's time over ours: median [least, most]",
-        "of the rounds. Processor time counts other work on the machine less. Goals are for the ratio.",
+        "Written by `python -m experiments.benchmarks`. A ratio is the other side's time over ours: median",
+        "[least, most] of the rounds. Processor time counts other work on the machine less. Goals are for the ratio.",
         "",
         "| comparison | goal | ratio by the clock | by processor time | ours | theirs | rounds | load before |",
         "|---|---|---|---|---|---|---|---|",
