@@ -29,7 +29,7 @@ test: $(READY)  ## run the tests (under 3 minutes)
 	$(RUN) -m pytest
 
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale
-	$(RUN) -m pytest -m slow --timeout 3600
+	$(RUN) -m pytest -m slow -n 0 --timeout 3600
 
 lint: $(READY)  ## style, forbidden calls and types
 	$(VENV)/bin/ruff check .

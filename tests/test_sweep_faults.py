@@ -16,6 +16,8 @@ from toys import small
 from ncf.runs import account, state
 
 KILLS = 12
+SEEDS = 4
+LONG = ("trainer.epochs=120", "trainer.patience=120")  # seconds a run, so that kills find them at work on any machine
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -47,7 +49,7 @@ def until_something_happens(driver: "subprocess.Popen[bytes]", audit: Path) -> N
 def whole(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sweep that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
-    run_out(h3_at_4(root, small_study(folder, 3), folder / "sweep", "trainer.epochs=8"), folder / "audit")
+    run_out(h3_at_4(root, small_study(folder, SEEDS), folder / "sweep", *LONG), folder / "audit")
     return folder / "sweep"
 
 
@@ -61,7 +63,7 @@ def test_a_driver_killed_at_random_moments(whole, root, tmp_path):
     """Each time the driver alone, its workers live on as orphans; every other time the workers go with it."""
     rng = random.Random(0)
     audit = tmp_path / "audit"
-    arguments = h3_at_4(root, small_study(tmp_path, 3), tmp_path / "sweep", "trainer.epochs=8")
+    arguments = h3_at_4(root, small_study(tmp_path, SEEDS), tmp_path / "sweep", *LONG)
     kills = 0
     while kills < KILLS:
         driver = start(arguments, audit)
@@ -74,19 +76,19 @@ def test_a_driver_killed_at_random_moments(whole, root, tmp_path):
     run_out(arguments, audit)
     assert kills >= 10
     ends = events(audit, "end")
-    assert len(ends) == 12
+    assert len(ends) == 4 * SEEDS
     assert set(ends.values()) == {1}
     same_outcome(tmp_path / "sweep", whole)
 
 
 def test_two_sweeps_on_one_folder(whole, root, tmp_path):
     audits = [tmp_path / "a", tmp_path / "b"]
-    arguments = h3_at_4(root, small_study(tmp_path, 3), tmp_path / "sweep", "trainer.epochs=8")
+    arguments = h3_at_4(root, small_study(tmp_path, SEEDS), tmp_path / "sweep", *LONG)
     drivers = [start(arguments, audit) for audit in audits]
     assert {driver.wait() for driver in drivers} <= {0, 75}
     run_out(arguments, audits[0])
     starts = events(audits[0], "start") + events(audits[1], "start")
-    assert len(starts) == 12
+    assert len(starts) == 4 * SEEDS
     assert set(starts.values()) == {1}
     assert all(events(audit, "start") for audit in audits)  # both had a share
     same_outcome(tmp_path / "sweep", whole)

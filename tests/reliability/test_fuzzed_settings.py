@@ -54,8 +54,8 @@ def set_in_yaml(changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         try:
             OmegaConf.update(cfg, key, value, merge=False, force_add=True)
-        except (OmegaConfBaseException, ValueError):
-            return  # no YAML could say it
+        except (OmegaConfBaseException, ValueError, IndexError):
+            return  # no path leads there
     assert_plan_or_one_line(cfg)
 
 
