@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from ncf.data.split import Pairs
 from ncf.files import write_text
-from ncf.losses import Loss
+from ncf.losses import Loss, terms_and_slopes
 from ncf.models import Recommender
 from ncf.rng import generator
 from ncf.sampling import Batches
@@ -68,13 +68,11 @@ class Dynamics:
         """
         if step % OBSERVE_EVERY:
             return
-        logits = logits.detach().requires_grad_()
-        losses = self._loss(logits)
-        (slopes,) = torch.autograd.grad(losses.sum(), logits)
-        with torch.no_grad():
-            kind = torch.full_like(items, _NEGATIVE).masked_fill_(items == self._held_out[users, None], _HELD_OUT)
-            kind[:, 0] = _POSITIVE
-            self._add(kind, logits.detach(), losses, slopes)
+        logits = logits.detach()
+        losses, slopes = terms_and_slopes(self._loss, logits)
+        kind = torch.full_like(items, _NEGATIVE).masked_fill_(items == self._held_out[users, None], _HELD_OUT)
+        kind[:, 0] = _POSITIVE
+        self._add(kind, logits, losses, slopes)
         self._steps += 1
 
     def _add(self, kind: Tensor, logits: Tensor, losses: Tensor, slopes: Tensor) -> None:

@@ -48,27 +48,36 @@ def _constant_weights(
     return weights
 
 
+def focal_terms_and_slopes(
+    logits: Tensor, gamma: Weight, positive: Weight, negative: Weight
+) -> tuple[Tensor, Tensor]:
+    """The terms of `focal_terms` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
+    weights = _column_weights(logits, positive, negative)
+    against = logits.clone()  # -z
+    against[..., 0].neg_()
+    loss = F.softplus(against, threshold=_LINEAR_FROM)  # -log p
+    q = against.sigmoid_()  # 1 - p
+    if isinstance(gamma, float) and gamma == 0:
+        slope = q
+    else:
+        # d/d(-z) [q^g * -log p] = q^g (g p (-log p) + q)
+        focus = q**gamma
+        slope = (1 - q).mul_(loss).mul_(gamma).add_(q).mul_(focus)
+        loss *= focus
+    slope *= weights
+    slope[..., 0].neg_()  # d(-z)/dx: -1 for the positive, 1 for negatives
+    return loss.mul_(weights), slope
+
+
 class _FocalKernel(torch.autograd.Function):
     """Value and gradient in one pass over the logits; only the gradient is kept for the backward."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
-        weights = _column_weights(logits, positive, negative)
-        against = logits.clone()  # -z
-        against[..., 0].neg_()
-        loss = F.softplus(against, threshold=_LINEAR_FROM)  # -log p
-        q = against.sigmoid_()  # 1 - p
-        if isinstance(gamma, float) and gamma == 0:
-            slope = q
-        else:
-            # d/d(-z) [q^g * -log p] = q^g (g p (-log p) + q)
-            focus = q**gamma
-            slope = (1 - q).mul_(loss).mul_(gamma).add_(q).mul_(focus)
-            loss *= focus
-        slope *= weights
-        slope[..., 0].neg_()  # d(-z)/dx: -1 for the positive, 1 for negatives
+        """Terms (..., 1+K) of logits (..., 1+K), as `focal_terms`."""
+        loss, slope = focal_terms_and_slopes(logits, gamma, positive, negative)
         ctx.save_for_backward(slope)
-        return loss.mul_(weights)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
@@ -86,6 +95,17 @@ def focal_terms(logits: Tensor, gamma: Weight, positive: Weight, negative: Weigh
     """
     terms: Tensor = _FocalKernel.apply(logits, gamma, positive, negative)
     return terms
+
+
+def terms_and_slopes(loss: Loss, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The losses of `logits` (B, 1+K) and their sum's derivative by each logit: both (B, 1+K), without a graph."""
+    if hasattr(loss, "kernel"):  # of the focal family
+        return focal_terms_and_slopes(logits.detach(), *loss.kernel(logits.shape[-1] - 1))
+    with torch.enable_grad():
+        logits = logits.detach().requires_grad_()
+        terms = loss(logits)
+        (slopes,) = torch.autograd.grad(terms.sum(), logits)
+    return terms.detach(), slopes
 
 
 def resolve_alpha(alpha: float | str, neg_ratio: int) -> float:

@@ -1,9 +1,9 @@
 """Many runs as one: S trainers whose forward and backward passes are one batched computation.
 
 Each run stays an ordinary `Trainer`: its own batches and negatives, loss, optimizer, early stopping, checkpoints and
-run folder. Only its parameters move, into slices of stacked tensors (S, ...), so that `torch.vmap` over the
-single-run model gives all S sets of logits and one backward all S sets of gradients. A run leaves the stack when it
-is over, and the next one waiting takes its place.
+run folder. Only its parameters move, into slices of stacked tensors, so that one pass gives all S sets of logits and
+one all S sets of gradients: in closed form where that is known, else by `torch.vmap` over the single-run model. A run
+leaves the stack when it is over, and the next one waiting takes its place.
 """
 
 import copy
@@ -16,8 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ncf.closed_form import ClosedForm
 from ncf.errors import NcfError
-from ncf.losses import Loss, focal_terms
+from ncf.losses import Loss, focal_terms_and_slopes, terms_and_slopes
+from ncf.models import Recommender
+from ncf.passes import Passes
 from ncf.row_adam import RowAdam
 from ncf.trainer import GLANCE_STEPS, Trainer
 
@@ -28,7 +31,7 @@ def signature(trainer: Trainer) -> tuple[Any, ...]:
     """Trainers can share a stack if this is equal: model and shapes, device, and the shape and number of batches."""
     shapes = tuple((name, tuple(p.shape), p.dtype, p.device) for name, p in trainer.model.named_parameters())
     batches = trainer.batches
-    return type(trainer.model), shapes, batches.steps, batches.groups, batches.neg_ratio, batches.rows
+    return type(trainer.model), trainer.closed_form, shapes, batches.steps, batches.groups, batches.neg_ratio, batches.rows
 
 
 def stackable(trainer: Trainer) -> bool:
@@ -36,52 +39,88 @@ def stackable(trainer: Trainer) -> bool:
     return not isinstance(trainer.optimizer, RowAdam)
 
 
-class _Stack:
-    """The parameters of S runs in stacked tensors; the runs' own parameters are views of them."""
+class _Vmapped:
+    """The passes of S models of one shape, by vmap over the single-run model; their parameters become views."""
 
-    def __init__(self, trainers: Sequence[Trainer]) -> None:
-        self.trainers = list(trainers)
-        self._own = [dict(t.model.named_parameters()) for t in trainers]
+    def __init__(self, models: Sequence[Recommender]) -> None:
+        self._own = [dict(model.named_parameters()) for model in models]
         self._stacked = {
             name: torch.stack([own[name].detach() for own in self._own]).requires_grad_() for name in self._own[0]
         }
         for slot, own in enumerate(self._own):
             for name, parameter in own.items():
                 parameter.data = self._stacked[name].data[slot]
-        model = copy.deepcopy(trainers[0].model).to("meta")
+        model = copy.deepcopy(models[0]).to("meta")
         self._forward = torch.vmap(
             lambda weights, users, items: torch.func.functional_call(model, weights, (users, items))
         )
-        like = next(iter(self._stacked.values()))
-        self._losses = _joint_loss([t.loss for t in trainers], trainers[0].batches.neg_ratio, like)
 
-    def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
-        users = torch.stack([users for users, _ in batches])
-        items = torch.stack([items for _, items in batches])
-        logits = self._forward(self._stacked, users, items)  # (S, B, 1+K)
-        for trainer, batch, own in zip(self.trainers, batches, logits, strict=True):
-            if trainer.dynamics:
-                trainer.dynamics.observe(trainer.progress.step, *batch, own)
-        totals = self._losses(logits)  # (S,)
-        (totals.sum() / items[0].numel()).backward()
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """users (S, B), items (S, B, 1+K) -> logits (S, B, 1+K), without a graph."""
+        self._logits: Tensor = self._forward(self._stacked, users, items)
+        return self._logits.detach()
+
+    def backward(self, slopes: Tensor) -> None:
+        """Put the gradients in place, given those by the logits (S, B, 1+K) of the last forward pass."""
+        self._logits.backward(slopes)
         for name, stacked in self._stacked.items():
             assert stacked.grad is not None
             for own, gradient in zip(self._own, stacked.grad.unbind(), strict=True):
                 own[name].grad = gradient
             stacked.grad = None
-        for trainer, total in zip(self.trainers, totals.detach().unbind(), strict=True):
+
+
+class _Stack:
+    """S trainers that take their steps together."""
+
+    def __init__(self, trainers: Sequence[Trainer]) -> None:
+        self.trainers = list(trainers)
+        models = [trainer.model for trainer in trainers]
+        self._passes: Passes = _Vmapped(models) if not trainers[0].closed_form else self._closed_form(models)
+        like = next(trainers[0].model.parameters())
+        self._losses = _joint_loss([t.loss for t in trainers], trainers[0].batches.neg_ratio, like)
+
+    def _closed_form(self, models: Sequence[Recommender]) -> ClosedForm:
+        passes = ClosedForm(models)
+        for trainer, values, gradients in zip(self.trainers, passes.flat.values, passes.flat.gradients, strict=True):
+            trainer.lay_out(values, gradients)
+        return passes
+
+    def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
+        users = torch.stack([users for users, _ in batches])
+        items = torch.stack([items for _, items in batches])
+        logits = self._passes.forward(users, items)
+        for trainer, batch, own in zip(self.trainers, batches, logits, strict=True):
+            if trainer.dynamics:
+                trainer.dynamics.observe(trainer.progress.step, *batch, own)
+        totals, slopes = self._losses(logits)
+        self._passes.backward(slopes.div_(items[0].numel()))
+        for trainer, total in zip(self.trainers, totals.unbind(), strict=True):
             trainer.apply(total)
 
 
-def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> Callable[[Tensor], Tensor]:
-    """logits (S, B, 1+K) -> the summed loss of each run (S,); one kernel where every loss is of the focal family."""
+def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """logits (S, B, 1+K) -> each run's summed loss (S,), and the derivatives of the sums by the logits (S, B, 1+K).
+
+    One kernel where every loss is of the focal family.
+    """
     if not all(hasattr(loss, "kernel") for loss in losses):
-        return lambda logits: torch.stack([loss(x).sum() for loss, x in zip(losses, logits.unbind(), strict=True)])
+
+        def one_by_one(logits: Tensor) -> tuple[Tensor, Tensor]:
+            parts = [terms_and_slopes(loss, x) for loss, x in zip(losses, logits.unbind(), strict=True)]
+            return torch.stack([terms.sum() for terms, _ in parts]), torch.stack([slopes for _, slopes in parts])
+
+        return one_by_one
     settings = [loss.kernel(neg_ratio) for loss in losses]  # type: ignore[attr-defined]
     columns = [like.new_tensor(column).view(-1, 1, 1) for column in zip(*settings, strict=True)]
     gamma = columns[0] if any(gamma for gamma, *_ in settings) else 0.0
-    return lambda logits: focal_terms(logits, gamma, columns[1], columns[2]).sum((1, 2))
+
+    def at_once(logits: Tensor) -> tuple[Tensor, Tensor]:
+        terms, slopes = focal_terms_and_slopes(logits, gamma, columns[1], columns[2])
+        return terms.sum((1, 2)), slopes
+
+    return at_once
 
 
 def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Trainer, NcfError | None]]:

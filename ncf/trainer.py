@@ -16,10 +16,14 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 from tqdm import tqdm
 
+from ncf import closed_form
+from ncf.closed_form import ClosedForm
 from ncf.dynamics import Dynamics
 from ncf.errors import TrainingError
-from ncf.losses import Loss
+from ncf.losses import Loss, terms_and_slopes
 from ncf.models import Recommender
+from ncf.optimizers import FusedAdam
+from ncf.passes import Autograd, Passes
 from ncf.row_adam import RowAdam
 from ncf.sampling import Batches
 
@@ -96,7 +100,14 @@ class Trainer:
         self._sound = torch.zeros((), device=device)  # steps of this epoch before that
         self._one = torch.ones((), device=device)
         optimizer.found_inf = self._broken  # type: ignore[attr-defined]  # fused optimisers skip the update if it is 1
-        self._best = copy.deepcopy(model.state_dict())
+        self._flat_gradients: Tensor | None = None
+        self._update: Callable[[], object] = optimizer.step
+        self.closed_form = closed_form.supports(model) and not isinstance(optimizer, RowAdam)
+        self._passes: Passes = Autograd(model)
+        if self.closed_form:
+            self._passes = passes = ClosedForm([model])
+            self.lay_out(passes.flat.values[0], passes.flat.gradients[0])
+        self._best = self._weights()
         self._saved_at = time.monotonic()
 
     def fit(self) -> bool:
@@ -129,13 +140,7 @@ class Trainer:
         """The steps of one epoch that are still to do; False if interrupted between two of them."""
         progress, begun = self.progress, time.perf_counter()
         for users, items in self.batches.epoch(progress.epoch, progress.step):
-            self.optimizer.zero_grad()
-            logits = self.model(users, items)
-            if self.dynamics:
-                self.dynamics.observe(progress.step, users, items, logits)
-            total = self.loss(logits).sum()
-            (total / items.numel()).backward()
-            self.apply(total.detach())
+            self.step(users, items)
             bar.update(items.numel())
             if progress.step % GLANCE_STEPS == 0:
                 now = time.perf_counter()
@@ -147,19 +152,45 @@ class Trainer:
         progress.seconds += time.perf_counter() - begun
         return True
 
+    def step(self, users: Tensor, items: Tensor) -> None:
+        """Train on one batch: users (B,), items (B, 1+K), column 0 the positive."""
+        logits = self._passes.forward(users, items)
+        if self.dynamics:
+            self.dynamics.observe(self.progress.step, users, items, logits)
+        terms, slopes = terms_and_slopes(self.loss, logits)
+        self._passes.backward(slopes.div_(items.numel()))
+        self.apply(terms.sum())
+
+    def lay_out(self, values: Tensor, gradients: Tensor) -> None:
+        """Take note that all parameters are views of `values` (N,) now, and their gradients views of `gradients`."""
+        self._flat_gradients = gradients
+        if isinstance(self.optimizer, FusedAdam):
+            self.optimizer.lay_out(values, gradients)
+            self._update = self.optimizer.step_laid_out
+
     def apply(self, total: Tensor) -> None:
         """End a step whose gradients are there; `total` () is the sum of its losses.
 
         Nothing here waits for the device: a step that is not finite is skipped on the device.
         """
         # Sets `_broken` if the loss or any gradient is inf or NaN, and leaves it set; the scale of 1 changes nothing.
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        values = [total, *(g._values() if g.is_sparse else g for g in gradients)]
+        values = [total, *self._gradients()]
         torch._amp_foreach_non_finite_check_and_unscale_(values, self._broken, self._one)
-        self.optimizer.step()
+        self._update()
         self._loss_sum += total
         self._sound += 1 - self._broken
         self.progress.step += 1
+
+    def _gradients(self) -> list[Tensor]:
+        """The values of all gradients, in as few tensors as they are."""
+        if self._flat_gradients is not None:
+            return [self._flat_gradients]
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        return [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+
+    def _weights(self) -> dict[str, Tensor]:
+        """A copy of the model's state, each tensor with memory of its own."""
+        return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def _check_finite(self) -> None:
         if self._broken.item():
@@ -196,7 +227,7 @@ class Trainer:
         value = metrics[self.settings.monitor]
         if value > progress.best_value:
             progress.best_value, progress.best_epoch = value, progress.epoch
-            self._best = copy.deepcopy(self.model.state_dict())
+            self._best = self._weights()
         summary = (
             f"epoch {progress.epoch}, loss {line['train_loss']:.4f}, {self.settings.monitor} {value:.4f} "
             f"(best {progress.best_value:.4f} at {progress.best_epoch})"
@@ -227,7 +258,7 @@ class Trainer:
         """Everything that determines what follows; random streams are addressed by epoch and step, so these suffice."""
         return {
             "progress": copy.deepcopy(vars(self.progress)),
-            "model": self.model.state_dict(),
+            "model": self._weights(),
             "best": self._best,
             "optimizer": self.optimizer.state_dict(),
             "loss_sum": self._loss_sum,
