@@ -68,7 +68,7 @@ class _Table:
     """S embeddings as the rows of one matrix; those of run s begin at `first`[s] (S, 1)."""
 
     def __init__(self, values: Tensor, gradients: Tensor, first: Tensor) -> None:
-        self._values, self._gradients, self._first = values, gradients, first
+        self._values, self._gradients, self._first, self.width = values, gradients, first, values.shape[1]
         self._rows = self._filled = first.new_empty(0)
 
     def __call__(self, index: Tensor) -> Tensor:
@@ -83,68 +83,77 @@ class _Table:
         self._filled = self._rows
 
 
+class _Linear:
+    """A linear layer of all runs: weight (S, out, in), bias (S, 1, out), and their gradients."""
+
+    def __init__(self, flat: FlatParameters, name: str) -> None:
+        self.weight, self.weight_gradient = flat.parameter(f"{name}.weight")
+        bias, self.bias_gradient = flat.parameter(f"{name}.bias")
+        self.bias = bias[:, None]
+
+
 class _GMFPass:
-    """What GMF towers add to the logits, given output weights (S, D)."""
+    """The share of GMF towers in the logits; `weight` and its gradient are the output weights (S, D)."""
 
-    def __init__(self, flat: FlatParameters, tower: str) -> None:
+    def __init__(self, flat: FlatParameters, tower: str, weight: Tensor, weight_gradient: Tensor) -> None:
         self._users, self._items = flat.table(f"{tower}.users.weight"), flat.table(f"{tower}.items.weight")
+        self._weight, self._weight_gradient = weight[:, None], weight_gradient
 
-    def forward(self, users: Tensor, items: Tensor, weight: Tensor) -> Tensor:
-        """users (S, B), items (S, B, n) -> (S, B, n)."""
-        self._weight = weight[:, None]
+    def forward(self, users: Tensor, items: Tensor, logits: Tensor) -> Tensor:
+        """users (S, B), items (S, B, n) -> `logits` (S, B, n) with the share of this tower added."""
+        groups, rows = users.numel(), items.shape[2]
         self._p = self._users(users)
-        self._q = self._items(items.flatten(1)).view(users.numel(), items.shape[2], -1)
+        self._q = self._items(items.view(len(users), -1)).view(groups, rows, -1)
         self._pw = self._p * self._weight
-        return torch.bmm(self._q, self._pw.view(users.numel(), -1, 1)).view(items.shape)
+        return torch.baddbmm(logits.reshape(groups, rows, 1), self._q, self._pw.view(groups, -1, 1)).view(items.shape)
 
-    def backward(self, slope: Tensor, weight_gradient: Tensor) -> None:
-        """slope (S, B, n): the gradient by the logits; that by the output weights goes to `weight_gradient` (S, D)."""
-        pulled = torch.bmm(slope.view(-1, 1, slope.shape[2]), self._q).view(self._p.shape)  # sum over a group's items
-        torch.sum(pulled * self._p, 1, out=weight_gradient)
+    def backward(self, slopes: Tensor) -> None:
+        """slopes (S, B, n): the gradient by the logits."""
+        pulled = torch.bmm(slopes.view(-1, 1, slopes.shape[2]), self._q).view(self._p.shape)  # sum over a group's items
+        torch.sum(pulled * self._p, 1, out=self._weight_gradient)
         self._users.give(pulled.mul_(self._weight))
-        self._items.give(slope[..., None] * self._pw[:, :, None])
+        self._items.give(slopes[..., None] * self._pw[:, :, None])
 
 
 class _MLPPass:
-    """What MLP towers add to the logits, given output weights (S, H)."""
+    """The share of MLP towers in the logits; `weight` and its gradient are the output weights (S, H)."""
 
-    def __init__(self, flat: FlatParameters, tower: str, depth: int) -> None:
+    def __init__(self, flat: FlatParameters, tower: str, depth: int, weight: Tensor, weight_gradient: Tensor) -> None:
         self._users, self._items = flat.table(f"{tower}.users.weight"), flat.table(f"{tower}.items.weight")
-        names = [f"{tower}.first", *(f"{tower}.upper.{i}" for i in range(depth - 1))]
-        self._first, *self._upper = [(flat.parameter(f"{n}.weight"), flat.parameter(f"{n}.bias")) for n in names]
+        self._first = _Linear(flat, f"{tower}.first")
+        self._upper = [_Linear(flat, f"{tower}.upper.{i}") for i in range(depth - 1)]
+        width = self._users.width
+        self._user_weight, self._item_weight = (w.mT for w in self._first.weight.tensor_split([width], -1))
+        self._user_gradient, self._item_gradient = self._first.weight_gradient.tensor_split([width], -1)
+        self._row, self._column, self._weight_gradient = weight[:, None], weight[..., None], weight_gradient[:, None]
 
-    def forward(self, users: Tensor, items: Tensor, weight: Tensor) -> Tensor:
-        """users (S, B), items (S, B, n) -> (S, B, n)."""
-        self._weight = weight[:, None]
-        self._p, self._q = self._users(users), self._items(items.flatten(1))
-        (first, _), (bias, _) = self._first
-        width = self._p.shape[2]
-        user_half = torch.baddbmm(bias[:, None], self._p, first[..., :width].mT)
-        hidden = torch.bmm(self._q, first[..., width:].mT)
+    def forward(self, users: Tensor, items: Tensor, logits: Tensor) -> Tensor:
+        """users (S, B), items (S, B, n) -> `logits` (S, B, n) with the share of this tower added."""
+        self._p, self._q = self._users(users), self._items(items.view(len(users), -1))
+        user_half = torch.baddbmm(self._first.bias, self._p, self._user_weight)
+        hidden = torch.bmm(self._q, self._item_weight)
         hidden.view(*items.shape, -1).add_(user_half[:, :, None]).relu_()
         self._hidden = [hidden]
-        for (layer, _), (bias, _) in self._upper:
-            hidden = torch.baddbmm(bias[:, None], hidden, layer.mT).relu_()
+        for layer in self._upper:
+            hidden = torch.baddbmm(layer.bias, hidden, layer.weight.mT).relu_()
             self._hidden.append(hidden)
-        return torch.bmm(hidden, weight[..., None]).view(items.shape)
+        return torch.baddbmm(logits.reshape(len(users), -1, 1), hidden, self._column).view(items.shape)
 
-    def backward(self, slope: Tensor, weight_gradient: Tensor) -> None:
-        """slope (S, B, n): the gradient by the logits; that by the output weights goes to `weight_gradient` (S, H)."""
-        column = slope.view(len(slope), -1, 1)
-        weight_gradient.copy_(torch.bmm(column.mT, self._hidden[-1])[:, 0])
-        delta = _threshold_backward(column * self._weight, self._hidden[-1], 0)  # ReLU passes it where it was above 0
-        for below, ((layer, layer_gradient), (_, bias_gradient)) in zip(self._hidden[-2::-1], self._upper[::-1]):
-            layer_gradient.copy_(torch.bmm(delta.mT, below))
-            torch.sum(delta, 1, out=bias_gradient)
-            delta = _threshold_backward(torch.bmm(delta, layer), below, 0)
-        (first, first_gradient), (_, bias_gradient) = self._first
-        width = self._p.shape[2]
-        user_delta = delta.view(*slope.shape, -1).sum(2)
-        torch.sum(user_delta, 1, out=bias_gradient)
-        first_gradient[..., :width] = torch.bmm(user_delta.mT, self._p)
-        first_gradient[..., width:] = torch.bmm(delta.mT, self._q)
-        self._users.give(torch.bmm(user_delta, first[..., :width]))
-        self._items.give(torch.bmm(delta, first[..., width:]))
+    def backward(self, slopes: Tensor) -> None:
+        """slopes (S, B, n): the gradient by the logits."""
+        column = slopes.view(len(slopes), -1, 1)
+        self._weight_gradient.copy_(torch.bmm(column.mT, self._hidden[-1]))
+        delta = _threshold_backward(column * self._row, self._hidden[-1], 0)  # ReLU passes it where it was above 0
+        for below, layer in zip(self._hidden[-2::-1], self._upper[::-1]):
+            layer.weight_gradient.copy_(torch.bmm(delta.mT, below))
+            torch.sum(delta, 1, out=layer.bias_gradient)
+            delta = _threshold_backward(torch.bmm(delta, layer.weight), below, 0)
+        user_delta = delta.view(*slopes.shape, -1).sum(2)
+        torch.sum(user_delta, 1, out=self._first.bias_gradient)
+        self._user_gradient.copy_(torch.bmm(user_delta.mT, self._p))
+        self._item_gradient.copy_(torch.bmm(delta.mT, self._q))
+        self._users.give(torch.bmm(user_delta, self._user_weight.mT))
+        self._items.give(torch.bmm(delta, self._item_weight.mT))
 
 
 class ClosedForm:
@@ -152,42 +161,39 @@ class ClosedForm:
 
     def __init__(self, models: Sequence[Recommender]) -> None:
         self.flat = FlatParameters(models)
-        self._towers = _towers(models[0], self.flat)
-        (weight, gradient), self._bias = (self.flat.parameter(f"output.{name}") for name in ("weight", "bias"))
-        widths = [width for _, width in self._towers]
-        self._weights = list(zip(weight[:, 0].split(widths, 1), gradient[:, 0].split(widths, 1), strict=True))
+        output = _Linear(self.flat, "output")
+        self._bias, self._bias_gradient = output.bias, output.bias_gradient[:, 0]
+        self._towers: list[_GMFPass | _MLPPass] = []
+        place = 0
+        for name, tower in models[0].named_children():
+            if isinstance(tower, GMFTower | MLPTower):
+                features = slice(place, place := place + tower.features)
+                weights = output.weight[:, 0, features], output.weight_gradient[:, 0, features]
+                self._towers.append(
+                    _GMFPass(self.flat, name, *weights)
+                    if isinstance(tower, GMFTower)
+                    else _MLPPass(self.flat, name, 1 + len(tower.upper), *weights)
+                )
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """users (S, B) and items (S, B, 1+K) -> logits (S, B, 1+K); of one model also (B,), (B, 1+K) -> (B, 1+K)."""
         shape, runs = items.shape, len(self.flat.values)
         users, items = users.view(runs, -1), items.view(runs, -1, shape[-1])
-        logits = self._bias[0][..., None].expand(items.shape)
-        for (tower, _), (weight, _) in zip(self._towers, self._weights, strict=True):
-            logits = logits + tower.forward(users, items, weight)
+        logits = self._bias.expand(items.shape)
+        for tower in self._towers:
+            logits = tower.forward(users, items, logits)
         return logits.view(shape)
 
-    @torch.no_grad()
-    def backward(self, slope: Tensor) -> None:
+    @torch.inference_mode()
+    def backward(self, slopes: Tensor) -> None:
         """Put the gradients in place, given those by the logits of the last forward pass, of the same shape."""
-        slope = slope.view(len(self.flat.values), -1, slope.shape[-1])
-        torch.sum(slope, (1, 2), out=self._bias[1][:, 0])
-        for (tower, _), (_, gradient) in zip(self._towers, self._weights, strict=True):
-            tower.backward(slope, gradient)
+        slopes = slopes.view(len(self.flat.values), -1, slopes.shape[-1])
+        torch.sum(slopes, (1, 2), out=self._bias_gradient)
+        for tower in self._towers:
+            tower.backward(slopes)
 
 
 def supports(model: Recommender) -> bool:
     """Whether `ClosedForm` knows the model's gradients; a subclass may have changed the formula."""
     return type(model) in (GMF, MLP, NeuMF)
-
-
-def _towers(model: Recommender, flat: FlatParameters) -> list[tuple[_GMFPass | _MLPPass, int]]:
-    """The passes of the model's towers, each with the number of its features, in the order of the output weights."""
-    towers: list[tuple[_GMFPass | _MLPPass, int]] = []
-    for name, tower in model.named_children():
-        if isinstance(tower, GMFTower):
-            towers.append((_GMFPass(flat, name), tower.users.embedding_dim))
-        elif isinstance(tower, MLPTower):
-            depth = 1 + len(tower.upper)
-            towers.append((_MLPPass(flat, name, depth), [tower.first, *tower.upper][-1].out_features))
-    return towers

@@ -102,7 +102,7 @@ def terms_and_slopes(loss: Loss, logits: Tensor) -> tuple[Tensor, Tensor]:
     if hasattr(loss, "kernel"):  # of the focal family
         return focal_terms_and_slopes(logits.detach(), *loss.kernel(logits.shape[-1] - 1))
     with torch.enable_grad():
-        logits = logits.detach().requires_grad_()
+        logits = logits.clone().detach().requires_grad_()  # a copy: they may come out of inference mode
         terms = loss(logits)
         (slopes,) = torch.autograd.grad(terms.sum(), logits)
     return terms.detach(), slopes

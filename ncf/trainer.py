@@ -178,7 +178,8 @@ class Trainer:
         torch._amp_foreach_non_finite_check_and_unscale_(values, self._broken, self._one)
         self._update()
         self._loss_sum += total
-        self._sound += 1 - self._broken
+        self._sound += 1
+        self._sound -= self._broken
         self.progress.step += 1
 
     def _gradients(self) -> list[Tensor]:

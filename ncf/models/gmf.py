@@ -14,6 +14,7 @@ class GMFTower(nn.Module):
 
     def __init__(self, num_users: int, num_items: int, factors: int) -> None:
         super().__init__()
+        self.features = factors  # that it gives a pair
         self.users = nn.Embedding(num_users, factors)
         self.items = nn.Embedding(num_items, factors)
 

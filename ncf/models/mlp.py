@@ -22,6 +22,7 @@ class MLPTower(nn.Module):
 
     def __init__(self, num_users: int, num_items: int, factors: int, hidden: list[int]) -> None:
         super().__init__()
+        self.features = hidden[-1]  # that it gives a pair
         self.users = nn.Embedding(num_users, factors)
         self.items = nn.Embedding(num_items, factors)
         self.first = nn.Linear(2 * factors, hidden[0])
