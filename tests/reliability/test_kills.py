@@ -19,7 +19,7 @@ def test_five_kills_change_no_bit(arguments: list[str], uninterrupted: dict[str,
         ended = finish(onward(arguments, folder), log, save_often, moment)
         assert ended in (0, -27), log.read_text()
         kills += ended != 0
-        assert (folder / RESULT).exists() == (ended == 0)
+        assert ended != 0 or (folder / RESULT).exists()  # a kill may also come between the result and the exit
     assert kills >= 2
     assert finish(onward(arguments, folder), log) == 0, log.read_text()
     assert differences(outcome(folder), uninterrupted) == []
