@@ -4,16 +4,17 @@
 verified on load, so a damaged newest one is noticed and the previous one is used.
 """
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
-from ncf.errors import CheckpointError
+from ncf.errors import CheckpointError, NcfError
 from ncf.files import atomic, writing
 
 log = logging.getLogger(__name__)
@@ -80,10 +81,22 @@ def read(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
+@contextlib.contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """What fails in the context is a checkpoint of `folder` that is sound but holds no run. Raises CheckpointError."""
+    try:
+        yield
+    except (NcfError, torch.OutOfMemoryError):
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(f"{folder / NEWEST}: expected the state of this run, found another ({found})") from None
+
+
 def _parse(file: BinaryIO) -> tuple[dict[str, Any], str]:
     """The content and the SHA-256 stored with it. Raises ValueError for a file that is none of ours."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the one place
         return content, content.pop("sha256")
     except Exception as error:  # a damaged archive fails in any of a dozen ways, all of which mean the same
         raise ValueError(type(error).__name__) from None

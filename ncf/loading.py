@@ -176,7 +176,8 @@ def load(run_folder: str | Path) -> LoadedRun:
             f"{folder}: expected the data of digest {result['data_digest'][:16]} that the run was trained on, "
             f"found {split.digest[:16]}"
         )
-    return LoadedRun(folder, result, split, _restored(result, split, state["best"]))
+    with checkpoint.understood(folder):
+        return LoadedRun(folder, result, split, _restored(result, split, state["best"]))
 
 
 def finished(folder: Path) -> dict[str, Any]:

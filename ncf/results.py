@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, Field, ValidationError
 
 import ncf
 from ncf.config import plain
@@ -40,7 +41,14 @@ _INCIDENTAL = (
     "tracking.experiment",
 )
 
-_REQUIRED = ("valid", "test", "config", "config_hash")  # what readers of a result rely on
+
+class _Finished(BaseModel):
+    """What readers of a result rely on."""
+
+    valid: Annotated[dict[str, float], Field(min_length=1)]
+    test: Annotated[dict[str, float], Field(min_length=1)]
+    config: dict[str, Any]
+    config_hash: str
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         result = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected the JSON of a finished run, found none ({error})") from None
     known = result if isinstance(result, dict) else {}
     if known.get("format") != FORMAT:
@@ -144,8 +152,13 @@ def read_result(folder: Path) -> dict[str, Any] | None:
             f"{path}: expected result format {FORMAT} (ncf {ncf.__version__}), "
             f"found {known.get('format')!r} (ncf {_version(known)})"
         )
-    if missing := [key for key in _REQUIRED if key not in known]:
-        raise DataError(f"{path}: damaged, expected the keys of a finished run, found no {missing[0]!r}")
+    try:
+        _Finished.model_validate(known)
+    except ValidationError as error:
+        key, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+        raise DataError(
+            f"{path}: damaged, expected the keys of a finished run, found {key!r} wrong ({reason})"
+        ) from None
     return known
 
 

@@ -1,11 +1,14 @@
 """Going on with a run: the command line that began it, and the settings that may not change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ncf import results, trust
+from pydantic import TypeAdapter
+
+from ncf import checkpoint, results, trust
 from ncf.errors import CheckpointError
+from ncf.trainer import Progress, TrainerSettings
 
 
 def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
@@ -47,3 +50,32 @@ def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]
     ]
     if changed:
         raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({'; '.join(changed)})")
+
+
+def epochs_behind(
+    folder: Path, state: Mapping[str, Any], settings: dict[str, Any], trainer: TrainerSettings
+) -> list[dict[str, float]]:
+    """The lines of the epochs that the run in `folder`, whose checkpoint is `state`, has behind it.
+
+    Raises:
+        CheckpointError: it cannot go on with `settings`, or the checkpoint holds no run.
+    """
+    with checkpoint.understood(folder):
+        refuse_changes(folder, settings, state["settings"])
+        TypeAdapter(Progress).validate_python(state["progress"])
+        history: list[dict[str, float]] = state["progress"]["history"]
+        refuse_less(folder, trainer, history)
+        return history
+
+
+def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mapping[str, float]]) -> None:
+    """Raises CheckpointError if a run of these settings would have ended before the last epoch of `history`."""
+    best, best_epoch = float("-inf"), 0
+    for done, line in enumerate(history):
+        if done >= trainer.epochs or done - best_epoch >= trainer.patience:
+            raise CheckpointError(
+                f"{folder}: {len(history)} epochs are done, but with trainer.epochs={trainer.epochs} and "
+                f"trainer.patience={trainer.patience} it would have ended after {done}; begin it in another folder"
+            )
+        if line.get(trainer.monitor, best) > best:  # a model that is fitted has no value on record
+            best, best_epoch = line[trainer.monitor], done + 1

@@ -134,5 +134,5 @@ def _epochs(folder: Path) -> int:
 def _error(folder: Path) -> str:
     try:
         return str(json.loads((folder / FAILURE).read_text())["error"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         return f"unreadable {FAILURE} ({type(error).__name__})"

@@ -167,8 +167,9 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     set_deterministic(plan.run.deterministic)
 
     state, finished = checkpoint.load(folder), results.read_result(folder)
+    history = []
     if state is not None:
-        resume.refuse_changes(folder, settings, state["settings"])
+        history = resume.epochs_behind(folder, state, settings, plan.trainer)
     elif finished is not None:
         resume.refuse_changes(folder, settings, finished["config"])
     if finished is not None and finished["config_hash"] == results.config_hash(settings):
@@ -181,7 +182,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     if state is not None and (began := state.get("data_digest", split.digest)) != split.digest:
         raise CheckpointError(f"{folder}: cannot go on with other data than it began with ({began} -> {split.digest})")
     remove_temporaries(folder)
-    epochs = results.EpochLog(folder, state["progress"]["history"] if state else [])
+    epochs = results.EpochLog(folder, history)
     trainer = build_trainer(
         plan,
         split,
@@ -193,7 +194,8 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     if plan.run.dynamics and isinstance(trainer, Trainer):
         trainer.dynamics = observer(trainer, split, folder / results.DYNAMICS)
     if state is not None:
-        trainer.load(state)
+        with checkpoint.understood(folder):
+            trainer.load(state)
         log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
     return Job(folder, settings, plan, split, trainer, registration)
 

@@ -103,12 +103,19 @@ def test_a_result_comes_back(tmp_path: Path) -> None:
 def test_a_result_that_lacks_what_its_readers_need_is_refused(key: str, tmp_path: Path) -> None:
     results.write_result(tmp_path, {name: value for name, value in FINISHED.items() if name != key})
     with pytest.raises(
-        DataError, match=rf"result\.json: damaged, expected the keys of a finished run, found no '{key}'"
+        DataError, match=rf"result\.json: damaged, expected the keys of a finished run, found '{key}' wrong"
     ):
         results.read_result(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "nonsense", "\0\1"])
+@pytest.mark.parametrize("change", [{"test": {}}, {"valid": [1]}, {"test": {"mrr": "x"}}, {"config": 3}], ids=str)
+def test_a_result_with_other_kinds_of_values_is_refused(change: dict, tmp_path: Path) -> None:
+    results.write_result(tmp_path, FINISHED | change)
+    with pytest.raises(DataError, match=rf"result\.json: damaged, .* found '{next(iter(change))}.*' wrong"):
+        results.read_result(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", "\0\1", "[" * 100_000], ids=lambda text: text[:9])
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / results.RESULT).write_text(text)
     with pytest.raises(DataError, match=r"result\.json: expected the JSON of a finished run"):

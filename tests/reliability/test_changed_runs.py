@@ -79,9 +79,54 @@ def test_going_on_as_something_else_is_refused_with_the_keys_that_differ(name: s
     ids=" ".join,
 )
 def test_how_long_to_train_and_what_is_shown_may_change(overrides: list[str], run: Path, root: Path) -> None:
+    before = (run / results.METRICS).read_text()
     result = train.train(compose(*small(root, *overrides)), run, StopFlag())
     assert result is not None
     assert result["epochs"] > 2
+    assert (run / results.METRICS).read_text().startswith(before)
+
+
+@pytest.mark.parametrize("less", ["trainer.epochs=1", "trainer.patience=1"])
+def test_less_than_is_done_already_is_another_run(less: str, run: Path, root: Path) -> None:
+    """Its result would say that it stopped where it did not."""
+    state = checkpoint.load(run)
+    assert state is not None
+    state["progress"]["history"][1]["ndcg@10"] = 0.0
+    state["progress"]["history"].append(state["progress"]["history"][1])
+    checkpoint.save(run, state | {"progress": state["progress"] | {"epoch": 4, "best_epoch": 1}})
+    before = snapshot(run)
+    ended = {"trainer.epochs=1": 1, "trainer.patience=1": 2}[less]
+    with pytest.raises(
+        CheckpointError, match=f"3 epochs are done, but with .*{less}.* have ended after {ended}; begin it"
+    ):
+        train.train(compose(*small(root, less)), run, StopFlag())
+    assert snapshot(run) == before
+
+
+FOREIGN: dict[str, dict] = {
+    "no settings": {"settings": None},
+    "settings of another kind": {"settings": [1]},
+    "other progress": {"progress": {"evil": 1}},
+    "an epoch that is no number": {"progress": {"epoch": "two"}},
+    "a history of something else": {"progress": {"history": [{"epoch": "x"}]}},
+    "no weights": {"model": {}},
+    "weights of another kind": {"model": 3},
+    "best weights of another kind": {"best": {"x": 3}},
+    "no optimiser": {"optimizer": {}},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_sound_checkpoint_that_holds_no_run_is_one_error(kind: str, run: Path, root: Path) -> None:
+    """As a stranger may sign it, or another version of the code have left it."""
+    state = checkpoint.load(run)
+    assert state is not None
+    checkpoint.save(run, state | FOREIGN[kind])
+    with pytest.raises(
+        CheckpointError, match=r"checkpoint\.pt: expected the state of this run, found another"
+    ) as caught:
+        train.train(compose(*small(root)), run, StopFlag())
+    assert "\n" not in str(caught.value)
 
 
 def test_the_data_may_move_but_not_change(tmp_path: Path, root: Path) -> None:
