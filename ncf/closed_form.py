@@ -39,6 +39,9 @@ class FlatParameters:
         size = -(-place // stride) * stride
         self.values = torch.zeros(len(models), size, dtype=like.dtype, device=like.device)
         self.gradients = torch.zeros_like(self.values)
+        self.clear_rows = (
+            not like.is_cuda
+        )  # before a step only the rows of the last one; a CUDA graph cannot tell which
         for name in self._at:
             values, gradients = self.parameter(name)
             for parameters, value, gradient in zip(named, values, gradients, strict=True):
@@ -57,7 +60,7 @@ class FlatParameters:
         apart = self.values.shape[1] // width
         view = (len(self.values) - 1) * apart + rows, width
         values, gradients = (flat.as_strided(view, (width, 1), place) for flat in (self.values, self.gradients))
-        return _Table(values, gradients, apart * torch.arange(len(self.values), device=values.device)[:, None])
+        return _Table(self, values, gradients, apart * torch.arange(len(self.values), device=values.device)[:, None])
 
 
 def _is_table(name: str) -> bool:
@@ -67,8 +70,14 @@ def _is_table(name: str) -> bool:
 class _Table:
     """S embeddings as the rows of one matrix; those of run s begin at `first`[s] (S, 1)."""
 
-    def __init__(self, values: Tensor, gradients: Tensor, first: Tensor) -> None:
-        self._values, self._gradients, self._first, self.width = values, gradients, first, values.shape[1]
+    def __init__(self, flat: FlatParameters, values: Tensor, gradients: Tensor, first: Tensor) -> None:
+        self._flat, self._values, self._gradients, self._first, self.width = (
+            flat,
+            values,
+            gradients,
+            first,
+            values.shape[1],
+        )
         self._rows = self._filled = first.new_empty(0)
 
     def __call__(self, index: Tensor) -> Tensor:
@@ -78,7 +87,8 @@ class _Table:
 
     def give(self, gradient: Tensor) -> None:
         """Let (S, M, D) be the gradients of the rows that were looked up last, summed where one was repeatedly."""
-        self._gradients.index_fill_(0, self._filled, 0)  # the rest is zero already
+        if self._flat.clear_rows:
+            self._gradients.index_fill_(0, self._filled, 0)  # the rest is zero already
         self._gradients.index_add_(0, self._rows, gradient.reshape(len(self._rows), -1))
         self._filled = self._rows
 
@@ -187,8 +197,10 @@ class ClosedForm:
 
     @torch.inference_mode()
     def backward(self, slopes: Tensor) -> None:
-        """Put the gradients in place, given those by the logits of the last forward pass, of the same shape."""
+        """Put the gradients in place, given those by the logits of the last forward pass: (S, B, 1+K) or (B, 1+K)."""
         slopes = slopes.view(len(self.flat.values), -1, slopes.shape[-1])
+        if not self.flat.clear_rows:
+            self.flat.gradients.zero_()
         torch.sum(slopes, (1, 2), out=self._bias_gradient)
         for tower in self._towers:
             tower.backward(slopes)

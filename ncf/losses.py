@@ -48,9 +48,7 @@ def _constant_weights(
     return weights
 
 
-def focal_terms_and_slopes(
-    logits: Tensor, gamma: Weight, positive: Weight, negative: Weight
-) -> tuple[Tensor, Tensor]:
+def focal_terms_and_slopes(logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> tuple[Tensor, Tensor]:
     """The terms of `focal_terms` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
     weights = _column_weights(logits, positive, negative)
     against = logits.clone()  # -z

@@ -28,14 +28,21 @@ class FusedAdam(torch.optim.Adam):
         """Move all parameters as one: they are views of `values` (N,), their gradients views of `gradients` (N,)."""
         parameters = self.param_groups[0]["params"]
         states = [self.state[p] or self._begin(p) for p in parameters]
-        self._flat = [values, gradients, torch.zeros_like(values), torch.zeros_like(values)]
-        self._count = states[0]["step"]
+        if not self._flat:
+            self._count = torch.zeros_like(states[0]["step"])
+        if not self._flat or self._flat[0] is not values:
+            self._flat = [values, gradients, torch.zeros_like(values), torch.zeros_like(values)]
+        self._count.copy_(states[0]["step"])
         for parameter, state in zip(parameters, states):
             place = parameter.storage_offset() - values.storage_offset()
             for name, flat in zip(("exp_avg", "exp_avg_sq"), self._flat[2:]):
                 view = flat[place : place + parameter.numel()].view_as(parameter)
                 state[name] = view.copy_(state[name])
             state["step"] = self._count
+
+    def laid_out(self) -> list[Tensor]:
+        """The tensors that a step changes or reads after `lay_out`."""
+        return [*self._flat, self._count]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As of `torch.optim.Optimizer`; the layout stays."""

@@ -34,12 +34,18 @@ _INCIDENTAL = (
     "dynamics",
     "data.root",
     "data.archive",
+    "model.pretrained_gmf",  # the digest of their weights counts instead
+    "model.pretrained_mlp",
     "trainer.checkpoint_every",
     "trainer.progress",
+    "trainer.cuda_graph",
     "tracking.name",
     "tracking.store",
     "tracking.experiment",
 )
+
+# Settings that came after runs were made, with the value that those had: left out at that value, so that ids stay.
+_LATER = {"trainer.compile": False, "trainer.precision": "float32"}
 
 
 class _Finished(BaseModel):
@@ -66,7 +72,11 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that the result depends on."""
-    return {key: value for key, value in flatten(settings).items() if key not in _INCIDENTAL}
+    return {
+        key: value
+        for key, value in flatten(settings).items()
+        if key not in _INCIDENTAL and (key not in _LATER or value != _LATER[key])
+    }
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:

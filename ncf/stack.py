@@ -10,7 +10,7 @@ import copy
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ncf.closed_form import ClosedForm
 from ncf.errors import NcfError
 from ncf.losses import Loss, focal_terms_and_slopes, terms_and_slopes
 from ncf.models import Recommender
-from ncf.passes import Passes
+from ncf.passes import InClosedForm, Passes, SumAndSlopes
 from ncf.row_adam import RowAdam
 from ncf.trainer import GLANCE_STEPS, Trainer
 
@@ -31,18 +31,31 @@ def signature(trainer: Trainer) -> tuple[Any, ...]:
     """Trainers can share a stack if this is equal: model and shapes, device, and the shape and number of batches."""
     shapes = tuple((name, tuple(p.shape), p.dtype, p.device) for name, p in trainer.model.named_parameters())
     batches = trainer.batches
-    return type(trainer.model), trainer.closed_form, shapes, batches.steps, batches.groups, batches.neg_ratio, batches.rows
+    return (
+        type(trainer.model),
+        trainer.closed_form,
+        shapes,
+        batches.steps,
+        batches.groups,
+        batches.neg_ratio,
+        batches.rows,
+    )
 
 
 def stackable(trainer: Trainer) -> bool:
-    """Whether the trainer can share a stack at all: row_adam must see the rows that its own model looks up."""
-    return not isinstance(trainer.optimizer, RowAdam)
+    """Whether the trainer can share a stack at all.
+
+    row_adam must see the rows that its own model looks up; what is compiled, or in another precision, is one run.
+    """
+    settings = trainer.settings
+    return not (isinstance(trainer.optimizer, RowAdam) or settings.compile or settings.precision != "float32")
 
 
 class _Vmapped:
     """The passes of S models of one shape, by vmap over the single-run model; their parameters become views."""
 
-    def __init__(self, models: Sequence[Recommender]) -> None:
+    def __init__(self, models: Sequence[Recommender], losses: SumAndSlopes) -> None:
+        self._losses = losses
         self._own = [dict(model.named_parameters()) for model in models]
         self._stacked = {
             name: torch.stack([own[name].detach() for own in self._own]).requires_grad_() for name in self._own[0]
@@ -55,19 +68,17 @@ class _Vmapped:
             lambda weights, users, items: torch.func.functional_call(model, weights, (users, items))
         )
 
-    def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """users (S, B), items (S, B, 1+K) -> logits (S, B, 1+K), without a graph."""
-        self._logits: Tensor = self._forward(self._stacked, users, items)
-        return self._logits.detach()
-
-    def backward(self, slopes: Tensor) -> None:
-        """Put the gradients in place, given those by the logits (S, B, 1+K) of the last forward pass."""
-        self._logits.backward(slopes)
+    def __call__(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """As of `Passes`."""
+        logits = self._forward(self._stacked, users, items)
+        totals, slopes = self._losses(logits.detach())
+        logits.backward(slopes.div_(items[0].numel()))
         for name, stacked in self._stacked.items():
             assert stacked.grad is not None
             for own, gradient in zip(self._own, stacked.grad.unbind(), strict=True):
                 own[name].grad = gradient
             stacked.grad = None
+        return logits.detach(), totals
 
 
 class _Stack:
@@ -75,52 +86,52 @@ class _Stack:
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
         self.trainers = list(trainers)
-        models = [trainer.model for trainer in trainers]
-        self._passes: Passes = _Vmapped(models) if not trainers[0].closed_form else self._closed_form(models)
-        like = next(trainers[0].model.parameters())
-        self._losses = _joint_loss([t.loss for t in trainers], trainers[0].batches.neg_ratio, like)
+        self._passes = self._pick_passes()
 
-    def _closed_form(self, models: Sequence[Recommender]) -> ClosedForm:
-        passes = ClosedForm(models)
-        for trainer, values, gradients in zip(self.trainers, passes.flat.values, passes.flat.gradients, strict=True):
+    def _pick_passes(self) -> Passes:
+        first, models = self.trainers[0], [trainer.model for trainer in self.trainers]
+        like = next(first.model.parameters())
+        losses = _joint_loss([t.loss for t in self.trainers], first.batches.neg_ratio, like)
+        if not first.closed_form:
+            return _Vmapped(models, losses)
+        form = ClosedForm(models)
+        for trainer, values, gradients in zip(self.trainers, form.flat.values, form.flat.gradients, strict=True):
             trainer.lay_out(values, gradients)
-        return passes
+        return InClosedForm(form, losses)
 
     def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
         users = torch.stack([users for users, _ in batches])
         items = torch.stack([items for _, items in batches])
-        logits = self._passes.forward(users, items)
-        for trainer, batch, own in zip(self.trainers, batches, logits, strict=True):
+        logits, totals = self._passes(users, items)
+        for trainer, batch, own, total in zip(self.trainers, batches, logits, totals, strict=True):
             if trainer.dynamics:
                 trainer.dynamics.observe(trainer.progress.step, *batch, own)
-        totals, slopes = self._losses(logits)
-        self._passes.backward(slopes.div_(items[0].numel()))
-        for trainer, total in zip(self.trainers, totals.unbind(), strict=True):
             trainer.apply(total)
+            trainer.progress.step += 1
 
 
-def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> SumAndSlopes:
     """logits (S, B, 1+K) -> each run's summed loss (S,), and the derivatives of the sums by the logits (S, B, 1+K).
 
     One kernel where every loss is of the focal family.
     """
     if not all(hasattr(loss, "kernel") for loss in losses):
 
-        def one_by_one(logits: Tensor) -> tuple[Tensor, Tensor]:
+        def _one_by_one(logits: Tensor) -> tuple[Tensor, Tensor]:
             parts = [terms_and_slopes(loss, x) for loss, x in zip(losses, logits.unbind(), strict=True)]
             return torch.stack([terms.sum() for terms, _ in parts]), torch.stack([slopes for _, slopes in parts])
 
-        return one_by_one
+        return _one_by_one
     settings = [loss.kernel(neg_ratio) for loss in losses]  # type: ignore[attr-defined]
     columns = [like.new_tensor(column).view(-1, 1, 1) for column in zip(*settings, strict=True)]
     gamma = columns[0] if any(gamma for gamma, *_ in settings) else 0.0
 
-    def at_once(logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _at_once(logits: Tensor) -> tuple[Tensor, Tensor]:
         terms, slopes = focal_terms_and_slopes(logits, gamma, columns[1], columns[2])
         return terms.sum((1, 2)), slopes
 
-    return at_once
+    return _at_once
 
 
 def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Trainer, NcfError | None]]:

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from ncf import checkpoint, models, results, resume, trust
+from ncf import checkpoint, models, pretraining, results, resume, trust
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 CHOICES = (*GROUPS, "experiment")
+_WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # OmegaConf's frame
 BAD_INPUT = (ConfigError, DataError, CheckpointError)  # exit status 2; what fails later has 1
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
@@ -98,6 +99,8 @@ def check(cfg: DictConfig) -> Plan:
     names = plan.evaluation.names
     if plan.trainer.monitor not in names:
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {plan.trainer.monitor!r}")
+    if plan.trainer.compile and cfg.optimizer.name == "row_adam":
+        raise ConfigError("trainer.compile: expected false with optimizer=row_adam, whose gradients are sparse")
     return plan
 
 
@@ -123,6 +126,8 @@ def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) 
     model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation"))
     if isinstance(model, models.Fitted):
         return OneFit(model, split, device, hooks["save"])
+    if isinstance(model, models.PretrainedNeuMF):
+        pretraining.start(model, split)
     model = model.to(device)
     sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
     batches = Batches(split.train, sampler, run.neg_ratio, plan.trainer.batch_size, run.seed, device)
@@ -164,6 +169,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     device = pick_device(plan.run.device)
     registration = results.registered(plan.run.registration)
     torch.set_num_threads(plan.trainer.threads)
+    torch.set_flush_denormal(True)  # what decays to zero would pass through numbers that cost a CPU ten times the work
     set_deterministic(plan.run.deterministic)
 
     state, finished = checkpoint.load(folder), results.read_result(folder)
@@ -311,7 +317,8 @@ def main() -> None:
         if any(frame.f_code is run.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             raise  # a run had begun, so this is no mistake in the command line
         causes = [error, *filter(None, [error.__cause__])]
-        print("error: " + " ".join(" ".join(map(str, causes)).split()), file=sys.stderr)
+        text = " ".join(" ".join(map(str, causes)).split())
+        print("error: " + re.sub(_WHILE_RESOLVING, "", text), file=sys.stderr)
         raise SystemExit(2) from None
 
 

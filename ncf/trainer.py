@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from ncf import closed_form
 from ncf.closed_form import ClosedForm
+from ncf.cuda_graph import GraphedStep
 from ncf.dynamics import Dynamics
 from ncf.errors import TrainingError
 from ncf.losses import Loss, terms_and_slopes
 from ncf.models import Recommender
 from ncf.optimizers import FusedAdam
-from ncf.passes import Autograd, Passes
+from ncf.passes import Autograd, Compiled, InClosedForm, Passes
 from ncf.row_adam import RowAdam
 from ncf.sampling import Batches
 
@@ -46,6 +47,9 @@ class TrainerSettings:
     monitor: str
     checkpoint_every: Annotated[str, AfterValidator(_interval)]
     threads: Annotated[int, Field(ge=1, le=1024)]
+    compile: bool
+    cuda_graph: Literal["auto"] | bool
+    precision: Literal["float32", "tf32", "bfloat16"]
     progress: bool
 
 
@@ -102,13 +106,35 @@ class Trainer:
         optimizer.found_inf = self._broken  # type: ignore[attr-defined]  # fused optimisers skip the update if it is 1
         self._flat_gradients: Tensor | None = None
         self._update: Callable[[], object] = optimizer.step
-        self.closed_form = closed_form.supports(model) and not isinstance(optimizer, RowAdam)
-        self._passes: Passes = Autograd(model)
-        if self.closed_form:
-            self._passes = passes = ClosedForm([model])
-            self.lay_out(passes.flat.values[0], passes.flat.gradients[0])
+        self._passes = self._pick_passes()
+        self._step = self._pick_step()
         self._best = self._weights()
         self._saved_at = time.monotonic()
+
+    def _pick_passes(self) -> Passes:
+        settings = self.settings
+        half = settings.precision == "bfloat16"
+        plain = not (settings.compile or half or isinstance(self.optimizer, RowAdam))
+        self.closed_form = plain and closed_form.supports(self.model)
+        if self.closed_form:
+            form = ClosedForm([self.model])
+            self.lay_out(form.flat.values[0], form.flat.gradients[0])
+            return InClosedForm(form, self._sum_and_slopes)
+        if settings.compile:
+            return Compiled(self.model, self._sum_and_slopes, self.loss, self.batches.groups)
+        return Autograd(self.model, self._sum_and_slopes, half)
+
+    def _sum_and_slopes(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        terms, slopes = terms_and_slopes(self.loss, logits)
+        return terms.sum(), slopes
+
+    def _pick_step(self) -> Callable[[Tensor, Tensor], None]:
+        """Training on a batch, without `progress`: by a CUDA graph where that is possible and wanted."""
+        flat = isinstance(self.optimizer, FusedAdam) and self.closed_form
+        if self._broken.is_cuda and flat and self.settings.cuda_graph:
+            assert isinstance(self.optimizer, FusedAdam)
+            return GraphedStep(self._train_on, [*self.optimizer.laid_out(), self._loss_sum, self._sound, self._broken])
+        return self._train_on
 
     def fit(self) -> bool:
         """Train from where `progress` stands. True if the run is over, False if `stopped` interrupted it.
@@ -138,6 +164,13 @@ class Trainer:
 
     def _train_epoch(self, bar: Any) -> bool:
         """The steps of one epoch that are still to do; False if interrupted between two of them."""
+        torch.set_float32_matmul_precision("high" if self.settings.precision == "tf32" else "highest")
+        try:
+            return self._steps(bar)
+        finally:
+            torch.set_float32_matmul_precision("highest")  # as ranking needs it
+
+    def _steps(self, bar: Any) -> bool:
         progress, begun = self.progress, time.perf_counter()
         for users, items in self.batches.epoch(progress.epoch, progress.step):
             self.step(users, items)
@@ -154,12 +187,15 @@ class Trainer:
 
     def step(self, users: Tensor, items: Tensor) -> None:
         """Train on one batch: users (B,), items (B, 1+K), column 0 the positive."""
-        logits = self._passes.forward(users, items)
+        step = self._train_on if self.dynamics else self._step  # dynamics look into some steps only
+        step(users, items)
+        self.progress.step += 1
+
+    def _train_on(self, users: Tensor, items: Tensor) -> None:
+        logits, total = self._passes(users, items)
         if self.dynamics:
             self.dynamics.observe(self.progress.step, users, items, logits)
-        terms, slopes = terms_and_slopes(self.loss, logits)
-        self._passes.backward(slopes.div_(items.numel()))
-        self.apply(terms.sum())
+        self.apply(total)
 
     def lay_out(self, values: Tensor, gradients: Tensor) -> None:
         """Take note that all parameters are views of `values` (N,) now, and their gradients views of `gradients`."""
@@ -169,7 +205,7 @@ class Trainer:
             self._update = self.optimizer.step_laid_out
 
     def apply(self, total: Tensor) -> None:
-        """End a step whose gradients are there; `total` () is the sum of its losses.
+        """Move the parameters by the gradients in place; `total` () is the sum of the step's losses.
 
         Nothing here waits for the device: a step that is not finite is skipped on the device.
         """
@@ -180,7 +216,6 @@ class Trainer:
         self._loss_sum += total
         self._sound += 1
         self._sound -= self._broken
-        self.progress.step += 1
 
     def _gradients(self) -> list[Tensor]:
         """The values of all gradients, in as few tensors as they are."""

@@ -17,6 +17,7 @@ from ncf.evaluation import FullRanking, Ranks, test_targets, validation_targets
 
 SETTINGS = results.resolved(compose())
 INCIDENTAL = {
+    "trainer.cuda_graph",
     "resume",
     "registration",
     "dynamics",

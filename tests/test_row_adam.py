@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from toys import compose, random_split, run, same, small
+from toys import PLAIN, compose, random_split, run, same, small
 
 from ncf import checkpoint, models
 from ncf.config import component
@@ -286,7 +286,7 @@ def trainer(
     built = models.build(model, split.num_users, split.num_items, generator(0, "initialisation")).to(dtype)
     batches = Batches(split.train, uniform(split.train, split.num_users, split.num_items, "cpu"), 4, 50, 0, "cpu")
     options = TrainerSettings(
-        epochs=2, batch_size=50, patience=2, monitor="m", checkpoint_every="60s", threads=1, progress=False
+        epochs=2, batch_size=50, patience=2, monitor="m", checkpoint_every="60s", threads=1, **PLAIN
     )
 
     def validate() -> dict[str, float]:

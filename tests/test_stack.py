@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from toys import PLAIN
 
 from ncf import models
 from ncf.data.split import Pairs
@@ -50,7 +51,7 @@ def make(
         dtype
     )
     settings = TrainerSettings(
-        epochs=epochs, batch_size=50, patience=patience, monitor="m", checkpoint_every="60s", threads=1, progress=False
+        epochs=epochs, batch_size=50, patience=patience, monitor="m", checkpoint_every="60s", threads=1, **PLAIN
     )
     seen: list[int] = []
 

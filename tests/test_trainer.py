@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from toys import compose, random_split, same
+from toys import PLAIN, compose, random_split, same
 
 from ncf import models
 from ncf.config import component
 from ncf.data.split import Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, LOSSES, Focal, Loss
-from ncf.models import NeuMF
 from ncf.optimizers import adam
 from ncf.rng import generator
 from ncf.sampling import Batches, uniform
@@ -25,7 +24,7 @@ from ncf.trainer import Trainer, TrainerSettings
 
 SETTINGS = {
     "epochs": 4, "batch_size": 55, "patience": 10, "monitor": "ndcg@10", "checkpoint_every": "60s", "threads": 1,
-    "progress": False,
+    **PLAIN,
 }  # fmt: skip
 SPLIT = random_split(20, 40)
 

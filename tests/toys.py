@@ -24,7 +24,11 @@ SMALL = (
     "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]",
 )  # fmt: skip
 
-REQUIRED = {"archive": "some.csv", "candidates": 40}  # values for the keys that no YAML can have a default for
+# The keys of TrainerSettings that change nothing, or only how a step is computed.
+PLAIN: dict[str, Any] = {"compile": False, "cuda_graph": "auto", "precision": "float32", "progress": False}
+
+# Values for the keys that no YAML can have a default for.
+REQUIRED = {"archive": "some.csv", "candidates": 40, "pretrained_gmf": "gmf", "pretrained_mlp": "mlp"}
 
 
 def pairs(rows: Iterable[tuple[int, int]]) -> Pairs:
