@@ -43,6 +43,7 @@ CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 CHOICES = (*GROUPS, "experiment")
 _WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # OmegaConf's frame
+_WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # OmegaConf's frame
 BAD_INPUT = (ConfigError, DataError, CheckpointError)  # exit status 2; what fails later has 1
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
@@ -128,6 +129,8 @@ def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) 
         return OneFit(model, split, device, hooks["save"])
     if isinstance(model, models.PretrainedNeuMF):
         pretraining.start(model, split)
+    if isinstance(model, models.PretrainedNeuMF):
+        pretraining.start(model, split)
     model = model.to(device)
     sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
     batches = Batches(split.train, sampler, run.neg_ratio, plan.trainer.batch_size, run.seed, device)
@@ -169,6 +172,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     device = pick_device(plan.run.device)
     registration = results.registered(plan.run.registration)
     torch.set_num_threads(plan.trainer.threads)
+    torch.set_flush_denormal(True)  # what decays to zero would pass through numbers that cost a CPU ten times the work
     torch.set_flush_denormal(True)  # what decays to zero would pass through numbers that cost a CPU ten times the work
     set_deterministic(plan.run.deterministic)
 

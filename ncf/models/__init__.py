@@ -16,14 +16,16 @@ from ncf.models.mf import MF
 from ncf.models.mlp import MLP
 from ncf.models.neumf import NeuMF
 from ncf.models.popularity import Popularity
+from ncf.models.pretrained import PretrainedNeuMF
 from ncf.models.puresvd import PureSVD
 
-__all__ = ["MODELS", "Fitted", "Recommender", "build"]
+__all__ = ["MODELS", "Fitted", "PretrainedNeuMF", "Recommender", "build"]
 
 MODELS: dict[str, type[Recommender] | type[Fitted]] = {
     "gmf": GMF,
     "mlp": MLP,
     "neumf": NeuMF,
+    "neumf_pretrained": PretrainedNeuMF,
     "mf": MF,
     "popularity": Popularity,
     "user_knn": UserKNN,
