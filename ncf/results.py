@@ -36,8 +36,6 @@ _INCIDENTAL = (
     "data.archive",
     "model.pretrained_gmf",  # the digest of their weights counts instead
     "model.pretrained_mlp",
-    "model.pretrained_gmf",  # the digest of their weights counts instead
-    "model.pretrained_mlp",
     "trainer.checkpoint_every",
     "trainer.progress",
     "trainer.cuda_graph",

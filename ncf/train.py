@@ -43,7 +43,6 @@ CONF = Path(__file__).parent.parent / "conf"
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 CHOICES = (*GROUPS, "experiment")
 _WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # OmegaConf's frame
-_WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # OmegaConf's frame
 BAD_INPUT = (ConfigError, DataError, CheckpointError)  # exit status 2; what fails later has 1
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: results.run_id(results.resolved(_root_)), replace=True)
@@ -129,8 +128,6 @@ def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) 
         return OneFit(model, split, device, hooks["save"])
     if isinstance(model, models.PretrainedNeuMF):
         pretraining.start(model, split)
-    if isinstance(model, models.PretrainedNeuMF):
-        pretraining.start(model, split)
     model = model.to(device)
     sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
     batches = Batches(split.train, sampler, run.neg_ratio, plan.trainer.batch_size, run.seed, device)
@@ -171,9 +168,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     plan = check(cfg)
     device = pick_device(plan.run.device)
     registration = results.registered(plan.run.registration)
-    torch.set_num_threads(plan.trainer.threads)
-    torch.set_flush_denormal(True)  # what decays to zero would pass through numbers that cost a CPU ten times the work
-    torch.set_flush_denormal(True)  # what decays to zero would pass through numbers that cost a CPU ten times the work
+    set_up_cpu(plan.trainer.threads)
     set_deterministic(plan.run.deterministic)
 
     state, finished = checkpoint.load(folder), results.read_result(folder)
@@ -208,6 +203,14 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
             trainer.load(state)
         log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
     return Job(folder, settings, plan, split, trainer, registration)
+
+
+def set_up_cpu(threads: int) -> None:
+    """So many threads, and denormal numbers are zero: weights and moments that decay would pass through them for long,
+    and each costs a CPU tens of ordinary ones.
+    """
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
 
 
 def set_deterministic(wanted: bool) -> None:
