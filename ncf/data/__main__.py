@@ -25,8 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         print(report(overrides))
-    except (NcfError, HydraException, OmegaConfBaseException) as error:
+    except NcfError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (HydraException, OmegaConfBaseException) as error:  # long texts about how Hydra searched
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 

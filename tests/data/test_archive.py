@@ -1,5 +1,6 @@
 """Zip archives of bad will or bad luck: refused by name, never unpacked."""
 
+import shutil
 import stat
 import struct
 import zipfile
@@ -7,17 +8,14 @@ from pathlib import Path
 
 import pytest
 from data_helpers import RATINGS, Prepare, members, ratings_text, write_zip
+from data_helpers import settings as keys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ncf.config import component
+from ncf.data import DATASETS, movielens
 from ncf.data import archive as archive_module
-from ncf.data.archive import source_at
-from ncf.data.movielens import read_ratings
-from ncf.data.ratings import Scale
-from ncf.data.releases import RELEASES
 from ncf.errors import DataError
-
-ML_1M = next(release for release in RELEASES if release.name == "ml-1m")
 
 
 @pytest.mark.parametrize("name", ["../evil", "ml-1m/../../evil", "/etc/evil", "C:/evil", "..\\evil", "\\evil", "a/.."])
@@ -97,15 +95,26 @@ def test_an_archive_that_is_not_the_pinned_one_is_kept_and_refused(prepare: Prep
 
 
 def read_mutated(path: Path, data: bytes) -> None:
-    """The outcome is ratings or a DataError; anything else fails the test."""
+    """The outcome is positives and a whole cache, or one line; anything else, or anything left, fails the test."""
     path.write_bytes(data)
+    root = path.parent / "root"
+    load = component("data", DATASETS, keys("ml-1m", root=str(root), archive=str(path), sha256=None))
+    first, message = None, ""
     try:
-        source = source_at(path, ML_1M.ratings_member)
-        ratings = read_ratings(source, ML_1M, Scale(1, 5, 1))
-    except DataError:
-        return
-    assert ratings.ratings.min() >= 1
-    assert ratings.ratings.max() <= 5
+        first = load()
+    except DataError as error:
+        message = str(error)
+    kept = [file.suffix for file in root.rglob("*") if file.is_file() and file.suffix != ".lock"]
+    if first is None:
+        assert "\n" not in message
+        assert kept == []
+    else:
+        assert set(first.ratings.tolist()) <= {4, 5}
+        assert kept == [".npz"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(movielens, "read_ratings", lambda *_: pytest.fail("the cache is not whole"))
+            assert load().digest == first.digest
+    shutil.rmtree(root, ignore_errors=True)
 
 
 MUTATIONS = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=8)

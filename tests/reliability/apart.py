@@ -1,5 +1,7 @@
 """Training in a process of its own, to be killed, starved or signalled."""
 
+import functools
+import io
 import multiprocessing
 import os
 import resource
@@ -7,15 +9,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 from toys import same
 
 from ncf import checkpoint, results, train, trainer
+from ncf.data import DATASETS
+from ncf.errors import DataError
 
+UNREAD = "data: the settings are right, so it would be read now"
 Deed = Callable[[], object]
 
 # The server has imported what a run imports, so that each process starts in a fraction of a second.
@@ -53,6 +60,13 @@ def die_after(seconds: float) -> Deed:
     depend on how busy the machine is.
     """
     return partial(signal.setitimer, signal.ITIMER_PROF, seconds)
+
+
+def half_a_gigabyte_more() -> None:
+    """A deed: the process may have this much more memory than it has, then the kernel gives it none."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    size = pages * resource.getpagesize() + (1 << 29)
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 def no_file_beyond(size: int) -> Deed:
@@ -109,3 +123,32 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
     finally:
         with suppress(subprocess.CalledProcessError):
             subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
+
+
+def _refusing(load: Callable[..., Any]) -> Callable[..., Any]:
+    """`load` with its keys, but it reads nothing."""
+
+    @functools.wraps(load)
+    def refuse(**keys: object) -> None:
+        raise DataError(UNREAD)
+
+    return refuse
+
+
+@contextmanager
+def no_data() -> Iterator[None]:
+    """Data is not read while the context lasts: where it would be, DataError(UNREAD) is raised."""
+    with patch.dict(DATASETS, {name: _refusing(load) for name, load in DATASETS.items()}):
+        yield
+
+
+def typed(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Exit status and stderr of `python -m ncf.train`, in this process and without data."""
+    said = io.StringIO()
+    line = ["ncf.train", *arguments, f"hydra.run.dir='{folder}'", "hydra/job_logging=none"]
+    with patch.object(sys, "argv", line), no_data(), redirect_stderr(said), redirect_stdout(io.StringIO()):
+        try:
+            train.main()
+        except SystemExit as ending:
+            return int(ending.code or 0), said.getvalue()
+    return 0, said.getvalue()

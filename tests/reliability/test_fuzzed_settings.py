@@ -2,9 +2,12 @@
 
 import copy
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from apart import typed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
@@ -59,13 +62,21 @@ def set_in_yaml(changes: dict[str, Any]) -> None:
     assert_plan_or_one_line(cfg)
 
 
-def typed(overrides: list[str], choice: tuple[str, str] | None) -> None:
-    """The part of it that is not Hydra's own, whose errors `main` turns into one line, whatever they are."""
-    try:
-        cfg = compose(*([f"{choice[0]}={choice[1]}"] if choice else []), *overrides)
-    except Exception:
-        return
-    assert_plan_or_one_line(cfg)
+def assert_data_or_one_line(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
+    """The whole command line: it comes as far as the data, or ends in one line and with status 2."""
+    status, said = typed([*([f"{choice[0]}={choice[1]}"] if choice else []), *overrides], scratch / "run")
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(1)
+    assert status == 2
+    assert re.fullmatch(r"error: [^\n]+\n", said), said
+    assert not [
+        path for path in scratch.rglob("*") if path.is_file() and path.name != ".lock" and ".hydra" not in path.parts
+    ]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("typed")
 
 
 @settings(max_examples=60, **relaxed)
@@ -74,10 +85,10 @@ def test_fuzzed_yaml(changes: dict[str, Any]) -> None:
     set_in_yaml(changes)
 
 
-@settings(max_examples=25, **relaxed)
+@settings(max_examples=10, **relaxed)
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
-def test_fuzzed_overrides(overrides: list[str], choice: tuple[str, str] | None) -> None:
-    typed(overrides, choice)
+def test_fuzzed_overrides(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
+    assert_data_or_one_line(scratch, overrides, choice)
 
 
 @pytest.mark.slow
@@ -90,5 +101,5 @@ def test_fuzzed_yaml_at_length(changes: dict[str, Any]) -> None:
 @pytest.mark.slow
 @settings(max_examples=500, **relaxed)
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
-def test_fuzzed_overrides_at_length(overrides: list[str], choice: tuple[str, str] | None) -> None:
-    typed(overrides, choice)
+def test_fuzzed_overrides_at_length(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
+    assert_data_or_one_line(scratch, overrides, choice)

@@ -1,5 +1,6 @@
 """Faults 17 and 18: too little memory; a clock set back, read-only folders, names that need quoting."""
 
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from apart import differences, finish, mounted, outcome, save_often
+from apart import differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
 from toys import compose, small
 
 from ncf import trainer
@@ -60,6 +61,17 @@ def test_on_the_command_line_it_is_one_line_and_status_1(arguments: list[str], t
     assert finish([*arguments, f"hydra.run.dir='{tmp_path / 'run'}'"], log, without_memory) == 1
     assert log.read_text().splitlines()[-1].startswith("error: out of memory: lower trainer.batch_size")
     assert "Traceback" not in log.read_text()
+
+
+def test_a_job_of_a_sweep_that_gets_no_more_memory_fails_alone(root: Path, tmp_path: Path) -> None:
+    """Factors of 60 users and 80 items, with gradients and moments: 2.2 GB where the process may have 0.5."""
+    log, sweep = tmp_path / "log", tmp_path / "sweep"
+    sizes = ["model.gmf_factors=1000000,8", "hydra/launcher=basic", f"hydra.sweep.dir='{sweep}'"]
+    assert finish(["-m", *small(root, "trainer.epochs=1"), *sizes], log, half_a_gigabyte_more) == 1
+    assert "sweep: 1 of 2 done, 0 running, 1 failed" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    (failure,) = sweep.glob("*/failure.json")
+    assert json.loads(failure.read_text())["error"].startswith("TrainingError: out of memory: lower trainer.batch_size")
 
 
 def set_clock_back(start: float) -> None:
