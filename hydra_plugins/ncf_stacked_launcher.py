@@ -11,6 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from ncf.errors import ConfigError
 from ncf.stacked_jobs import work
 
 
@@ -18,12 +19,15 @@ class StackedLauncher(Launcher):
     """Groups the jobs by shape and trains each group stacked; one that cannot be stacked is trained alone.
 
     Args:
-        max_stack: runs in a stack at most.
+        max_stack: runs in a stack at most, or "auto" for `ncf.stack.stack_size`.
         n_jobs: processes, each with stacks of its own; -1 for one a core.
     """
 
-    def __init__(self, max_stack: int, n_jobs: int) -> None:
-        self.max_stack, self.n_jobs = max_stack, n_jobs
+    def __init__(self, max_stack: int | str, n_jobs: int) -> None:
+        if max_stack != "auto" and not (isinstance(max_stack, int) and max_stack >= 1):
+            raise ConfigError(f'hydra.launcher.max_stack: expected "auto" or a number from 1 on, got {max_stack!r}')
+        self.max_stack = max_stack if isinstance(max_stack, int) else None
+        self.n_jobs = n_jobs
         self.config: DictConfig | None = None
         self.hydra_context: HydraContext | None = None
 

@@ -1,4 +1,4 @@
-"""The forward and backward pass of a step, from a batch to gradients in place, by the ways there are to compute them."""
+"""The forward and backward pass of a step: a batch to gradients in place, by the ways there are to compute them."""
 
 import contextlib
 from collections.abc import Callable

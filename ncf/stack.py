@@ -26,6 +26,9 @@ from ncf.trainer import GLANCE_STEPS, Trainer
 
 log = logging.getLogger(__name__)
 
+_CPU_STACK, _GPU_STACK = 5, 128  # runs in a stack: more spill out of a core's cache; more do not fill a GPU better
+_COPIES = 8  # of its parameters that a run may need: gradients, moments, the best weights, and as much in activations
+
 
 def signature(trainer: Trainer) -> tuple[Any, ...]:
     """Trainers can share a stack if this is equal: model and shapes, device, and the shape and number of batches."""
@@ -49,6 +52,16 @@ def stackable(trainer: Trainer) -> bool:
     """
     settings = trainer.settings
     return not (isinstance(trainer.optimizer, RowAdam) or settings.compile or settings.precision != "float32")
+
+
+def stack_size(trainer: Trainer) -> int:
+    """How many runs of this shape a stack takes: what measured best on a CPU, what fits into half a GPU's memory."""
+    parameters = list(trainer.model.parameters())
+    if not parameters[0].is_cuda:
+        return _CPU_STACK
+    free, _ = torch.cuda.mem_get_info(parameters[0].device)
+    own = sum(p.numel() * p.element_size() for p in parameters)
+    return max(1, min(_GPU_STACK, free // 2 // (_COPIES * own)))
 
 
 class _Vmapped:

@@ -17,7 +17,7 @@ from ncf.files import write_text
 from ncf.results import RESULT
 from ncf.runs import ClaimError, claim, failures_recorded
 from ncf.signals import StopFlag, stop_flag
-from ncf.stack import signature, stackable, train_stacked
+from ncf.stack import signature, stack_size, stackable, train_stacked
 from ncf.tracking import NoTracker
 from ncf.train import CONF, Job, finish, prepare
 from ncf.trainer import Trainer
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """Works through `jobs` (run folder -> overrides) until each is finished, failed or another process's."""
 
-    def __init__(self, jobs: Mapping[Path, Sequence[str]], size: int, stopped: StopFlag) -> None:
+    def __init__(self, jobs: Mapping[Path, Sequence[str]], size: int | None, stopped: StopFlag) -> None:
         self._jobs, self._size, self._stopped = iter(jobs.items()), size, stopped
         self._claims: dict[Path, contextlib.ExitStack] = {}
         self._next: Job | None = None  # claimed, but of another shape than the stack in hand
@@ -37,7 +37,9 @@ class Worker:
         """Train stack after stack."""
         while not self._stopped() and (first := self._take()) is not None:
             joined: dict[int, Job] = {}
-            for trainer, error in train_stacked(self._compatible(first, joined), self._size):
+            assert isinstance(first.trainer, Trainer)
+            size = self._size or stack_size(first.trainer)
+            for trainer, error in train_stacked(self._compatible(first, joined), size):
                 self._end(joined.pop(id(trainer)), error)
         for folder in list(self._claims):
             self._release(folder)
@@ -114,7 +116,7 @@ def record_config(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> No
     write_text(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(own)))
 
 
-def work(jobs: Mapping[Path, Sequence[str]], size: int) -> None:
-    """One process of the launcher, from its first run to its last."""
+def work(jobs: Mapping[Path, Sequence[str]], size: int | None) -> None:
+    """One process of the launcher, from its first run to its last; stacks of at most `size`, or `stack_size`, runs."""
     with initialize_config_dir(str(CONF), version_base="1.3"), stop_flag() as stopped:
         Worker(jobs, size, stopped).work()

@@ -6,17 +6,19 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from toys import PLAIN
+from scipy import stats
+from toys import PLAIN, compose
 
 from ncf import models
-from ncf.data.split import Pairs
+from ncf.data.split import Pairs, Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
 from ncf.models import MODELS
 from ncf.optimizers import adam
 from ncf.rng import generator
 from ncf.sampling import Batches, uniform
-from ncf.stack import signature, train_stacked
+from ncf.stack import signature, stack_size, train_stacked
+from ncf.train import build_trainer, check
 from ncf.trainer import Trainer, TrainerSettings
 
 USERS, ITEMS, RATIO = 30, 40, 4
@@ -136,3 +138,32 @@ def test_an_interrupted_stack_saves_every_run_and_goes_on() -> None:
     alone = make(1, BCE())
     alone.fit()
     assert gap(again[1], alone) < 1e-5
+
+
+@pytest.mark.slow
+def test_final_metrics_of_ten_stacked_and_ten_solo_runs_are_one_distribution(ml100k: Split) -> None:
+    """Rounding sends the runs different ways; where they arrive may not depend on the stack."""
+    overrides = "neg_ratio=4", "trainer.batch_size=2048", "optimizer.lr=0.004", "trainer.epochs=5"
+
+    def trainers() -> list[Trainer]:
+        plans = [check(compose(*overrides, f"seed={seed}", "trainer.progress=false")) for seed in range(10)]
+        made = [build_trainer(plan, ml100k, torch.device("cpu")) for plan in plans]
+        return [trainer for trainer in made if isinstance(trainer, Trainer)]
+
+    stacked, solo = trainers(), trainers()
+    assert len(list(train_stacked(iter(stacked), 5))) == 10
+    assert all(trainer.fit() for trainer in solo)
+    finals = [np.array([t.progress.best_value for t in runs]) for runs in (stacked, solo)]
+    assert finals[1].std() > 1e-4  # seeds differ, so that equal distributions say something
+    assert stats.ks_2samp(*finals).pvalue > 0.05
+    assert abs(finals[0].mean() - finals[1].mean()) < 2 * (finals[0].var() / 10 + finals[1].var() / 10) ** 0.5
+
+
+def test_a_gpu_takes_what_fits_half_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make(0, BCE())
+    assert stack_size(trainer) == 5
+    own = sum(parameter.numel() * 4 for parameter in trainer.model.parameters())
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    for free, expected in ((2 * 8 * own * 7, 7), (0, 1), (10**15, 128)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 2 * free))
+        assert stack_size(trainer) == expected
