@@ -63,7 +63,8 @@ def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: 
     if len(part.users) == 0:
         raise DataError(f"{name} part: expected at least one positive to evaluate, got none")
     # One sorted key a (user, item) pair; unique, because a pair counted twice would be subtracted twice.
-    keys = np.unique(np.concatenate([p.users * num_items + p.items for p in seen]))
+    keys = np.sort(np.concatenate([p.users * num_items + p.items for p in seen]))
+    keys = keys[np.diff(keys, prepend=-1) > 0]  # as np.unique, which takes a minute for 20 million
     _refuse_seen(name, part, keys, num_items)
     starts = np.searchsorted(keys, part.users * num_items)
     counts = np.searchsorted(keys, (part.users + 1) * num_items) - starts
@@ -86,7 +87,8 @@ def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: 
 
 
 def _refuse_seen(name: str, part: Pairs, keys: np.ndarray, num_items: int) -> None:
-    leaked = np.flatnonzero(np.isin(part.users * num_items + part.items, keys))
+    own = part.users * num_items + part.items
+    leaked = np.flatnonzero(np.append(keys, -1)[np.searchsorted(keys, own)] == own)
     if len(leaked):
         user, item = int(part.users[leaked[0]]), int(part.items[leaked[0]])
         raise DataError(f"{name} part: expected only unseen items, but user {user} has already seen item {item}")
