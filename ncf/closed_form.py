@@ -39,9 +39,8 @@ class FlatParameters:
         size = -(-place // stride) * stride
         self.values = torch.zeros(len(models), size, dtype=like.dtype, device=like.device)
         self.gradients = torch.zeros_like(self.values)
-        self.clear_rows = (
-            not like.is_cuda
-        )  # before a step only the rows of the last one; a CUDA graph cannot tell which
+        # Before a step only the rows of the last one are cleared; a CUDA graph could not tell which these are.
+        self.clear_rows = not like.is_cuda
         for name in self._at:
             values, gradients = self.parameter(name)
             for parameters, value, gradient in zip(named, values, gradients, strict=True):
@@ -71,13 +70,8 @@ class _Table:
     """S embeddings as the rows of one matrix; those of run s begin at `first`[s] (S, 1)."""
 
     def __init__(self, flat: FlatParameters, values: Tensor, gradients: Tensor, first: Tensor) -> None:
-        self._flat, self._values, self._gradients, self._first, self.width = (
-            flat,
-            values,
-            gradients,
-            first,
-            values.shape[1],
-        )
+        self._flat, self._values, self._gradients, self._first = flat, values, gradients, first
+        self.width = values.shape[1]
         self._rows = self._filled = first.new_empty(0)
 
     def __call__(self, index: Tensor) -> Tensor:
