@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ncf.models import GMF, MLP, NeuMF, Recommender
 from ncf.models.gmf import GMFTower
@@ -201,5 +201,6 @@ class ClosedForm:
 
 
 def supports(model: Recommender) -> bool:
-    """Whether `ClosedForm` knows the model's gradients; a subclass may have changed the formula."""
-    return type(model) in (GMF, MLP, NeuMF)
+    """Whether `ClosedForm` knows the model's gradients: its formula and towers are those of GMF, MLP or NeuMF."""
+    towers = {type(part) for part in model.children()} - {nn.Linear}
+    return type(model).forward in (GMF.forward, MLP.forward, NeuMF.forward) and towers <= {GMFTower, MLPTower}

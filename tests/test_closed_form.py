@@ -109,10 +109,15 @@ def test_parameters_keep_their_values_and_become_views_of_one_tensor() -> None:
 
 
 def test_a_model_whose_formula_may_be_another_is_left_to_autograd() -> None:
-    class Other(GMF):
+    class Same(GMF):
         pass
 
+    class Other(GMF):
+        def forward(self, users: Tensor, items: Tensor) -> Tensor:
+            return -super().forward(users, items)
+
     assert supports(built(SMALL, 1)[0])
+    assert supports(built(partial(Same, factors=2), 1)[0])
     assert not supports(built(partial(Other, factors=2), 1)[0])
     assert not supports(built(partial(MODELS["mf"], factors=2), 1)[0])
 
