@@ -6,7 +6,7 @@ a stopped study goes on where it was. The objective is the monitored validation 
 
 import importlib
 import json
-import time
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ def parser() -> commands.Parser:
     options = commands.Parser(prog="python -m ncf.tune", description=__doc__.partition("\n")[0] if __doc__ else "")
     options.add_argument("overrides", nargs="*", help="as for training: model=ease data=ml-1m trainer.epochs=20")
     options.add_argument("--trials", type=int, default=30, help="finished trials that the study shall have (30)")
+    options.add_argument(
+        "--minutes", type=float, default=math.inf, help="of trials, after which none begins (no limit)"
+    )
     options.add_argument("--folder", type=Path, default=Path("outputs/tuning"), help="studies (outputs/tuning)")
     return options
 
@@ -39,30 +42,54 @@ def parser() -> commands.Parser:
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
+    summary = tune(options.overrides, options.trials, options.minutes, options.folder)
+    print(text_table(["setting", "best"], [(k, str(v)) for k, v in summary["best"].items()]))
+    print(f"{summary['monitor']} (validation) {summary['value']:.4f} of {summary['trials']} trials")
+
+
+def tune(overrides: Sequence[str], trials: int, minutes: float, folder: Path) -> dict[str, Any]:
+    """Give the study of `overrides` below `folder` its trials; see `report` for what comes back.
+
+    Args:
+        overrides: of a training run; they name the model, and thereby the space.
+        trials: finished ones that the study shall have, those of earlier calls counted in.
+        minutes: of trials, likewise; no trial begins after them, but one always does.
+        folder: where the database and the trials' run folders lie, and the study's summary is written.
+
+    Raises:
+        ConfigError: optuna is missing, or the model has no space, or a setting is wrong.
+    """
     optuna = _optuna()
-    base = composed(options.overrides)
+    base = composed(overrides)
     model = str(base.model.name)
     spaces: Any = OmegaConf.to_container(OmegaConf.load(SPACES))
     if model not in spaces:
         raise ConfigError(f"model: expected one with a space in {SPACES.name} ({', '.join(spaces)}), got {model!r}")
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=f"{model}-{config_hash(resolved(base))[:12]}",
-        storage=f"sqlite:///{options.folder}/studies.db",
+        storage=f"sqlite:///{folder}/studies.db",
         direction="maximize",
         load_if_exists=True,
     )
-    done = len([t for t in study.trials if t.state.is_finished() and t.value is not None])
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # a resumed study does not repeat its draws
-    begun = time.perf_counter()
-    for _ in range(options.trials - done):
+    while not (done := finished(study)) or (len(done) < trials and seconds(done) < 60 * minutes):
         trial = study.ask()
         chosen = {key: suggest(trial, key, space) for key, space in spaces[model].items()}
-        study.tell(trial, objective(options.overrides, chosen, options.folder / study.study_name / str(trial.number)))
-    summary = report(study, base, time.perf_counter() - begun)
-    write_text(options.folder / f"{study.study_name}.json", json.dumps(summary, indent=2) + "\n")
-    print(text_table(["setting", "best"], [(k, str(v)) for k, v in summary["best"].items()]))
-    print(f"{summary['monitor']} (validation) {summary['value']:.4f} of {summary['trials']} trials")
+        study.tell(trial, objective(overrides, chosen, folder / study.study_name / str(trial.number)))
+    summary = report(study, base)
+    write_text(folder / f"{study.study_name}.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def finished(study: Any) -> list[Any]:
+    """The trials that gave a value."""
+    return [trial for trial in study.trials if trial.state.is_finished() and trial.value is not None]
+
+
+def seconds(trials: Sequence[Any]) -> float:
+    """How long finished trials took, together."""
+    return float(sum(trial.duration.total_seconds() for trial in trials))
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
@@ -92,15 +119,16 @@ def objective(overrides: Sequence[str], chosen: Mapping[str, Any], folder: Path)
     return float(result["valid"][cfg.trainer.monitor])
 
 
-def report(study: Any, base: DictConfig, seconds: float) -> dict[str, Any]:
+def report(study: Any, base: DictConfig) -> dict[str, Any]:
     """The study in brief: the best settings, their validation value, and what finding them took."""
+    trials = finished(study)
     return {
         "model": str(base.model.name),
         "monitor": str(base.trainer.monitor),
         "value": study.best_value,
         "best": study.best_params,
-        "trials": len(study.trials),
-        "seconds_of_this_call": round(seconds, 1),
+        "trials": len(trials),
+        "seconds": round(seconds(trials), 1),
     }
 
 

@@ -1,11 +1,13 @@
 """Every ablation asks one question and is runnable as it stands: each choice it sweeps over passes the checks."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from ncf import checkpoint, results
 from ncf.train import CONF, check
 
 ABLATIONS = sorted(path.stem for path in (CONF / "experiment").glob("ablation_*.yaml"))
@@ -18,6 +20,19 @@ def choices(key: str, value: str) -> list[str]:
     return [f"{key}={choice}" for choice in override.sweep_string_iterator()]
 
 
+@pytest.fixture
+def towers(tmp_path, monkeypatch):
+    """Finished runs of towers where the ablation of pre-training looks for them."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("gmf", "mlp"):
+        folder = Path("outputs/sweeps/ablation_architecture") / f"{name}-s42"
+        folder.mkdir(parents=True)
+        checkpoint.save(folder, {"best": {}})
+        config = {"model": {"name": name}, "seed": 42}
+        results.write_result(folder, {"valid": {"mrr": 0.0}, "test": {"mrr": 0.0}, "config": config, "config_hash": ""})
+
+
+@pytest.mark.usefixtures("towers")
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_run_of_an_ablation_passes_the_checks(name):
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -36,6 +51,15 @@ def test_the_header_is_one_question(name):
     assert question.startswith("# ")
     assert "?" in question
     assert not rest[0].startswith("#")
+
+
+def test_pretraining_finds_the_towers_where_their_ablation_leaves_them():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", ["experiment=ablation_pretraining", "seed=47"])
+        for name in ("gmf", "mlp"):
+            overrides = ["experiment=ablation_architecture", f"model={name}", "seed=47"]
+            tower = compose("train", overrides, return_hydra_config=True)
+            assert cfg.model[f"pretrained_{name}"] == f"{tower.hydra.sweep.dir}/{tower.hydra.sweep.subdir}"
 
 
 def test_batches_counted_in_positives_take_equal_steps():

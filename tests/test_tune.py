@@ -39,7 +39,25 @@ def test_every_space_suggests_what_the_checks_accept(root):
     for model, space in OmegaConf.to_container(OmegaConf.load(tune.SPACES)).items():
         trial = optuna.create_study().ask()
         chosen = {key: tune.suggest(trial, key, one) for key, one in space.items()}
-        check(tune.composed([f"model={model}", *(f"{key}={value}" for key, value in chosen.items())]))
+        runs = ["model.pretrained_gmf=a", "model.pretrained_mlp=b", "model.pretrained_digest=c"]
+        more = runs if model == "neumf_pretrained" else []
+        check(tune.composed([f"model={model}", *more, *(f"{key}={value}" for key, value in chosen.items())]))
+
+
+def test_a_study_ends_when_its_time_is_over(root, tmp_path):
+    settings = overrides(root, "ease")
+    summary = tune.tune(settings, trials=3, minutes=0.0, folder=tmp_path)
+    assert summary["trials"] == 1
+    assert summary["seconds"] > 0
+    assert tune.tune(settings, trials=3, minutes=0.0, folder=tmp_path) == summary
+
+
+def test_a_trial_that_was_killed_does_not_count(root, tmp_path):
+    settings = overrides(root, "ease")
+    tune.tune(settings, trials=1, minutes=1.0, folder=tmp_path)
+    (name,) = optuna.get_all_study_names(f"sqlite:///{tmp_path}/studies.db")
+    optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path}/studies.db").ask()
+    assert tune.tune(settings, trials=2, minutes=1.0, folder=tmp_path)["trials"] == 2
 
 
 def test_a_model_without_a_space_is_refused(tmp_path):

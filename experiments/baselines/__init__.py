@@ -1,0 +1,1 @@
+"""Every model tuned on an equal budget, ten seeds where it is random, one page that says who wins."""

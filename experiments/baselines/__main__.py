@@ -1,0 +1,56 @@
+"""`python -m experiments.baselines [stage ...]`: tune, train, compare under the published protocol, write the page.
+
+Stages, all in this order if none is named: tune (studies and conf/experiment/tuned_*.yaml), train (the tuned runs,
+results.csv, intervals.csv, comparisons.csv), published (published.csv), page (README.md and figures from these files).
+Each goes on where it was stopped. Run it from the root of the checkout.
+"""
+
+import argparse
+
+import pandas as pd
+
+from experiments.baselines import page, published, runs
+from experiments.baselines.arms import ARMS, HERE, RUNS
+from experiments.baselines.comparisons import best_baseline, comparisons, intervals
+from experiments.baselines.tuning import tune_all
+
+STAGES = ("tune", "train", "published", "page")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.baselines", description=__doc__)
+    parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all if none is named")
+    parser.add_argument("--trials", type=int, default=15, help="of each study (15)")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of each study, after which no trial begins (15)")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes that train; -1 for one a core")
+    options = parser.parse_args()
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"expected stages of {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
+    stages = options.stages or STAGES
+    if "tune" in stages:
+        tune_all(options.trials, options.minutes, options.jobs)
+    if "train" in stages:
+        train_all(options.jobs)
+    if "published" in stages:
+        _write(published.measure(options.jobs), "published")
+    if "page" in stages:
+        page.write(page.read())
+
+
+def train_all(jobs: int) -> None:
+    """The runs of every arm that are not there yet, and what the page needs of all of them."""
+    for arm in ARMS.values():
+        runs.train(arm, arm.seeds, RUNS, jobs)
+    table, values = runs.table(), runs.per_user()
+    _write(table, "results")
+    _write(intervals(values), "intervals")
+    _write(comparisons(values, best_baseline(table)), "comparisons")
+
+
+def _write(table: pd.DataFrame, name: str) -> None:
+    table.to_csv(HERE / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()

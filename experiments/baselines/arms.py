@@ -1,0 +1,74 @@
+"""What is compared: the models, how each is asked for, and over which seeds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TUNED = ROOT / "conf" / "experiment"
+RUNS, PUBLISHED, STUDIES = (Path("outputs") / name for name in ("sweeps/tuned", "sweeps/published", "tuning"))
+
+METRICS = ("ndcg@10", "hit@10")
+"""Reported; the first is the one that tuning and early stopping see, on validation."""
+
+TRAINED = ("neg_ratio=4", "trainer.epochs=40", "trainer.patience=5")
+"""Settings that every model trained by gradient shares."""
+
+_SEEDS = range(42, 52)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model of the comparison.
+
+    Attributes:
+        name: of its experiment, tuned_<name>.
+        title: as the page calls it.
+        choices: group=choice of a training run.
+        settings: key=value that tuning does not touch.
+        seeds: one if nothing about it is random.
+        ncf: whether it is a model of He et al. 2017; the others are the baselines.
+    """
+
+    name: str
+    title: str
+    choices: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+    seeds: range = _SEEDS
+    ncf: bool = False
+
+    @property
+    def overrides(self) -> list[str]:
+        """Of a training run."""
+        return [*self.choices, *self.settings]
+
+    def folder(self, seed: int, sweep: Path = RUNS) -> Path:
+        """Of its run in `sweep`."""
+        return sweep / f"{self.name}-s{seed}"
+
+
+def _fixed(name: str, title: str) -> Arm:
+    return Arm(name, title, (f"model={name}",), seeds=range(42, 43))
+
+
+_LIST = [
+    _fixed("popularity", "Popularity"),
+    _fixed("user_knn", "UserKNN"),
+    _fixed("item_knn", "ItemKNN"),
+    _fixed("puresvd", "PureSVD"),
+    _fixed("ease", "EASE"),
+    Arm("als", "ALS (ratings)", ("model=als",)),
+    Arm("ials", "iALS", ("model=ials",)),
+    Arm("mf", "MF, BCE", ("model=mf",), TRAINED),
+    Arm("bpr_mf", "BPR-MF", ("model=mf", "loss=bpr"), TRAINED),
+    Arm("gmf", "GMF", ("model=gmf",), TRAINED, ncf=True),
+    Arm("mlp", "MLP", ("model=mlp",), TRAINED, ncf=True),
+    Arm("neumf", "NeuMF, BCE", ("model=neumf",), TRAINED, ncf=True),
+    Arm("neumf_pretrained", "NeuMF, pre-trained", ("model=neumf_pretrained",), TRAINED, ncf=True),
+]
+
+ARMS: dict[str, Arm] = {arm.name: arm for arm in _LIST}
+"""By name, a model after those that it is built from."""
+
+REFERENCE = "neumf"
+"""The arm that all others are tested against."""

@@ -1,0 +1,191 @@
+"""README.md and its figures, from the CSV files beside it and the tuned settings."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from omegaconf import OmegaConf
+
+from experiments.baselines import figures, published
+from experiments.baselines.arms import ARMS, HERE, METRICS, REFERENCE, TUNED, Arm
+from experiments.baselines.comparisons import best_baseline, corrected
+from ncf.files import write_text
+from ncf.report.markup import Table
+from ncf.report.style import RC, save
+from ncf.results import flatten
+
+COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published")
+LEVEL = 0.05  # of a corrected p
+_NAMES = {"ndcg@10": "NDCG@10", "hit@10": "HR@10"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The tables of the CSV files; `compared` has Holm's correction applied."""
+
+    results: pd.DataFrame
+    intervals: pd.DataFrame
+    compared: pd.DataFrame
+    tuning: pd.DataFrame
+    published: pd.DataFrame
+    best: str
+
+    @property
+    def means(self) -> pd.DataFrame:
+        """By arm, the best in test NDCG@10 first."""
+        columns = [f"{part}/{metric}" for part in ("valid", "test") for metric in METRICS]
+        return self.results.groupby("arm")[columns].mean().sort_values(f"test/{METRICS[0]}", ascending=False)
+
+
+def read(folder: Path = HERE) -> Study:
+    """The study that the CSV files of `folder` hold."""
+    results, intervals, comparisons, tuning, ours = (pd.read_csv(folder / f"{name}.csv") for name in COMPANIONS)
+    return Study(results, intervals, corrected(comparisons), tuning, ours, best_baseline(results))
+
+
+def write(study: Study, folder: Path = HERE) -> None:
+    """README.md and figures/ in `folder`; the same study gives the same bytes."""
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(RC):
+        save(figures.who_wins(study.results, study.intervals), folder / "figures", "models")
+        save(figures.against_neumf(study.compared), folder / "figures", "differences")
+    write_text(folder / "README.md", text(study))
+
+
+def text(study: Study) -> str:
+    """The page, as Markdown."""
+    template = (HERE / "page.md").read_text()
+    best = ARMS[study.best].title
+    parts = {
+        "verdict": verdict(study),
+        "models": models(study).markdown(),
+        "against_neumf": against(study, REFERENCE).markdown(),
+        "against_best": against(study, study.best).markdown(),
+        "best": best,
+        "budget": budget(study),
+        "settings": settings(study).markdown(),
+        "published": published_table(study).markdown(),
+        "agreement": agreement(study),
+    }
+    for name, part in parts.items():
+        template = template.replace(f"<!-- {name} -->", part)
+    return template
+
+
+def verdict(study: Study) -> str:
+    """Who wins, in a few sentences."""
+    means, first = study.means, str(study.means.index[0])
+    value = means[f"test/{METRICS[0]}"]
+    place = list(means.index).index(REFERENCE) + 1
+    return (
+        f"**{'Yes' if first == REFERENCE else 'No'}: {ARMS[first].title} ranks best**, with a test NDCG@10 of "
+        f"{value[first]:.4f}; NeuMF trained with BCE has {value[REFERENCE]:.4f} and is number {place} of {len(means)}. "
+        f"The best baseline by validation is {ARMS[study.best].title} ({value[study.best]:.4f} on test).\n\n"
+        f"- Better than NeuMF for users like these: {_differ(study, 'p_users', 1)}. Worse: "
+        f"{_differ(study, 'p_users', -1)}.\n"
+        f"- Better than NeuMF on these users, whatever the seed: {_differ(study, 'p_seeds', 1)}. Worse: "
+        f"{_differ(study, 'p_seeds', -1)}.\n\n"
+        f"In NDCG@10, at a corrected p of {LEVEL}; what is named in neither place is undecided, not equal."
+    )
+
+
+def _differ(study: Study, column: str, sign: int) -> str:
+    table = study.compared
+    rows = table[(table["metric"] == METRICS[0]) & (table["against"] == REFERENCE) & (table[column] <= LEVEL)]
+    found = rows[rows["difference"] * sign > 0].sort_values("difference", ascending=sign < 0)
+    return ", ".join(ARMS[name].title for name in found["arm"]) or "none"
+
+
+def models(study: Study) -> Table:
+    """Means, intervals, and how far seeds spread."""
+    bounds = study.intervals.set_index(["arm", "metric"])
+    spread = study.results.groupby("arm")[f"test/{METRICS[0]}"].std()
+    rows = []
+    for name, mean in study.means.iterrows():
+        cells = [
+            f"{mean[f'test/{metric}']:.4f} [{bounds.loc[(name, metric), 'low']:.4f}, "
+            f"{bounds.loc[(name, metric), 'high']:.4f}]"
+            for metric in METRICS
+        ]
+        seeds = len(ARMS[str(name)].seeds)
+        noise = f"{spread[name]:.4f}" if seeds > 1 else "none"
+        rows.append([ARMS[str(name)].title, *cells, f"{mean[f'valid/{METRICS[0]}']:.4f}", str(seeds), noise])
+    header = ["model", "test NDCG@10", "test HR@10", "validation NDCG@10", "seeds", "seeds' standard deviation"]
+    note = "Mean over seeds; in brackets its 95% bootstrap interval over users. Standard deviation of test NDCG@10."
+    return Table("Every model, tuned", header, rows, note)
+
+
+def against(study: Study, opponent: str) -> Table:
+    """The other models' differences from `opponent`, with both tests."""
+    table = study.compared
+    rows = []
+    for metric in METRICS:
+        chosen = table[(table["metric"] == metric) & (table["against"] == opponent)]
+        for row in chosen.sort_values("difference", ascending=False).to_dict("records"):
+            verdict = "undecided" if row["p_users"] > LEVEL else "better" if row["difference"] > 0 else "worse"
+            change = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
+            tests = ["" if pd.isna(row[p]) else _p(row[p]) for p in ("p_users", "p_seeds")]
+            rows.append([_NAMES[metric], ARMS[row["arm"]].title, change, f"{row['relative']:+.1%}", *tests, verdict])
+    header = ["test metric", "model", "difference", "relative", "p over users", "p over seeds", "over users"]
+    note = f"p corrected by Holm over the {len(ARMS) - 1} comparisons of a metric."
+    return Table(f"Against {ARMS[opponent].title}", header, rows, note)
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def budget(study: Study) -> str:
+    """What tuning was allowed, and what it took."""
+    tuned = study.tuning[study.tuning["trials"] > 0]
+    least, most = int(tuned["trials"].min()), int(tuned["trials"].max())
+    trials = f"{most} trials" if least == most else f"{least} to {most} trials"
+    return (
+        f"{trials} a model (Optuna's TPE, on validation NDCG@10 alone), {tuned['seconds'].sum() / 60:.0f} minutes on "
+        f"one busy core for all of them together. Popularity has nothing to tune."
+    )
+
+
+def settings(study: Study) -> Table:
+    """What tuning chose, and what it took."""
+    rows = []
+    for row in study.tuning.to_dict("records"):
+        arm = ARMS[row["arm"]]
+        value = "" if pd.isna(row["value"]) else f"{row['value']:.4f}"
+        cells = [str(row["trials"]), f"{row['seconds'] / 60:.1f}", value, ", ".join(_chosen(arm)) or "none"]
+        rows.append([arm.title, f"`tuned_{arm.name}`", *cells])
+    header = ["model", "experiment", "trials", "minutes", "best validation NDCG@10", "settings"]
+    return Table("What tuning chose", header, rows, "Minutes are by the clock, and others used the machine meanwhile.")
+
+
+def _chosen(arm: Arm) -> Iterable[str]:
+    body = OmegaConf.to_container(OmegaConf.load(TUNED / f"tuned_{arm.name}.yaml"), resolve=False)
+    assert isinstance(body, dict)
+    flat = flatten({str(key): value for key, value in body.items() if key not in ("hydra", "defaults")})
+    fixed = [line.partition("=")[0] for line in arm.settings]
+    shown = {key: value for key, value in flat.items() if key not in fixed and "pretrained_" not in key}
+    return (f"`{key.partition('.')[2]}` {value}" for key, value in shown.items())
+
+
+def published_table(study: Study) -> Table:
+    """Ours on MovieLens-100K beside the published values on MovieLens-1M, in the published order of NDCG@10."""
+    reference, ours = published.reference(), study.published.set_index("arm")
+    theirs = sorted(reference["models"].items(), key=lambda item: -item[1][METRICS[0]])
+    rows = []
+    for name, values in theirs:
+        pairs = [*(values[m] for m in METRICS), *(ours.loc[name, m] for m in METRICS)]
+        rows.append([ARMS[name].title, *(f"{value:.4f}" for value in pairs), str(int(ours.loc[name, "seeds"]))])
+    columns = [f"{where}, {_NAMES[m]}" for where in (f"published, {reference['data']}", "here, 100K") for m in METRICS]
+    return Table("99 sampled negatives", ["model", *columns, "seeds"], rows, f"Published: {reference['source']}.")
+
+
+def agreement(study: Study) -> str:
+    """How far our order is the published one."""
+    lines = []
+    for metric in METRICS:
+        tau, turned = published.agreement(study.published, metric)
+        pairs = ", ".join(f"{ARMS[b].title} above {ARMS[a].title}" for a, b in turned) or "none"
+        lines.append(f"- {_NAMES[metric]}: Kendall's tau {tau:.2f}; turned round here: {pairs}.")
+    return "\n".join(lines)

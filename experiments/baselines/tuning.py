@@ -1,0 +1,72 @@
+"""Equal budgets: a study for each model, and its choice as conf/experiment/tuned_<model>.yaml."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from experiments.baselines import runs
+from experiments.baselines.arms import ARMS, HERE, RUNS, STUDIES, TUNED, Arm
+from ncf.files import write_text
+from ncf.tune import SPACES, tune
+
+SUMMARY = HERE / "tuning.csv"
+_DIGITS = 3  # of a chosen number; validation cannot tell finer ones apart
+
+
+def tune_all(trials: int, minutes: float, jobs: int) -> None:
+    """A study for each model that has a space, on validation alone; the choices and `tuning.csv`."""
+    rows = []
+    for arm in ARMS.values():
+        rows.append(tune_one(arm, trials, minutes))
+        if arm.name in ("gmf", "mlp"):
+            runs.train(arm, arm.seeds[:1], RUNS, jobs)  # pre-training is tuned with them
+    pd.DataFrame(rows).to_csv(SUMMARY, index=False, float_format="%.6g", lineterminator="\n")
+
+
+def tune_one(arm: Arm, trials: int, minutes: float) -> dict[str, Any]:
+    """The study of one model, and its choice as YAML; the row of `tuning.csv`."""
+    summary: dict[str, Any] = {"best": {}, "trials": 0, "seconds": 0.0, "value": math.nan}
+    fixed = [*arm.overrides, *_sizes_of_towers(arm)]
+    if arm.choices[0].removeprefix("model=") in OmegaConf.load(SPACES):
+        summary = tune(fixed, trials, minutes, STUDIES)
+    chosen = {key: rounded(value) for key, value in summary["best"].items()}
+    settings = [line for line in fixed if line not in arm.choices]
+    write_text(TUNED / f"tuned_{arm.name}.yaml", experiment(arm, settings, chosen, summary))
+    return {"arm": arm.name, **{key: summary[key] for key in ("trials", "seconds", "value")}}
+
+
+def experiment(arm: Arm, settings: list[str], chosen: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """The YAML of `experiment=tuned_<arm>`: a choice per group, then what is fixed and what tuning chose."""
+    found = f"validation NDCG@10 {summary['value']:.4f}, the best of {summary['trials']} trials"
+    found = f"{found} in {summary['seconds'] / 60:.1f} min" if chosen else "it has nothing to tune"
+    body = OmegaConf.from_dotlist([*settings, *(f"{key}={value}" for key, value in chosen.items())])
+    folders = {"dir": str(RUNS), "subdir": f"{arm.name}-s${{seed}}"}
+    OmegaConf.update(body, "hydra", {"sweep": folders})
+    lines = [
+        "# @package _global_",
+        f"# {arm.title}, tuned: {found}.",
+        "# Written by python -m experiments.baselines tune; its page is experiments/baselines/README.md.",
+        "defaults:",
+        *(f"  - override /{choice.replace('=', ': ')}" for choice in arm.choices),
+    ]
+    return "\n".join(lines) + "\n" + OmegaConf.to_yaml(body)
+
+
+def rounded(value: Any) -> Any:
+    """A real number at `_DIGITS` significant digits; anything else as it is."""
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _sizes_of_towers(arm: Arm) -> list[str]:
+    """Where pre-trained NeuMF starts: the tuned GMF and MLP of its own seed, and so their sizes."""
+    if arm.name != "neumf_pretrained":
+        return []
+    sizes = {name: OmegaConf.load(TUNED / f"tuned_{name}.yaml").model.factors for name in ("gmf", "mlp")}
+    return [
+        setting
+        for name, factors in sizes.items()
+        for setting in (f"model.{name}_factors={factors}", f"model.pretrained_{name}={RUNS}/{name}-s${{seed}}")
+    ]
