@@ -100,6 +100,8 @@ def test_one_of_the_jobs_is_killed(launcher, root, tmp_path):
     audit = tmp_path / "audit"
     sweep = tmp_path / "sweep"
     arguments = ["-m", *small(root), "seed=1,2,3,4", f"hydra.sweep.dir='{sweep}'"]
+    if launcher == "cores":
+        arguments.append("hydra.launcher.n_jobs=2")  # with one, jobs run in the driver's own process
     assert start(arguments, audit, {2: "kill", 3: "error"}, launcher).wait() == 1
     wait_for(lambda: "running" not in states(sweep).values())
     found = {name.split("-")[3]: value for name, value in states(sweep).items()}

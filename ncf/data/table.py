@@ -136,8 +136,8 @@ def _is_plain(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str
     """Whether no byte of the block could mean something else to pandas than to the rules above."""
     if "text" not in kinds.values() and len(kinds) == len(layout.columns):
         return not block.translate(None, b"0123456789.\n" + delimiter)
-    if "integer" in kinds.values() or b'"' in block or _BOOLEAN.search(block):
-        return False
+    if "integer" in kinds.values() or b'"' in block or block.startswith(_BOM) or _BOOLEAN.search(block):
+        return False  # pandas would drop the mark, which within a file is a character like any other
     controls = bytes(c for c in [*range(0x21), 0x7F] if c not in (0x0A, delimiter[0]))
     return len(block.translate(None, controls)) == len(block)
 

@@ -104,6 +104,13 @@ def test_plain_files_take_the_fast_way(monkeypatch: pytest.MonkeyPatch, kinds: d
     assert parse(text, Layout(delimiter, LAYOUT.columns), kinds)["rating"] == [5.0, 3.5]
 
 
+def test_only_the_mark_at_the_start_of_a_file_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = "\ufeff".encode()
+    assert parse(mark + mark + GOOD, kinds=TEXT_KINDS)["user"] == ["\ufeff1", "2"]
+    monkeypatch.setattr(table, "BLOCK_BYTES", len(GOOD))
+    assert parse(GOOD + mark + GOOD, kinds=TEXT_KINDS)["user"] == ["1", "2", "\ufeff1", "2"]
+
+
 FIELD = st.one_of(
     st.integers(-(2**65), 2**65).map(str),
     st.floats().map(str),
