@@ -36,7 +36,9 @@ def _column_weights(logits: Tensor, positive: Weight, negative: Weight) -> Tenso
     """The weight of each column of `logits` (..., 1+K): (1+K,), or (S, 1, 1+K) where the two are tensors (S, 1, 1)."""
     if isinstance(positive, Tensor) and isinstance(negative, Tensor):
         return torch.cat([positive, negative.expand(-1, -1, logits.shape[-1] - 1)], dim=-1)
-    return _constant_weights(logits.shape[-1], float(positive), float(negative), logits.dtype, logits.device)
+    # torch.compile warns of caches, and needs none.
+    constant = _constant_weights.__wrapped__ if torch.compiler.is_compiling() else _constant_weights
+    return constant(logits.shape[-1], float(positive), float(negative), logits.dtype, logits.device)
 
 
 @functools.lru_cache(maxsize=64)  # the same in every step, and at 253 logits a tenth of the loss

@@ -10,6 +10,7 @@ EVAL_BATCHES = [2**power for power in (12, 13, 14, 15, 16, 17, 18, 19, 20)]  # R
 CHUNK_ROWS = [2**power for power in (9, 10, 11, 12, 13, 14, 15)]  # ncf.models.mlp's default is 2**11
 SWEEP_RUNS, SWEEP_EPOCHS = 100, 30
 STACKS = [1, 3, 10, 30]
+STACK = 5  # what hydra/launcher=stacked takes on a CPU
 SLICE = ["data=synthetic", "data.users=942", "data.items=1447", "data.interactions=12000"]  # a fifth of MovieLens-100K
 
 
@@ -55,40 +56,52 @@ def ranking(peers: str, rounds: int) -> list[Comparison]:
 
 
 def sweep(peers: str, rounds: int) -> list[Comparison]:
-    """Two cores: two runs of ncf side by side, an epoch and its validation each, against RecBole run after run.
+    """Two cores: runs of ncf in two processes, alone or in stacks, against RecBole run after run.
 
-    RecBole gets one thread or two, whichever makes its epoch faster.
+    An epoch and its validation each. RecBole gets one thread or two, whichever makes its epoch faster.
     """
     with side("ncf_side") as one, side("ncf_side") as two, side("recbole_side", peers, threads=2) as theirs:
         _prepare(one, theirs)
-        two.ask("prepare", overrides=["seed=43"])
+        for process in (one, two):
+            process.ask("prepare", overrides=["trainer.epochs=1"])
         probes = {}
         for threads in (1, 2):
             theirs.ask("threads", count=threads)
             probes[threads] = min(theirs.ask("epoch")["seconds"] for _ in range(2))
         best = min(probes, key=lambda threads: probes[threads])
         theirs.ask("threads", count=best)
-        name = "two runs, an epoch and its validation each, two cores"
-        comparison = alternate(
-            name, lambda: _together([one, two]), lambda: _in_turn(theirs, 2), rounds, 4.0, recbole_threads=best
-        )
+        comparisons = [
+            alternate(
+                f"two runs {how}, an epoch and its validation each, two cores",
+                lambda size=size: _together([one, two], size),  # type: ignore[misc]
+                lambda: _in_turn(theirs, 2),
+                rounds,
+                4.0 if size > 1 else None,
+                recbole_threads=best,
+            )
+            for how, size in (("side by side", 1), (f"of two stacks of {STACK} side by side", STACK))
+        ]
+    for comparison in comparisons:
+        _extrapolate(comparison)
+    return comparisons
+
+
+def _extrapolate(comparison: Comparison) -> None:
     summary, epochs_each = comparison.summary(), SWEEP_RUNS * SWEEP_EPOCHS / 2
     hours = {key: summary[f"{key}_seconds"]["median"] * epochs_each / 3600 for key in ("ours", "theirs")}
     comparison.facts[f"extrapolated_hours_of_{SWEEP_RUNS}_runs_of_{SWEEP_EPOCHS}_epochs"] = hours
     print(
         f"  extrapolated to {SWEEP_RUNS} runs of {SWEEP_EPOCHS} epochs: {hours['ours']:.1f} h, {hours['theirs']:.1f} h"
     )
-    return [comparison]
 
 
-def _together(sides: list[Side]) -> Timing:
-    begun, processor = time.perf_counter(), 0.0
-    for command in ("epoch", "validate"):
-        for process in sides:
-            process.send(command)
+def _together(sides: list[Side], size: int) -> Timing:
+    """A stack of `size` runs on each side at once; what it comes to for one run on each."""
+    begun = time.perf_counter()
     for process in sides:
-        processor += sum(process.receive()["cpu_seconds"] for _ in range(2))
-    return {"seconds": time.perf_counter() - begun, "cpu_seconds": processor}
+        process.send("runs", count=size, stacked=size > 1)
+    processor = sum(process.receive()["cpu_seconds"] for process in sides)
+    return {"seconds": (time.perf_counter() - begun) / size, "cpu_seconds": processor / size}
 
 
 def _in_turn(process: Side, runs: int) -> Timing:
