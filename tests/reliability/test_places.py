@@ -1,5 +1,6 @@
 """Faults 17 and 18: too little memory; a clock set back, read-only folders, names that need quoting."""
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ import torch
 from apart import differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
 from toys import compose, small
 
-from ncf import trainer
+from ncf import checkpoint, trainer
 from ncf.errors import TrainingError
+from ncf.signals import StopFlag
 from ncf.train import memory_explained, train
 
 MESSAGES = [
@@ -86,6 +88,18 @@ def test_a_clock_that_is_set_back_changes_nothing(
     folder, log = tmp_path / "run", tmp_path / "log"
     assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, partial(set_clock_back, 1e9), save_often) == 0
     assert differences(outcome(folder), uninterrupted) == []
+
+
+def test_checkpoints_come_by_the_clock_that_nobody_can_set(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwards, backwards, saved = itertools.count(0, 40), itertools.count(10**9, -3600), []
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(forwards)))
+    monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
+    monkeypatch.setattr(trainer, "GLANCE_STEPS", 4)
+    monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state["progress"]["step"]))
+    train(compose(*small(root)), tmp_path, StopFlag())
+    assert any(step > 0 for step in saved)
 
 
 @pytest.fixture
