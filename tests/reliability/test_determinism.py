@@ -1,9 +1,12 @@
-"""What the same numbers cost, and how much they depend on threads."""
+"""What the same numbers cost, and how much they depend on threads. With -s the slow ones print what they measured."""
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
+import pytest
 import torch
 from toys import compose, small
 
@@ -66,3 +69,84 @@ def test_a_checkpoint_a_minute_costs_less_than_a_fiftieth_of_training(tmp_path: 
         job.trainer.checkpoint()
         seconds.append(time.perf_counter() - begun)
     assert min(seconds) <= 0.02 * 60
+
+
+MOVIELENS = f"data.root='{Path(__file__).parents[2] / 'data'}'", "trainer.progress=false", "device=cpu"
+
+
+def prepared(folder: Path, *overrides: str) -> train.Job:
+    """The default run on MovieLens-100K, at its first step."""
+    folder.mkdir()
+    job = train.prepare(compose(*MOVIELENS, *overrides), folder, StopFlag())
+    assert isinstance(job, train.Job)
+    return job
+
+
+def epoch(job: train.Job) -> None:
+    """One epoch with its validation."""
+    trainer = job.trainer
+    for users, items in trainer.batches.epoch(trainer.progress.epoch):
+        trainer.step(users, items)
+    trainer.progress.seconds = 1.0  # `end_epoch` divides by it
+    trainer.end_epoch()
+
+
+def spent(deed: Callable[[], object]) -> float:
+    """Processor seconds of this process."""
+    begun = time.process_time()
+    deed()
+    return time.process_time() - begun
+
+
+@pytest.mark.slow
+def test_a_checkpoint_an_epoch_costs_less_than_a_fiftieth_of_it(tmp_path: Path) -> None:
+    """On MovieLens-100K at the defaults; an epoch and three saves by turns."""
+    job = prepared(tmp_path / "run")
+    epoch(job)
+    epochs, saves = [], []
+    for _ in range(5):
+        epochs.append(spent(lambda: epoch(job)))
+        saves += [spent(job.trainer.checkpoint) for _ in range(3)]
+    share = median(saves) / median(epochs)
+    size = (tmp_path / "run" / checkpoint.NEWEST).stat().st_size
+    print(f"epoch {median(epochs):.2f} s, save {median(saves):.4f} s of {size / 1e6:.1f} MB: {share:.2%}")
+    assert share <= 0.02
+
+
+@pytest.mark.slow
+def test_deterministic_algorithms_on_movielens_cost_at_most_a_fifth(tmp_path: Path) -> None:
+    seconds: dict[str, list[float]] = {"true": [], "false": []}
+    for turn in range(5):
+        for on, measured in seconds.items():
+            job = prepared(tmp_path / f"{on}{turn}", f"deterministic={on}")
+            measured.append(spent(lambda job=job: epoch(job)))  # type: ignore[misc]
+    torch.use_deterministic_algorithms(False)
+    ratio = median(seconds["true"]) / median(seconds["false"])
+    print(f"deterministic {median(seconds['true']):.2f} s, not {median(seconds['false']):.2f} s: {ratio:.3f}")
+    assert ratio <= 1.2
+
+
+@pytest.mark.slow
+def test_threads_on_movielens(tmp_path: Path) -> None:
+    """An epoch in large batches, whose layers are split between threads; metrics within a hundredth."""
+    states, losses, metrics = [], [], []
+    for threads in (1, 2):
+        job = prepared(
+            tmp_path / str(threads),
+            f"trainer.threads={threads}",
+            "neg_ratio=4",
+            "trainer.batch_size=2048",
+            "trainer.epochs=1",
+        )
+        assert job.trainer.fit()
+        result = train.finish(job)
+        states.append(job.trainer.state()["model"])
+        losses.append(job.trainer.progress.history[-1]["train_loss"])
+        metrics.append(list(result["test"].values()))
+    torch.set_num_threads(1)
+    furthest = max((a - b).abs().max().item() for a, b in zip(*(s.values() for s in states), strict=True))
+    loss = abs(losses[0] - losses[1]) / losses[0]
+    metric = max(abs(a - b) for a, b in zip(*metrics, strict=True))
+    print(f"2 threads instead of 1: weights within {furthest:.1e}, loss within {loss:.1e} of it, metrics {metric:.1e}")
+    assert loss <= 1e-5
+    assert metric <= 0.01
