@@ -79,13 +79,14 @@ def verdict(study: Study) -> str:
     means, first = study.means, str(study.means.index[0])
     value = means[f"test/{METRICS[0]}"]
     place = list(means.index).index(REFERENCE) + 1
+    answer = "Yes" if value[REFERENCE] > value[study.best] else "No"
     return (
-        f"**{'Yes' if first == REFERENCE else 'No'}: {ARMS[first].title} ranks best**, with a test NDCG@10 of "
-        f"{value[first]:.4f}; NeuMF trained with BCE has {value[REFERENCE]:.4f} and is number {place} of {len(means)}. "
-        f"The best baseline by validation is {ARMS[study.best].title} ({value[study.best]:.4f} on test).\n\n"
-        f"- Better than NeuMF for users like these: {_differ(study, 'p_users', 1)}. Worse: "
+        f"**{answer}. {ARMS[first].title} ranks best**, with a test NDCG@10 of {value[first]:.4f}; NeuMF trained with "
+        f"BCE has {value[REFERENCE]:.4f} and is number {place} of {len(means)}. The best baseline by validation is "
+        f"{ARMS[study.best].title}, with {value[study.best]:.4f} on test.\n\n"
+        f"- For users like these, better than NeuMF: {_differ(study, 'p_users', 1)}. Worse: "
         f"{_differ(study, 'p_users', -1)}.\n"
-        f"- Better than NeuMF on these users, whatever the seed: {_differ(study, 'p_seeds', 1)}. Worse: "
+        f"- On these very users, beyond the noise of training, better: {_differ(study, 'p_seeds', 1)}. Worse: "
         f"{_differ(study, 'p_seeds', -1)}.\n\n"
         f"In NDCG@10, at a corrected p of {LEVEL}; what is named in neither place is undecided, not equal."
     )
@@ -112,7 +113,7 @@ def models(study: Study) -> Table:
         seeds = len(ARMS[str(name)].seeds)
         noise = f"{spread[name]:.4f}" if seeds > 1 else "none"
         rows.append([ARMS[str(name)].title, *cells, f"{mean[f'valid/{METRICS[0]}']:.4f}", str(seeds), noise])
-    header = ["model", "test NDCG@10", "test HR@10", "validation NDCG@10", "seeds", "seeds' standard deviation"]
+    header = ["model", "test NDCG@10", "test HR@10", "validation NDCG@10", "seeds", "standard deviation over seeds"]
     note = "Mean over seeds; in brackets its 95% bootstrap interval over users. Standard deviation of test NDCG@10."
     return Table("Every model, tuned", header, rows, note)
 
