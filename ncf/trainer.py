@@ -28,6 +28,7 @@ from ncf.passes import Autograd, Compiled, InClosedForm, Passes
 from ncf.row_adam import RowAdam
 from ncf.sampling import Batches
 
+SAVE_SHARE = 50  # times as long as the last save took, at least, until the next
 GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
 
 
@@ -109,7 +110,7 @@ class Trainer:
         self._passes = self._pick_passes()
         self._step = self._pick_step()
         self._best = self._weights()
-        self._saved_at = time.monotonic()
+        self._saved_at, self._save_seconds = time.monotonic(), 0.0
 
     def _pick_passes(self) -> Passes:
         settings = self.settings
@@ -276,19 +277,22 @@ class Trainer:
         return summary
 
     def due(self, epoch_end: bool = False) -> bool:
-        """Whether it is time for a checkpoint."""
+        """Whether it is time for a checkpoint; saving takes a fiftieth of the time at most, however large the model."""
         match = re.fullmatch(r"(\d+)(\D+)", self.settings.checkpoint_every)
         assert match
         count, unit = int(match[1]), match[2]
         if unit.startswith("epoch"):
             return epoch_end and (self.progress.epoch - 1) % count == 0
-        return time.monotonic() - self._saved_at >= count * (60 if unit == "min" else 1)
+        interval = count * (60 if unit == "min" else 1)
+        return time.monotonic() - self._saved_at >= max(interval, SAVE_SHARE * self._save_seconds)
 
     def checkpoint(self) -> None:
         """Save the run as it stands. Raises TrainingError instead if it is no longer finite."""
         self._check_finite()
+        begun = time.monotonic()
         self._save(self.state())
         self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - begun
 
     def state(self) -> dict[str, Any]:
         """Everything that determines what follows; random streams are addressed by epoch and step, so these suffice."""

@@ -331,3 +331,20 @@ def test_validation_is_the_evaluation_of_the_model_as_it_is() -> None:
         subject.model.output.weight.neg_()
     assert subject._validate() != first
     assert first.keys() >= {"ndcg@10", "hit@10", "mrr"}
+
+
+def test_a_slow_disk_is_saved_to_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save of 10 s every 60 s would take a seventh of the time."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def save(state: dict[str, Any]) -> None:
+        now[0] += 10
+
+    subject = trainer(checkpoint_every="60s", save=save)
+    now[0] += 61
+    assert subject.due()
+    subject.checkpoint()
+    for seconds, due in ((61, False), (400, False), (40, True)):
+        now[0] += seconds
+        assert subject.due() == due
