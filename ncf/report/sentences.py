@@ -221,7 +221,16 @@ def limits(study: Study) -> list[str]:
         "compare losses within a ratio; what differs between ratios is not imbalance alone.",
         "Tests over seeds speak of training noise on these users; the report has intervals over seeds and users too.",
         "A comparison that is undecided is not shown to be without effect; only an equivalent one is.",
+        *_several_commits(study),
     ]
+
+
+def _several_commits(study: Study) -> list[str]:
+    counts = study.runs["commit"].fillna("unknown").value_counts()
+    if len(counts) < 2:
+        return []
+    each = ", ".join(f"{count} at {commit[:12]}" for commit, count in counts.items())
+    return [f"The runs were made at {len(counts)} commits ({each}); the changelog says what moved results between them."]
 
 
 def provenance(study: Study) -> list[str]:

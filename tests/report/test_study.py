@@ -7,6 +7,7 @@ import pytest
 from made_up import registration, runs, write
 
 from ncf.errors import DataError
+from ncf.report.sentences import limits
 from ncf.report.study import COMPANIONS, NotRunError, Study, contrast_name, load, stream
 
 
@@ -72,3 +73,16 @@ def test_no_results_or_broken_tables_are_refused(tmp_path: Path) -> None:
 def test_streams_are_addressed() -> None:
     draw = [stream(registration(), name).random() for name in ("a", "b", "a")]
     assert draw[0] == draw[2] != draw[1]
+
+
+def test_runs_of_several_commits_are_counted_among_the_limits(tmp_path: Path) -> None:
+    table = runs(registration())
+    assert not any("commits" in line for line in limits(load_written(tmp_path / "one", table)))
+    table.loc[:9, "commit"] = "1" * 40
+    (line,) = (line for line in limits(load_written(tmp_path / "two", table)) if "commits" in line)
+    assert f"2 commits ({len(table) - 10} at 000000000000, 10 at 111111111111)" in line
+
+
+def load_written(folder: Path, table: pd.DataFrame) -> Study:
+    write(folder, table, companions=False)
+    return load(folder, registration())
