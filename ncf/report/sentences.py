@@ -230,7 +230,7 @@ def _several_commits(study: Study) -> list[str]:
     if len(counts) < 2:
         return []
     each = ", ".join(f"{count} at {commit[:12]}" for commit, count in counts.items())
-    return [f"The runs were made at {len(counts)} commits ({each}); the changelog says what moved results between them."]
+    return [f"The runs were made at {len(counts)} commits ({each}); the changelog says what moved between them."]
 
 
 def provenance(study: Study) -> list[str]:
