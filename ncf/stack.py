@@ -22,7 +22,7 @@ from ncf.losses import Loss, focal_terms_and_slopes, terms_and_slopes
 from ncf.models import Recommender
 from ncf.passes import InClosedForm, Passes, SumAndSlopes
 from ncf.row_adam import RowAdam
-from ncf.trainer import GLANCE_STEPS, Trainer
+from ncf.trainer import GLANCE_STEPS, Trainer, arithmetic
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,9 @@ def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Train
             continue
         if stack is None or stack.trainers != _in_step(running):
             stack = _Stack(_in_step(running))
-        if not _train_epoch(stack):
+        with arithmetic("float32"):
+            whole = _train_epoch(stack)
+        if not whole:
             for trainer in running:
                 trainer.checkpoint()
             return

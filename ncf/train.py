@@ -168,7 +168,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     plan = check(cfg)
     device = pick_device(plan.run.device)
     registration = results.registered(plan.run.registration)
-    set_up_cpu(plan.trainer.threads)
+    torch.set_num_threads(plan.trainer.threads)
     set_deterministic(plan.run.deterministic)
 
     state, finished = checkpoint.load(folder), results.read_result(folder)
@@ -203,14 +203,6 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
             trainer.load(state)
         log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
     return Job(folder, settings, plan, split, trainer, registration)
-
-
-def set_up_cpu(threads: int) -> None:
-    """So many threads, and denormal numbers are zero: weights and moments that decay would pass through them for long,
-    and each costs a CPU tens of ordinary ones.
-    """
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
 
 
 def set_deterministic(wanted: bool) -> None:

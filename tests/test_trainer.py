@@ -20,7 +20,7 @@ from ncf.optimizers import adam
 from ncf.rng import generator
 from ncf.sampling import Batches, uniform
 from ncf.train import Plan, build_trainer, check
-from ncf.trainer import Trainer, TrainerSettings
+from ncf.trainer import Trainer, TrainerSettings, arithmetic
 
 SETTINGS = {
     "epochs": 4, "batch_size": 55, "patience": 10, "monitor": "ndcg@10", "checkpoint_every": "60s", "threads": 1,
@@ -348,3 +348,23 @@ def test_a_slow_disk_is_saved_to_less_often(monkeypatch: pytest.MonkeyPatch) -> 
     for seconds, due in ((61, False), (400, False), (40, True)):
         now[0] += seconds
         assert subject.due() == due
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_the_arithmetic_of_training_ends_with_it(precision: str) -> None:
+    tiny = torch.tensor(1e-40)
+    with pytest.raises(KeyError), arithmetic(precision):
+        assert tiny / 2 == 0
+        assert torch.get_float32_matmul_precision() == ("high" if precision == "tf32" else "highest")
+        raise KeyError
+    assert tiny / 2 > 0
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_steps_take_denormals_for_zero_and_validation_does_not() -> None:
+    subject = trainer(epochs=1)
+    seen: list[bool] = []
+    subject.loss = lambda logits: seen.append(bool(torch.tensor(1e-40) / 2 == 0)) or BCE()(logits)  # type: ignore[func-returns-value]
+    subject.fit()
+    assert all(seen)
+    assert torch.tensor(1e-40) / 2 > 0
