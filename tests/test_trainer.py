@@ -1,7 +1,7 @@
 """The trainer: what it minimises, when it stops, what it restores, and that it never sees a test item."""
 
-import gc
 import contextlib
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
