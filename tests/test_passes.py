@@ -20,7 +20,9 @@ NCF = ("model=gmf", "model.factors=8"), ("model=mlp", "model.factors=8", "model.
 
 def prepared(root: Path, *overrides: str) -> Trainer:
     """A trainer of the small synthetic set."""
-    plan = check(compose(*small(root), *overrides))
+    other = any(override.startswith("model=") and override != "model=neumf" for override in overrides)
+    base = [key for key in small(root) if not (other and key.startswith("model."))]  # those of NeuMF
+    plan = check(compose(*base, *overrides))
     trainer = build_trainer(plan, plan.split(plan.data()), torch.device("cpu"))
     assert isinstance(trainer, Trainer)
     return trainer
