@@ -9,11 +9,18 @@ from ncf.report.style import COLOURS, GREY, WIDTH, titled
 
 _BASELINE, _NCF = (COLOURS[0], "o"), (COLOURS[4], "D")  # colour and marker: told apart in grey, too
 _NAMES = {"ndcg@10": "NDCG@10", "hit@10": "HR@10"}
+_FLOOR = 0.5  # of popularity's value: a model below it would squeeze all others into a corner
+
+
+def drawn(results: pd.DataFrame) -> list[str]:
+    """The arms that the figures have room for, the worst in test NDCG@10 first."""
+    means = results.groupby("arm")[f"test/{METRICS[0]}"].mean().sort_values()
+    return [str(name) for name in means.index if means[name] >= _FLOOR * means["popularity"]]
 
 
 def who_wins(results: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
     """Each model's mean with its interval over users, and its seeds as small points; one panel a metric."""
-    order = results.groupby("arm")[f"test/{METRICS[0]}"].mean().sort_values().index
+    order = drawn(results)
     figure = Figure(figsize=(WIDTH, 4.6))
     for metric, ax in zip(METRICS, figure.subplots(1, len(METRICS), sharey=True), strict=True):
         bounds = intervals[intervals["metric"] == metric].set_index("arm")
@@ -25,15 +32,15 @@ def who_wins(results: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
                 ax.plot(values, [place - 0.25] * len(values), "|", color=GREY, markersize=5)
             ax.plot(values.mean(), place, marker, color=colour, markersize=6)
         ax.set_xlabel(f"test {_NAMES[metric]}")
-        _models(ax, list(order))
+        _models(ax, order)
     _legend(figure)
     return titled(figure, "Which model ranks best on MovieLens-100K, each tuned on the same budget?")
 
 
-def against_neumf(compared: pd.DataFrame) -> Figure:
+def against_neumf(results: pd.DataFrame, compared: pd.DataFrame) -> Figure:
     """Each model's difference from NeuMF trained with BCE, and its interval over seeds and users."""
     table = compared[compared["against"] == REFERENCE]
-    order = table[table["metric"] == METRICS[0]].sort_values("difference")["arm"].tolist()
+    order = [name for name in drawn(results) if name != REFERENCE]
     figure = Figure(figsize=(WIDTH, 4.4))
     for metric, ax in zip(METRICS, figure.subplots(1, len(METRICS), sharey=True), strict=True):
         rows = table[table["metric"] == metric].set_index("arm")
