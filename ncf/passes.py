@@ -6,8 +6,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 
 from ncf.closed_form import ClosedForm
+from ncf.errors import TrainingError
 from ncf.losses import Loss
 from ncf.models import Recommender
 
@@ -76,7 +78,14 @@ class Compiled(Autograd):
             return super().__call__(users, items)
         named = dict(self._model.named_parameters())
         weights = {name: parameter.detach() for name, parameter in named.items()}
-        gradients, (_, (logits, total)) = self._gradients(weights, users, items)
+        try:
+            gradients, (_, (logits, total)) = self._gradients(weights, users, items)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TrainingError(
+                f"trainer.compile: torch.compile could not compile this model ({reason}); on a CPU it needs a C++ "
+                "compiler. trainer.compile=false trains without"
+            ) from error
         for name, parameter in named.items():
             parameter.grad = gradients[name]
         return logits, total

@@ -117,6 +117,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def refuse_without_cuda(plan: Plan, device: torch.device) -> None:
+    """Raises ConfigError for a setting that asks for what only CUDA has, which a CPU would ignore or do otherwise."""
+    asked = {"cuda_graph": plan.trainer.cuda_graph is True, "precision": plan.trainer.precision == "tf32"}
+    if device.type != "cuda" and (keys := [key for key, wanted in asked.items() if wanted]):
+        other = {"cuda_graph": "auto or false", "precision": "float32 or bfloat16"}[keys[0]]
+        found = getattr(plan.trainer, keys[0])
+        raise ConfigError(f"trainer.{keys[0]}: expected {other} on device={device}, got {found!r}, which needs CUDA")
+
+
 def build_trainer(plan: Plan, split: Split, device: torch.device, **hooks: Any) -> Trainer | OneFit:
     """A trainer at the first step of the run. It can validate; it has no way to reach a test item.
 
@@ -167,6 +176,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     settings = results.resolved(cfg)
     plan = check(cfg)
     device = pick_device(plan.run.device)
+    refuse_without_cuda(plan, device)
     registration = results.registered(plan.run.registration)
     torch.set_num_threads(plan.trainer.threads)
     set_deterministic(plan.run.deterministic)

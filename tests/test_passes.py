@@ -95,6 +95,26 @@ def test_compiling_sparse_gradients_is_refused(root: Path) -> None:
         check(compose(*small(root), "trainer.compile=true", "optimizer=row_adam"))
 
 
+@pytest.mark.parametrize("setting", ["cuda_graph=true", "precision=tf32"])
+def test_what_only_cuda_has_is_refused_on_a_cpu_before_data_is_read(setting: str, tmp_path: Path) -> None:
+    ended = run(f"trainer.{setting}", "device=cpu", f"data.archive='{tmp_path / 'gone.zip'}'")
+    assert ended.returncode == 2
+    assert f"trainer.{setting.partition('=')[0]}: expected " in ended.stderr
+    assert "needs CUDA" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_compiling_without_a_compiler_is_one_line(root: Path, tmp_path: Path) -> None:
+    base = [key for key in small(root) if not key.startswith("model.")]
+    where = f"hydra.run.dir='{tmp_path / 'run'}'"
+    nothing = {"CXX": "/nonexistent", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    ended = run(*base, "model=mf", "model.factors=8", "trainer.compile=true", where, **nothing)
+    assert ended.returncode == 1
+    assert "error: trainer.compile: torch.compile could not compile this model" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("setting", ["precision=float16", "cuda_graph=maybe", "compile=2"])
 def test_a_bad_setting_is_one_line(setting: str, root: Path) -> None:
     ended = run(*small(root), f"trainer.{setting}")
@@ -151,8 +171,10 @@ def test_a_graphed_run_is_the_run_and_waits_for_nothing(root: Path) -> None:
     for trainer in trainers:
         trainer.step(*batches[0])
         torch.cuda.set_sync_debug_mode("error")
-        for batch in batches[1:]:
-            trainer.step(*batch)
-        torch.cuda.set_sync_debug_mode("default")
+        try:
+            for batch in batches[1:]:
+                trainer.step(*batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
     for a, b in zip(*(trainer.model.parameters() for trainer in trainers)):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)

@@ -26,7 +26,9 @@ ODD = st.sampled_from(
 )
 TEXT = st.one_of(ODD, st.text(max_size=12))
 NAMES = st.one_of(
-    st.sampled_from(KEYS), st.sampled_from(KEYS).map(lambda key: key + "x"), st.from_regex(r"[a-z]\w{0,9}")
+    st.sampled_from(KEYS),
+    st.sampled_from(KEYS).map(lambda key: key + "x"),
+    st.from_regex(r"[a-z]\w{0,9}").filter(lambda name: not name.startswith("-")),  # that would be an option
 )
 VALUES = st.recursive(
     st.one_of(NUMBERS, TEXT),
@@ -89,6 +91,14 @@ def test_fuzzed_yaml(changes: dict[str, Any]) -> None:
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
 def test_fuzzed_overrides(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
     assert_data_or_one_line(scratch, overrides, choice)
+
+
+@pytest.mark.parametrize("option", ["-a=None", "--seed=3", "--multi-run", "-"])
+def test_an_unknown_option_is_a_usage_error(option: str, tmp_path: Path) -> None:
+    status, said = typed([option], tmp_path / "run")
+    assert status == 2
+    assert said.splitlines()[-1].startswith(("ncf.train: error: ", "error: ")), said
+    assert option in said.splitlines()[-1]
 
 
 @pytest.mark.slow
