@@ -100,11 +100,10 @@ class Ours:
     def prepare_roof(self, square: bool) -> dict[str, Any]:
         """The matrix products of ranking all users, or one square product of as many floating-point operations."""
         tower, users, items = self.trainer.model.mlp, self.split.num_users, self.split.num_items
-        together = max(1, mlp._CPU_ROWS // items)  # users
-        weights = [layer.weight.detach().T for layer in tower.upper]
-        hidden = [
-            torch.randn(together * items, width) for width in (weights[0].shape[0], *(w.shape[1] for w in weights))
-        ]
+        parts = -(-items // mlp._CPU_ROWS)  # of the catalogue, scored one after the other
+        weights = [layer.weight.detach().T for layer in tower.upper] + [torch.randn(tower.features, 1)]
+        widths = (weights[0].shape[0], *(w.shape[1] for w in weights))
+        hidden = [torch.randn(-(-items // parts), width) for width in widths]
         factors = [torch.randn(size, self.trainer.model.gmf.users.embedding_dim) for size in (users, items)]
         flops = 2 * users * items * (sum(w.numel() for w in weights) + factors[0].shape[1])
         edge = round((flops / 2) ** (1 / 3))
@@ -112,7 +111,7 @@ class Ours:
 
         def products() -> None:
             factors[0] @ factors[1].T
-            for _ in range(-(-users // together)):
+            for _ in range(users * parts):
                 for below, weight, above in zip(hidden, weights, hidden[1:]):
                     torch.mm(below, weight, out=above)
 

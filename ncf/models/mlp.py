@@ -1,6 +1,7 @@
 """The multi-layer perceptron of NCF (He et al. 2017, section 3.3)."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from ncf.models.base import Recommender
 
 # Rows of hidden activations scored at once: on a CPU they stay in the second-level cache, on a GPU they fill it.
-_CPU_ROWS, _GPU_ROWS = 2**11, 2**20
+_CPU_ROWS, _GPU_ROWS = 2**10, 2**20
 
 
 class MLPTower(nn.Module):
@@ -33,15 +34,26 @@ class MLPTower(nn.Module):
         return self._upper(self._item_half(self.items(items)) + self._user_half(self.users(users))[:, None])
 
     def score(self, users: Tensor, weight: Tensor) -> Tensor:
-        """users (B,), output weights (hidden[-1],) -> their share of the logits of every item (B, I)."""
+        """users (B,), output weights (hidden[-1],) -> their share of the logits of every item (B, I); without a graph.
+
+        relu(x + b) = max(x, -b) + b, where b is the user's half of the first layer and the bias of the others. That
+        last b goes through the layers above as a constant of the user, so that a layer is a product and a maximum.
+        """
         item_half = self._item_half(self.items.weight)
-        user_half = self._user_half(self.users(users))
-        rows = _GPU_ROWS if users.is_cuda else _CPU_ROWS
-        size = max(1, rows // len(item_half))
-        logits = user_half.new_empty(len(users), len(item_half))  # at once: small parts kept would split up the heap
-        for chunk, part in zip(user_half.split(size), logits.split(size)):
-            part.copy_(self._upper(item_half + chunk[:, None]) @ weight)
-        return logits
+        weights, floors, constant = [], [], self._user_half(self.users(users))
+        for layer in self.upper:
+            weights.append(layer.get_parameter("weight").T)
+            floors.append(-constant)
+            constant = layer(constant)
+        weights.append(weight[:, None])
+        floors.append(-constant)
+        if users.is_cuda:
+            per_user = zip(*(floor.split(max(1, _GPU_ROWS // len(item_half))) for floor in floors))
+            share = torch.cat([_score_together(item_half, floor, weights) for floor in per_user])
+        else:
+            halves = item_half.tensor_split(-(-len(item_half) // _CPU_ROWS))
+            share = torch.cat([_score_apart(half, floors, weights) for half in halves], 1)
+        return share.add_((constant @ weight)[:, None])
 
     def _user_half(self, factors: Tensor) -> Tensor:
         return F.linear(factors, self.first.weight[:, : factors.shape[-1]], self.first.bias)
@@ -54,6 +66,30 @@ class MLPTower(nn.Module):
         for layer in self.upper:
             hidden = F.relu_(layer(hidden))
         return hidden
+
+
+def _score_together(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Items' halves of the first layer (n, hidden[0]), floors (B, H) and weights (H, next H) a layer -> (B, n)."""
+    hidden = items
+    for floor, weight in zip(floors, weights, strict=True):
+        hidden = torch.maximum(hidden, floor[:, None]) @ weight
+    return hidden.squeeze(-1)
+
+
+@torch.inference_mode()
+def _score_apart(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """The same, one user at a time, in memory that stays in the cache."""
+    count = len(items)
+    items = F.pad(items, (0, 0, 0, -count % 4))  # `mv` sums leftover rows in another order: equals would not tie
+    shares = items.new_empty(len(floors[0]), len(items))
+    hidden = [items.new_empty(len(items), len(weight)) for weight in weights]
+    last = weights[-1][:, 0]
+    for share, first, *upper in zip(shares, *floors, strict=True):
+        torch.maximum(items, first, out=hidden[0])
+        for below, weight, above, floor in zip(hidden, weights, hidden[1:], upper):
+            torch.maximum(torch.mm(below, weight, out=above), floor, out=above)
+        torch.mv(hidden[-1], last, out=share)
+    return shares[:, :count]
 
 
 class MLP(Recommender):

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.models import MLP
-from ncf.models.mlp import MLPTower
+from ncf.models.mlp import MLPTower, _score_apart, _score_together
 
 
 def concatenated(tower: MLPTower, users: Tensor, items: Tensor) -> Tensor:
@@ -49,8 +49,48 @@ def test_scores_do_not_depend_on_the_chunks_they_are_computed_in(
     torch.testing.assert_close(model.score(users), model(users, items))
 
 
+def test_scores_on_a_gpu_are_those_on_a_cpu() -> None:
+    halves, floors = torch.randn(5, 8), [torch.randn(4, width) for width in (8, 6, 2)]
+    weights = [torch.randn(*shape) for shape in ((8, 6), (6, 2), (2, 1))]
+    torch.testing.assert_close(_score_together(halves, floors, weights), _score_apart(halves, floors, weights))
+
+
+@pytest.mark.parametrize("items", [1, 3, 37, 1025, 1447])
+@pytest.mark.parametrize("alike", ["items", "hidden units that no pair excites"])
+def test_items_alike_tie_to_the_bit(items: int, alike: str) -> None:
+    model = MLP(20, items, factors=16, hidden=[24, 20, 9])
+    with torch.no_grad():
+        if alike == "items":
+            model.tower.items.weight.copy_(torch.randn(16))
+        else:
+            for layer in (model.tower.first, *model.tower.upper):
+                layer.bias.sub_(5 + torch.rand(layer.bias.shape))
+    scores = model.score(torch.arange(20))
+    assert (scores == scores[:, :1]).all()
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
+def test_scores_are_about_as_exact_as_logits(scale: float) -> None:
+    model = MLP(20, 300, factors=16, hidden=[24, 20, 9])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale) if parameter.ndim > 1 else parameter.add_(scale * torch.randn(parameter.shape))
+    users, items = torch.arange(20), torch.arange(300).expand(20, 300)
+    scores, logits = model.score(users), model(users, items)
+    exact = model.double()(users, items)
+    assert (scores - exact).abs().max() <= 5 * (logits - exact).abs().max()  # roundings of max(x, -b) and b
+
+
+def test_a_weight_that_is_not_a_number_shows_in_the_scores() -> None:
+    model = MLP(4, 5, factors=3, hidden=[7, 2])
+    with torch.no_grad():
+        model.tower.items.weight[3, 1] = float("nan")
+    assert model.score(torch.arange(4)).isnan().any(0).tolist() == [False, False, False, True, False]
+
+
 def test_one_hidden_layer_is_enough() -> None:
     model = MLP(4, 5, factors=3, hidden=[2])
+    torch.testing.assert_close(model.score(torch.arange(4)), model(torch.arange(4), torch.arange(5).expand(4, 5)))
     assert model(torch.arange(4), torch.zeros(4, 1, dtype=torch.int64)).shape == (4, 1)
 
 
