@@ -160,6 +160,6 @@ def test_memory_counts_the_sampler_s_tensors(ours: Ours) -> None:
 def test_the_roof_has_the_products_of_ranking(ours: Ours) -> None:
     split = ours.split
     flops = {square: ours.prepare_roof(square)["flops"] for square in (True, False)}
-    per_pair = 128 * 64 + 64 * 32 + 64
+    per_pair = 128 * 64 + 64 * 32 + 32 + 64
     assert flops[True] == flops[False] == 2 * split.num_users * split.num_items * per_pair
     assert ours.roof()["seconds"] > 0
