@@ -5,13 +5,14 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from ncf.report.clamped import Change, changes
 from ncf.report.figures.effects import row_name
 from ncf.report.figures.grid import surface
 from ncf.report.flips import flips
 from ncf.report.naming import label, metric_name, number
 from ncf.report.sampled import SAMPLED
 from ncf.report.study import Study, contrast_name
-from ncf.report.tables import clamped_comparisons, p_value, percents
+from ncf.report.tables import p_value, percents
 from ncf.stats import Verdict
 from ncf.stats.verdict import Finished
 
@@ -166,13 +167,17 @@ def _flipped(study: Study) -> list[str]:
 
 
 def mistake(study: Study) -> list[str]:
-    """What taking the loss on clamped logits changed, a line a ratio and loss, in the primary metric."""
-    return [
-        f"{label(right)} at 1:{ratio}: {r.baseline_mean:.4f} as defined, {r.treatment_mean:.4f} on clamped logits "
-        f"({percents(r.effects['relative_change'])}, {r.seeds} seeds)"
-        for right, ratio, metric, r in clamped_comparisons(study)
-        if metric == study.primary
-    ]
+    """A line a ratio and loss: the primary metric on clamped logits against as defined, and who never learned."""
+    return [f"{label(c.right)} at 1:{c.ratio}: {_changed(c)}" for c in changes(study) if c.metric == study.primary]
+
+
+def _changed(change: Change) -> str:
+    r = change.every
+    every = f"{r.treatment_mean:.4f} against {r.baseline_mean:.4f}, {percents(r.effects['relative_change'])}"
+    if not change.dead:
+        return f"{every}, {r.seeds} seeds"
+    others = f"the other {r.seeds - change.dead}: {change.others}; " if change.others else ""
+    return f"{change.dead} of {r.seeds} runs never learned; {others}all {r.seeds}: {every}"
 
 
 def detectable(study: Study) -> list[str]:

@@ -1,22 +1,19 @@
 """The tables of a report; each is text, ready to print."""
 
-import contextlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pandas as pd
 
+from ncf.report.clamped import changes
 from ncf.report.figures.effects import row_name
-from ncf.report.figures.seeds import clamped_pairs
 from ncf.report.figures.training import DYNAMICS
 from ncf.report.flips import flips
 from ncf.report.markup import Table
 from ncf.report.naming import GRID_NAMES, label, metric_name
-from ncf.report.study import EXPERIMENT, SWEEP, NotRunError, Study, stream
-from ncf.stats import Comparison, StatisticsError, compare
+from ncf.report.study import EXPERIMENT, SWEEP, NotRunError, Study
 from ncf.stats.intervals import Interval
 from ncf.stats.power import smallest_p
-from ncf.stats.registration import Selector, Value, resolved
+from ncf.stats.registration import Value, resolved
 
 ALPHAS = (0.25, 0.5, 0.75)
 
@@ -140,35 +137,25 @@ def alpha_ratio(study: Study) -> Table:
 
 def clamped(study: Study) -> Table:
     """Each loss against what the published code made of it."""
-    rows = [
-        [f"1:{ratio}", label(right), metric_name(metric), f"{r.seeds}", f"{r.baseline_mean:.4f}",
-         f"{r.treatment_mean:.4f}", percents(r.effects["relative_change"]), p_value(r.wilcoxon.p)]
-        for right, ratio, metric, r in clamped_comparisons(study)
-    ]  # fmt: skip
-    if not rows:
+    found = list(changes(study))
+    if not found:
         raise NotRunError("the published code's loss on clamped logits", EXPERIMENT.format("clamped"))
-    header = ["negatives", "loss", "metric", "seeds", "as defined", "clamped", "change", "p"]
-    fewest = min(int(row[3]) for row in rows)
+    rows = [
+        [f"1:{c.ratio}", label(c.right), metric_name(c.metric), f"{c.every.seeds}", f"{c.every.baseline_mean:.4f}",
+         f"{c.every.treatment_mean:.4f}", percents(c.every.effects["relative_change"]), p_value(c.every.wilcoxon.p),
+         "not known" if c.learned is None else f"{c.dead}", c.others]
+        for c in found
+    ]  # fmt: skip
+    header = ["negatives", "loss", "metric", "seeds", "as defined", "clamped", "change", "p", "never learned", "others"]
+    fewest = min(c.every.seeds for c in found)
     note = (
         "Change: of the loss on clamped logits over the same loss as defined, same seeds, with its bootstrap interval. "
         f"p: exact Wilcoxon, not corrected, no registered test; {fewest} pairs cannot give less than "
-        f"{p_value(smallest_p(fewest))}."
+        f"{p_value(smallest_p(fewest))}. Never learned: clamped runs whose validation metric and training loss are the "
+        "same in every epoch: each of their first logits was at or below 0, where the clamp passes no gradient. "
+        "Others: the clamped runs that learned, against those as defined with the same seeds."
     )
     return Table("What the published code's mistake changed", header, rows, note)
-
-
-def clamped_comparisons(study: Study) -> Iterator[tuple[Selector, int, str, Comparison]]:
-    """The loss as defined, ratio, metric, and the clamped one compared with it, where seeds enough have both."""
-    registration = study.registration
-    for ratio, (right, wrong), metric in itertools.product(
-        study.ratios, clamped_pairs(study), study.registration.metrics
-    ):
-        present = pd.concat([study.values(arm, ratio, metric) for arm in (wrong, right)], axis=1).dropna().to_numpy()
-        with contextlib.suppress(StatisticsError):  # too few seeds yet
-            yield right, ratio, metric, compare(
-            present[:, 0], present[:, 1], margin=registration.smallest_effect, level=registration.interval_level,
-            resamples=registration.resamples, rng=stream(registration, f"clamped/{label(wrong)}/{ratio}/{metric}"),
-        )  # fmt: skip
 
 
 def users(study: Study) -> Table:

@@ -11,6 +11,7 @@ from ncf.stats import Registration, load
 from ncf.stats.registration import in_arm
 
 REGISTRATION = Path(__file__).parents[2] / "experiments" / "focal_loss" / "preregistration.yaml"
+NEVER_LEARN = (42, 45)  # seeds whose clamped runs do not
 
 
 def registration() -> Registration:
@@ -62,16 +63,8 @@ def made_companions(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     arms = [*registered.arms.values()]
     own = [row for row in table.to_dict("records") if any(in_arm(row, arm, row["neg_ratio"]) for arm in arms)]
     ids = [str(row["run"]) for row in own]
-    curves = [
-        {
-            "run": run,
-            "epoch": epoch,
-            "ndcg@10": row["valid/ndcg@10"] * (1 - np.exp(-epoch / 3)),
-            "train_loss": 1 / epoch,
-        }
-        for run, row in zip(ids, own)
-        for epoch in range(1, 15 + int(row["seed"]) % 5)
-    ]
+    clamped = [row for row in table.to_dict("records") if row["loss"] == "focal_clamped"]
+    curves = [point for row in own + clamped for point in curve(row, row in clamped and row["seed"] in NEVER_LEARN)]
     sampled = [
         {"run": run, "hit@10": 0.6, "ndcg@10": 0.3 + row["test/ndcg@10"] + 0.002 * rng.normal()}
         for run, row in zip(ids, own)
@@ -93,6 +86,16 @@ def made_companions(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "users": pd.DataFrame(users).drop_duplicates(["treatment", "baseline", "metric", "neg_ratio"]),
         "attention": attention(own, rng), "selected": selected(ids, own, rng),
     }  # fmt: skip
+
+
+def curve(row: dict[str, object], dead: bool) -> list[dict[str, object]]:
+    epochs = range(1, 15 + int(str(row["seed"])) % 5)
+    grown = [1.0 if dead else 1 - np.exp(-epoch / 3) for epoch in epochs]
+    losses = [0.8 if dead else 1 / epoch for epoch in epochs]
+    return [
+        {"run": row["run"], "epoch": epoch, "ndcg@10": float(str(row["valid/ndcg@10"])) * part, "train_loss": loss}
+        for epoch, part, loss in zip(epochs, grown, losses)
+    ]
 
 
 def attention(own: list[dict[str, object]], rng: np.random.Generator) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ncf.report.clamped import pairs as clamped_pairs
 from ncf.report.naming import label, metric_name
 from ncf.report.study import EXPERIMENT, SWEEP, NotRunError, Study
 from ncf.report.style import COLOURS, GREY, MARKERS, WIDTH, look
@@ -118,7 +119,7 @@ def clamped(study: Study) -> tuple[Figure, str]:
     losses = " and ".join(label(right) for right, _ in pairs)
     return figure, (
         f"{losses}: the published code took them on logits clamped to (0, 1), as if they were probabilities. "
-        "Lines join runs with the same seed."
+        "Lines join runs with the same seed; the table counts those that never learned."
     )
 
 
@@ -130,12 +131,3 @@ def _clamped_pairs(ax: Axes, place: int, table: pd.DataFrame) -> None:
             np.full(len(table), place + shift), table.iloc[:, shift], MARKERS[look_of], color=COLOURS[look_of],
             markersize=5,
         )  # fmt: skip
-
-
-def clamped_pairs(study: Study) -> list[tuple[Selector, Selector]]:
-    """(the loss as defined, the same on clamped logits) for each registered choice of the clamped grid."""
-    pairs = []
-    for wrong in study.arms_of("clamped"):
-        plain = {"loss": "alpha_bce"} if wrong["gamma"] == 0 else {"loss": "focal", "gamma": wrong["gamma"]}
-        pairs.append(({"model": wrong["model"], **plain, "alpha": wrong["alpha"]}, wrong))
-    return pairs
