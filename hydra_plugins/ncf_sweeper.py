@@ -18,8 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ncf.errors import ConfigError, NcfError
-from ncf.results import RESULT
-from ncf.runs import claim, record_failure, state
+from ncf.runs import claim, done, record_failure, state
 from ncf.signals import ASKING, STOPPED
 from ncf.stats import load
 from ncf.stats.plan import describe, plans, require_plan
@@ -171,7 +170,7 @@ class ResumableSweeper(BasicSweeper):
             self.launcher.launch([job], initial_job_idx=0)
         except BrokenProcessPool:
             with contextlib.suppress(NcfError), claim(folder):
-                if not (folder / RESULT).exists():
+                if not done(folder):
                     record_failure(folder, "its process died without an error: killed, or out of memory")
 
 

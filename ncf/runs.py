@@ -15,9 +15,9 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from ncf.errors import NcfError
+from ncf.errors import DataError, NcfError
 from ncf.files import write_text
-from ncf.results import METRICS, RESULT
+from ncf.results import METRICS, RESULT, read_result
 
 LOCK, FAILURE = ".lock", "failure.json"
 State = Literal["done", "running", "failed", "stopped", "waiting"]
@@ -76,15 +76,23 @@ def record_failure(folder: Path, error: str, traceback_lines: list[str] | None =
         write_text(folder / FAILURE, json.dumps(record, indent=2) + "\n")
 
 
+def done(folder: Path) -> bool:
+    """Whether the run has a result that can be read; who runs one that is damaged is told so."""
+    try:
+        return read_result(folder) is not None
+    except DataError:
+        return False
+
+
 def state(folder: Path) -> State:
     """Where the run is: a folder that was claimed, but holds neither end nor owner, was stopped half-way."""
-    if (folder / RESULT).exists():
+    if done(folder):
         return "done"
     if not (folder / LOCK).exists():
         return "waiting"
     if _held(folder):
         return "running"
-    if (folder / RESULT).exists():  # it ended between the two looks
+    if done(folder):  # it ended between the two looks
         return "done"
     return "failed" if (folder / FAILURE).exists() else "stopped"
 

@@ -14,8 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ncf.errors import NcfError
 from ncf.files import write_text
-from ncf.results import RESULT
-from ncf.runs import ClaimError, claim, failures_recorded
+from ncf.runs import ClaimError, claim, done, failures_recorded
 from ncf.signals import StopFlag, stop_flag
 from ncf.stack import signature, stack_size, stackable, train_stacked
 from ncf.tracking import NoTracker
@@ -68,7 +67,7 @@ class Worker:
             return kept
         for folder, overrides in self._jobs:
             with contextlib.suppress(ClaimError):
-                if not (folder / RESULT).exists():
+                if not done(folder):
                     self._claim(folder)
                     job = self._prepare(folder, overrides)
                     if job is not None:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from toys import finished
 
 from ncf.errors import ConfigError
 from ncf.runs import FAILURE, ClaimError, account, claim, failures_recorded, record_failure, state
@@ -99,8 +100,17 @@ def test_a_result_outweighs_all_else(folder):
     assert not folder.exists()
     with claim(folder):
         record_failure(folder, "once")
-        (folder / "result.json").write_text("{}")
+        finished(folder)
         assert state(folder) == "done"
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 1, "valid": {"nd', "\0" * 900])
+def test_a_damaged_result_is_none(folder, text):
+    with claim(folder):
+        finished(folder)
+        (folder / "result.json").write_text(text)
+        assert state(folder) == "running"
+    assert state(folder) == "stopped"
 
 
 def test_an_account_counts_whole_lines_only(folder):

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from toys import finished
 
 from ncf.errors import DataError
 from ncf.runs import claim, record_failure
@@ -20,7 +21,7 @@ def epochs(folder: Path, count: int) -> None:
 
 def ended(folder: Path, seconds: float) -> None:
     """Done, so many seconds after the sweep was started."""
-    (folder / "result.json").write_text("{}")
+    finished(folder)
     os.utime(folder / "result.json", (START + seconds, START + seconds))
 
 
@@ -69,7 +70,7 @@ def test_no_guess_before_a_run_has_ended(sweep):
 def test_a_survey_sees_what_changes(sweep):
     survey = Survey(sweep, read_plan(sweep))
     survey.look()
-    (sweep / "d" / "result.json").write_text("{}")
+    finished(sweep / "d")
     assert [a.state for a in survey.look()] == ["done", "done", "failed", "done", "waiting", "waiting"]
 
 

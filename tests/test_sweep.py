@@ -192,6 +192,21 @@ def test_a_failure_stops_no_other_run_and_is_mended_alone(sweep, audit, root, tm
     assert not list(tmp_path.glob("*/failure.json"))
 
 
+def test_a_damaged_result_fails_its_run_until_it_is_deleted(sweep, root, tmp_path, capsys):
+    arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
+    assert sweep(*arguments, "seed=1") == 0
+    (run,) = [path.parent for path in tmp_path.glob("*/result.json")]
+    whole = json.loads((run / "result.json").read_text())
+    (run / "result.json").write_text((run / "result.json").read_text()[:500])
+    assert sweep(*arguments, "seed=1,2") == 1
+    assert capsys.readouterr().err.splitlines()[-2] == "sweep: 1 of 2 done, 0 running, 1 failed"
+    assert "result.json: expected the JSON of a finished run" in str(account(run).error)
+    (run / "result.json").unlink()
+    assert sweep(*arguments, "seed=1,2") == 0
+    mended = json.loads((run / "result.json").read_text())
+    assert (mended["valid"], mended["test"]) == (whole["valid"], whole["test"])
+
+
 def test_a_run_that_another_process_has_is_left_to_it(sweep, root, tmp_path, capsys):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
     assert sweep(*arguments, "seed=1") == 0

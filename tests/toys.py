@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ncf.data.split import Pairs, Split
+from ncf.results import write_result
 from ncf.train import CONF
 
 # A run of about a second: 60 users, 80 items, 1,500 positives, three epochs of 24 steps.
@@ -79,6 +80,11 @@ def run(*arguments: str, cwd: Path | None = None, **env: str) -> subprocess.Comp
     return subprocess.run(
         command(*arguments), cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=240, check=False
     )
+
+
+def finished(folder: Path) -> None:
+    """The least result that counts as one."""
+    write_result(folder, {"valid": {"mrr": 0.5}, "test": {"mrr": 0.5}, "config": {}, "config_hash": ""})
 
 
 def same(a: object, b: object) -> bool:
