@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
         """The options. Raises ConfigError, naming the option, for one that is unknown, missing or wrong."""
         known = {key.lstrip("-") for action in self._actions for key in action.option_strings}
         spelt = [f"--{a}" if "=" in a and a.partition("=")[0] in known else a for a in arguments]
-        return self.parse_args(spelt)
+        return self.parse_intermixed_args(spelt)
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print over its usage."""

@@ -13,7 +13,7 @@ import torch
 from toys import compose, small
 
 import ncf
-from ncf import compare, export, recommend, train
+from ncf import compare, export, recommend, train, tune
 from ncf.errors import CheckpointError, ConfigError, DataError
 from ncf.export import ExportError
 
@@ -174,6 +174,11 @@ def test_recommend_writes_everyone_to_a_file(runs, tmp_path):
 def test_bad_options_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
         recommend.main(arguments)
+
+
+def test_options_may_stand_anywhere():
+    assert compare.parser().parse(["a", "part=valid", "b"]).runs == [Path("a"), Path("b")]
+    assert tune.parser().parse(["model=ease", "--trials", "3", "seed=2"]).overrides == ["model=ease", "seed=2"]
 
 
 def test_errors_are_one_line_and_status_2(runs):
