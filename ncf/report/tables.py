@@ -146,14 +146,14 @@ def clamped(study: Study) -> Table:
          "not known" if c.learned is None else f"{c.dead}", c.others]
         for c in found
     ]  # fmt: skip
-    header = ["negatives", "loss", "metric", "seeds", "as defined", "clamped", "change", "p", "never learned", "others"]
+    header = ["negatives", "loss", "metric", "seeds", "as defined", "clamped", "change", "p", "dead", "others"]
     fewest = min(c.every.seeds for c in found)
     note = (
         "Change: of the loss on clamped logits over the same loss as defined, same seeds, with its bootstrap interval. "
         f"p: exact Wilcoxon, not corrected, no registered test; {fewest} pairs cannot give less than "
-        f"{p_value(smallest_p(fewest))}. Never learned: clamped runs whose validation metric and training loss are the "
-        "same in every epoch: each of their first logits was at or below 0, where the clamp passes no gradient. "
-        "Others: the clamped runs that learned, against those as defined with the same seeds."
+        f"{p_value(smallest_p(fewest))}. Dead: clamped runs that never learned, whose validation metric and training "
+        "loss are the same in every epoch: each of their first logits was at or below 0, where the clamp passes no "
+        "gradient. Others: the clamped runs that learned, against those as defined with the same seeds."
     )
     return Table("What the published code's mistake changed", header, rows, note)
 
