@@ -13,6 +13,9 @@ from ncf.models.base import Recommender
 
 # Rows of hidden activations scored at once: on a CPU they stay in the second-level cache, on a GPU they fill it.
 _CPU_ROWS, _GPU_ROWS = 2**10, 2**20
+# A product of a multiple of so many rows adds up all of them in one order, so that items alike tie to the bit; of other
+# numbers the last rows may differ (measured on x86, vectors of 128 to 512 bits).
+_WHOLE_ROWS = 12
 
 
 class MLPTower(nn.Module):
@@ -39,7 +42,8 @@ class MLPTower(nn.Module):
         relu(x + b) = max(x, -b) + b, where b is the user's half of the first layer and the bias of the others. That
         last b goes through the layers above as a constant of the user, so that a layer is a product and a maximum.
         """
-        item_half = self._item_half(self.items.weight)
+        count = self.items.num_embeddings
+        item_half = self._item_half(F.pad(self.items.weight, (0, 0, 0, -count % _WHOLE_ROWS)))
         weights, floors, constant = [], [], self._user_half(self.users(users))
         for layer in self.upper:
             weights.append(layer.get_parameter("weight").T)
@@ -51,9 +55,9 @@ class MLPTower(nn.Module):
             per_user = zip(*(floor.split(max(1, _GPU_ROWS // len(item_half))) for floor in floors))
             share = torch.cat([_score_together(item_half, floor, weights) for floor in per_user])
         else:
-            halves = item_half.tensor_split(-(-len(item_half) // _CPU_ROWS))
+            halves = item_half.split(_even_parts(count, _CPU_ROWS))
             share = torch.cat([_score_apart(half, floors, weights) for half in halves], 1)
-        return share.add_((constant @ weight)[:, None])
+        return share[:, :count].add_((constant @ weight)[:, None])
 
     def _user_half(self, factors: Tensor) -> Tensor:
         return F.linear(factors, self.first.weight[:, : factors.shape[-1]], self.first.bias)
@@ -68,6 +72,12 @@ class MLPTower(nn.Module):
         return hidden
 
 
+def _even_parts(count: int, most: int) -> int:
+    """Rows of a part when `count` rows are split into as few parts of about `most` rows, all of a size."""
+    size = -(-count // -(-count // most))
+    return size + -size % _WHOLE_ROWS
+
+
 def _score_together(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """Items' halves of the first layer (n, hidden[0]), floors (B, H) and weights (H, next H) a layer -> (B, n)."""
     hidden = items
@@ -79,8 +89,6 @@ def _score_together(items: Tensor, floors: Sequence[Tensor], weights: Sequence[T
 @torch.inference_mode()
 def _score_apart(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """The same, one user at a time, in memory that stays in the cache."""
-    count = len(items)
-    items = F.pad(items, (0, 0, 0, -count % 4))  # `mv` sums leftover rows in another order: equals would not tie
     shares = items.new_empty(len(floors[0]), len(items))
     hidden = [items.new_empty(len(items), len(weight)) for weight in weights]
     last = weights[-1][:, 0]
@@ -89,7 +97,7 @@ def _score_apart(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tens
         for below, weight, above, floor in zip(hidden, weights, hidden[1:], upper):
             torch.maximum(torch.mm(below, weight, out=above), floor, out=above)
         torch.mv(hidden[-1], last, out=share)
-    return shares[:, :count]
+    return shares
 
 
 class MLP(Recommender):

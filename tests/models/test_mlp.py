@@ -65,15 +65,17 @@ def test_scores_on_a_gpu_are_those_on_a_cpu() -> None:
 
 
 @pytest.mark.parametrize("items", [1, 3, 37, 1025, 1447])
-@pytest.mark.parametrize("alike", ["items", "hidden units that no pair excites"])
+@pytest.mark.parametrize("alike", ["items", "a layer that no pair excites", "layers that no pair excites"])
 def test_items_alike_tie_to_the_bit(items: int, alike: str) -> None:
     model = MLP(20, items, factors=16, hidden=[24, 20, 9])
+    tower = model.tower
+    dead = {"items": [], "a layer that no pair excites": tower.upper[1:], "layers that no pair excites": tower.upper}
     with torch.no_grad():
+        tower.users.weight.mul_(100)
         if alike == "items":
-            model.tower.items.weight.copy_(torch.randn(16))
-        else:
-            for layer in (model.tower.first, *model.tower.upper):
-                layer.bias.sub_(5 + torch.rand(layer.bias.shape))
+            tower.items.weight.copy_(100 * torch.randn(16))
+        for layer in dead[alike]:
+            layer.bias.sub_(1000 + torch.rand(layer.bias.shape))
     scores = model.score(torch.arange(20))
     assert (scores == scores[:, :1]).all()
 
