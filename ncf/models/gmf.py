@@ -22,9 +22,9 @@ class GMFTower(nn.Module):
         """users (B,), items (B, 1+K) -> features (B, 1+K, D)."""
         return self.users(users)[:, None] * self.items(items)
 
-    def score(self, users: Tensor, weight: Tensor) -> Tensor:
-        """users (B,), output weights (D,) -> their share of the logits of every item (B, I)."""
-        return (self.users(users) * weight) @ self.items.weight.T
+    def score(self, users: Tensor, weight: Tensor, rest: Tensor) -> Tensor:
+        """users (B,), output weights (D,), `rest` of the logits, (B, I) or (1,) -> the logits of every item (B, I)."""
+        return torch.addmm(rest, self.users(users) * weight, self.items.weight.T)
 
 
 class GMF(Recommender):
@@ -43,4 +43,4 @@ class GMF(Recommender):
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
-        return self.tower.score(users, self.output.weight[0]) + self.output.bias
+        return self.tower.score(users, self.output.weight[0], self.output.bias)

@@ -36,8 +36,8 @@ class MLPTower(nn.Module):
         """users (B,), items (B, 1+K) -> features (B, 1+K, hidden[-1])."""
         return self._upper(self._item_half(self.items(items)) + self._user_half(self.users(users))[:, None])
 
-    def score(self, users: Tensor, weight: Tensor) -> Tensor:
-        """users (B,), output weights (hidden[-1],) -> their share of the logits of every item (B, I); without a graph.
+    def score(self, users: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """users (B,), output weights (hidden[-1],), bias (1,) -> logits of every item (B, I), without a graph.
 
         relu(x + b) = max(x, -b) + b, where b is the user's half of the first layer and the bias of the others. That
         last b goes through the layers above as a constant of the user, so that a layer is a product and a maximum.
@@ -57,7 +57,7 @@ class MLPTower(nn.Module):
         else:
             halves = item_half.split(_even_parts(count, _CPU_ROWS))
             share = torch.cat([_score_apart(half, floors, weights) for half in halves], 1)
-        return share[:, :count].add_((constant @ weight)[:, None])
+        return share[:, :count].add_((constant @ weight + bias)[:, None])
 
     def _user_half(self, factors: Tensor) -> Tensor:
         return F.linear(factors, self.first.weight[:, : factors.shape[-1]], self.first.bias)
@@ -123,4 +123,4 @@ class MLP(Recommender):
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
-        return self.tower.score(users, self.output.weight[0]) + self.output.bias
+        return self.tower.score(users, self.output.weight[0], self.output.bias)

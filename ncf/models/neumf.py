@@ -38,4 +38,4 @@ class NeuMF(Recommender):
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
         gmf, mlp = self.output.weight[0].split(self._parts)
-        return self.mlp.score(users, mlp).add_(self.gmf.score(users, gmf)).add_(self.output.bias)
+        return self.gmf.score(users, gmf, self.mlp.score(users, mlp, self.output.bias))
