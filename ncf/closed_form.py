@@ -31,7 +31,7 @@ class FlatParameters:
         like = next(iter(named[0].values()))
         self._at: dict[str, tuple[int, torch.Size]] = {}
         place = 0
-        for name, parameter in named[0].items():
+        for name, parameter in sorted(named[0].items(), key=lambda entry: not _is_table(entry[0])):
             self._at[name] = place, parameter.shape
             place += parameter.numel()
         # A whole number of rows of any table, so that each run's rows continue those of the run before: see `table`.
@@ -41,6 +41,8 @@ class FlatParameters:
         self.gradients = torch.zeros_like(self.values)
         # Before a step only the rows of the last one are cleared; a CUDA graph could not tell which these are.
         self.clear_rows = not like.is_cuda
+        tables = sum(parameter.numel() for name, parameter in named[0].items() if _is_table(name))
+        self.dense_gradients = self.gradients[:, tables:]  # those of all that is no table
         for name in self._at:
             values, gradients = self.parameter(name)
             for parameters, value, gradient in zip(named, values, gradients, strict=True):
@@ -85,6 +87,10 @@ class _Table:
             self._gradients.index_fill_(0, self._filled, 0)  # the rest is zero already
         self._gradients.index_add_(0, self._rows, gradient.reshape(len(self._rows), -1))
         self._filled = self._rows
+
+    def touched(self) -> Tensor:
+        """The gradients of the rows that were given any last, S M of them: (S M, D)."""
+        return self._gradients.index_select(0, self._filled)
 
 
 class _Linear:
@@ -198,6 +204,13 @@ class ClosedForm:
         torch.sum(slopes, (1, 2), out=self._bias_gradient)
         for tower in self._towers:
             tower.backward(slopes)
+
+    def touched(self) -> list[Tensor]:
+        """The values of all gradients that are not zero since the last backward pass, (S, N) or (M, D), some twice."""
+        if not self.flat.clear_rows:
+            return [self.flat.gradients]
+        rows = [table.touched() for tower in self._towers for table in (tower._users, tower._items)]
+        return [self.flat.dense_gradients, *rows]
 
 
 def supports(model: Recommender) -> bool:

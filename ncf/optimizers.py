@@ -1,6 +1,7 @@
 """The optimisers that `optimizer=` picks from."""
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 import torch
@@ -58,27 +59,30 @@ class FusedAdam(torch.optim.Adam):
         for state in states:
             state["step"] = states[0]["step"]
         means, squares = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq"))
-        self._move(moved, [p.grad for p in moved], means, squares, states[0]["step"])
+        self._count_step(states[0]["step"])
+        self._move([moved, [p.grad for p in moved], means, squares], [states[0]["step"]] * len(moved), self.found_inf)
 
     def step_laid_out(self) -> None:
         """What `step` does, by the flat tensors; without its hooks, which take longer than anything else here."""
-        values, gradients, means, squares = self._flat
-        self._move([values], [gradients], [means], [squares], self._count)
+        self._count_step(self._count)
+        self._move([[tensor] for tensor in self._flat], [self._count], self.found_inf)
 
-    def _move(
-        self, values: list[Tensor], gradients: list[Tensor], means: list[Tensor], squares: list[Tensor], count: Tensor
-    ) -> None:
-        (group,) = self.param_groups
+    def _count_step(self, count: Tensor) -> None:
         count += 1
         if self.found_inf is not None:
             count -= self.found_inf
+
+    def _move(self, tensors: Sequence[list[Tensor]], counts: list[Tensor], found_inf: Tensor | None) -> None:
+        """`tensors` are values, gradients, first and second moments; `counts` the steps of each, this one included."""
+        (group,) = self.param_groups
+        values, gradients, means, squares = tensors
         torch._fused_adam_(
             values,
             gradients,
             means,
             squares,
             [],
-            [count] * len(values),
+            counts,
             lr=group["lr"],
             beta1=group["betas"][0],
             beta2=group["betas"][1],
@@ -87,7 +91,7 @@ class FusedAdam(torch.optim.Adam):
             amsgrad=False,
             maximize=False,
             grad_scale=None,
-            found_inf=self.found_inf,
+            found_inf=found_inf,
         )
 
     def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
@@ -95,6 +99,23 @@ class FusedAdam(torch.optim.Adam):
         state["step"] = torch.zeros((), device=parameter.device)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state
+
+
+class JointAdam:
+    """The steps of several laid out `FusedAdam`s, to the bit: one operation for all that have the same settings."""
+
+    def __init__(self, optimizers: Sequence[FusedAdam]) -> None:
+        alike = defaultdict(list)
+        for optimizer in optimizers:
+            alike[repr({**optimizer.param_groups[0], "params": None})].append(optimizer)
+        self._alike = list(alike.values())
+
+    def step(self) -> None:
+        """One update of all parameters, whatever `found_inf` holds."""
+        for optimizers in self._alike:
+            *tensors, counts = map(list, zip(*(optimizer.laid_out() for optimizer in optimizers)))
+            torch._foreach_add_(counts, 1)
+            optimizers[0]._move(tensors, counts, None)
 
 
 def adam(

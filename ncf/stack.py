@@ -10,7 +10,8 @@ import copy
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from ncf.closed_form import ClosedForm
 from ncf.errors import NcfError
 from ncf.losses import Loss, focal_terms_and_slopes, terms_and_slopes
 from ncf.models import Recommender
+from ncf.optimizers import FusedAdam, JointAdam
 from ncf.passes import InClosedForm, Passes, SumAndSlopes
 from ncf.row_adam import RowAdam
 from ncf.trainer import GLANCE_STEPS, Trainer, arithmetic
@@ -94,11 +96,34 @@ class _Vmapped:
         return logits.detach(), totals
 
 
+class _JointUpdate:
+    """`Trainer.apply` of all runs at once, to the bit, as long as every loss and gradient is finite.
+
+    For trainers laid out in `form` on a CPU, where the answer to that can be waited for.
+    """
+
+    def __init__(self, trainers: Sequence[Trainer], optimizers: Sequence[FusedAdam], form: ClosedForm) -> None:
+        self._form, self._adam = form, JointAdam(optimizers)
+        self._loss_sums, self._sound = map(list, zip(*(trainer.tallies() for trainer in trainers)))
+        self._broken, self._one = torch.zeros(()), torch.ones(())
+
+    def __call__(self, totals: Tensor) -> bool:
+        """Given the summed losses (S,); once any of them or a gradient is inf or NaN: False, and nothing is done."""
+        torch._amp_foreach_non_finite_check_and_unscale_([totals, *self._form.touched()], self._broken, self._one)
+        if self._broken:
+            return False
+        self._adam.step()
+        torch._foreach_add_(self._loss_sums, list(totals))
+        torch._foreach_add_(self._sound, 1)
+        return True
+
+
 class _Stack:
     """S trainers that take their steps together."""
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
         self.trainers = list(trainers)
+        self._joint_update: _JointUpdate | None = None
         self._passes = self._pick_passes()
 
     def _pick_passes(self) -> Passes:
@@ -110,6 +135,9 @@ class _Stack:
         form = ClosedForm(models)
         for trainer, values, gradients in zip(self.trainers, form.flat.values, form.flat.gradients, strict=True):
             trainer.lay_out(values, gradients)
+        optimizers = [t.optimizer for t in self.trainers if isinstance(t.optimizer, FusedAdam)]
+        if len(optimizers) == len(models) and not like.is_cuda:
+            self._joint_update = _JointUpdate(self.trainers, optimizers, form)
         return InClosedForm(form, losses)
 
     def step(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
@@ -117,11 +145,13 @@ class _Stack:
         users = torch.stack([users for users, _ in batches])
         items = torch.stack([items for _, items in batches])
         logits, totals = self._passes(users, items)
-        for trainer, batch, own, total in zip(self.trainers, batches, logits, totals, strict=True):
+        for trainer, batch, own in zip(self.trainers, batches, logits, strict=True):
             if trainer.dynamics:
                 trainer.dynamics.observe(trainer.progress.step, *batch, own)
-            trainer.apply(total)
             trainer.progress.step += 1
+        if self._joint_update is None or not self._joint_update(totals):
+            for trainer, total in zip(self.trainers, totals, strict=True):
+                trainer.apply(total)
 
 
 def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> SumAndSlopes:
@@ -150,14 +180,13 @@ def _joint_loss(losses: Sequence[Loss], neg_ratio: int, like: Tensor) -> SumAndS
 def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Trainer, NcfError | None]]:
     """Train all of `waiting`, at most `size` at a time; yields each run as it ends, with its error if it failed.
 
-    Runs must share `signature`. One that `stopped` interrupts is checkpointed and not yielded.
+    Runs must share `signature`. One that `stopped` interrupts is checkpointed and, unless that fails, not yielded.
     """
     running: list[Trainer] = []
     stack = None
     while joining := [*running, *itertools.islice(waiting, size - len(running))]:
         for trainer in [t for t in joining if t.over()]:
-            trainer.close()
-            yield trainer, None
+            yield trainer, _failure(trainer.close)
         running = [t for t in joining if not t.over()]
         if not running:
             continue
@@ -166,11 +195,11 @@ def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Train
         with arithmetic("float32"):
             whole = _train_epoch(stack)
         if not whole:
-            for trainer in running:
-                trainer.checkpoint()
+            failures = [(trainer, _failure(trainer.checkpoint)) for trainer in running]
+            yield from ((trainer, error) for trainer, error in failures if error is not None)
             return
         for trainer in stack.trainers:
-            error = _end_epoch(trainer)
+            error = _failure(partial(_end_epoch, trainer))
             if error is not None or trainer.over():
                 running.remove(trainer)
                 yield trainer, error
@@ -182,12 +211,17 @@ def _in_step(trainers: Sequence[Trainer]) -> list[Trainer]:
     return [trainer for trainer in trainers if trainer.progress.step == place]
 
 
-def _end_epoch(trainer: Trainer) -> NcfError | None:
-    """Validate one run, and close it if it is over; the error that ended it, if one did."""
+def _end_epoch(trainer: Trainer) -> None:
+    """Validate one run, and close it if it is over."""
+    log.debug(trainer.end_epoch())
+    if trainer.over():
+        trainer.close()
+
+
+def _failure(work: Callable[[], object]) -> NcfError | None:
+    """Do `work` of one run; the error that ended it, if one did, which is no matter of the others."""
     try:
-        log.debug(trainer.end_epoch())
-        if trainer.over():
-            trainer.close()
+        work()
     except NcfError as error:
         return error
     return None
@@ -206,7 +240,7 @@ def _train_epoch(stack: _Stack) -> bool:
             for trainer in trainers:
                 trainer.progress.seconds += (now - begun) / len(trainers)  # its share of the machine
                 if done < steps and trainer.due():
-                    trainer.checkpoint()
+                    _failure(trainer.checkpoint)  # what fails here does so again when the epoch ends
             begun = now
         if trainers[0].stopped() and done < steps:
             return False

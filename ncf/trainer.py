@@ -231,6 +231,10 @@ class Trainer:
         self._sound += 1
         self._sound -= self._broken
 
+    def tallies(self) -> tuple[Tensor, Tensor]:
+        """The sum of this epoch's losses and the number of its finite steps: () each, as `apply` adds to them."""
+        return self._loss_sum, self._sound
+
     def _gradients(self) -> list[Tensor]:
         """The values of all gradients, in as few tensors as they are."""
         if self._flat_gradients is not None:

@@ -1,5 +1,6 @@
 """Stacked runs are the solo runs: same weights step by step, same stopping, one failure does not spread."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -10,6 +11,7 @@ from scipy import stats
 from toys import PLAIN, compose
 
 from ncf import models
+from ncf.closed_form import ClosedForm
 from ncf.data.split import Pairs, Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
@@ -17,7 +19,7 @@ from ncf.models import MODELS
 from ncf.optimizers import adam
 from ncf.rng import generator
 from ncf.sampling import Batches, uniform
-from ncf.stack import signature, stack_size, train_stacked
+from ncf.stack import _JointUpdate, signature, stack_size, train_stacked
 from ncf.train import build_trainer, check
 from ncf.trainer import Trainer, TrainerSettings
 
@@ -94,6 +96,69 @@ def test_losses_outside_the_focal_family_and_other_learning_rates_stack() -> Non
         assert gap(a, b) < 1e-5
 
 
+def test_updating_all_runs_at_once_is_updating_each_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among other learning rates, and step counts that differ because a run joined later."""
+
+    def trained() -> tuple[list[Trainer], list[dict]]:
+        runs = [make(s, LOSSES[s], lr=lr, epochs=3 + s) for s, lr in enumerate((1e-3, 1e-2, 1e-3, 1e-3))]
+        saved: list[dict] = []
+        for run in runs:
+            run._save = saved.append
+        assert [error for _, error in train_stacked(iter(runs), size=3)] == [None] * 4
+        return runs, saved
+
+    joint, states = trained()
+    monkeypatch.setattr(_JointUpdate, "__call__", lambda self, totals: False)
+    each, expected = trained()
+    assert len(states) == len(expected) == 4
+    for a, b in zip(joint, each, strict=True):
+        assert gap(a, b) == 0
+        assert [line["train_loss"] for line in a.progress.history] == [x["train_loss"] for x in b.progress.history]
+    for state, other in zip(states, expected, strict=True):
+        torch.testing.assert_close(state["optimizer"], other["optimizer"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_the_joint_check_sees_every_gradient_that_is_not_zero(name: str) -> None:
+    form = ClosedForm([make(seed, BCE(), name=name).model for seed in range(3)])
+    stream = torch.Generator().manual_seed(0)
+    for groups in (20, 3):  # a short batch after a long one, whose rows are zero again
+        users = torch.randint(USERS, (3, groups), generator=stream)
+        items = torch.randint(ITEMS, (3, groups, 1 + RATIO), generator=stream)
+        form.backward(torch.randn(form.forward(users, items).shape, generator=stream))
+        gradients = form.flat.gradients
+        for run, place in gradients.nonzero().tolist()[::7]:
+            value = gradients[run, place].item()
+            gradients[run, place] = float("nan")
+            assert any(part.isnan().any() for part in form.touched())
+            gradients[run, place] = value
+
+
+def test_a_gradient_that_overflows_in_a_few_rows_ends_that_run_alone() -> None:
+    runs = [make(s, BCE(), name="gmf") for s in range(3)]
+    before: list[torch.Tensor] = []
+
+    def after_a_step() -> bool:
+        if runs[1].progress.step == 3 and not before:
+            users, items, output, _ = runs[1].model.parameters()
+            with torch.no_grad():  # the logits are finite, and so is every gradient but that of the users
+                users.zero_()
+                items.fill_(1e30)
+                output.fill_(1e30)
+            before.extend(p.detach().clone() for p in runs[1].model.parameters())
+        return False
+
+    runs[0].stopped = after_a_step
+    ended = {id(trainer): error for trainer, error in train_stacked(iter(runs), size=3)}
+    assert "epoch 1, step 4:" in str(ended[id(runs[1])])
+    assert all(torch.equal(p, q) for p, q in zip(runs[1].model.parameters(), before, strict=True))
+    for s in (0, 2):
+        alone = make(s, BCE(), name="gmf")
+        alone.fit()
+        assert ended[id(runs[s])] is None
+        assert gap(runs[s], alone) < 1e-5
+
+
 def test_runs_leave_when_over_and_the_next_one_joins() -> None:
     best = [2, 5, 1, 3, 4]
     runs = [make(s, BCE(), epochs=20, patience=2, values=lambda e, b=b: -abs(e - b)) for s, b in enumerate(best)]
@@ -118,6 +183,55 @@ def test_one_broken_run_does_not_spread() -> None:
         alone.fit()
         assert ended[id(runs[s])] is None
         assert gap(runs[s], alone) < 1e-5
+
+
+def test_a_broken_run_keeps_no_other_from_its_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncf.stack.GLANCE_STEPS", 1)
+
+    def runs() -> list[Trainer]:
+        made = [make(s, BCE()) for s in range(3)]
+        with torch.no_grad():
+            next(made[1].model.parameters()).fill_(float("nan"))
+        for s, trainer in enumerate(made):
+            trainer._save = lambda state, s=s: saved.append(s)
+            trainer.due = lambda epoch_end=False: True  # type: ignore[method-assign]
+        return made
+
+    saved: list[int] = []
+    whole = runs()
+    ended = {id(trainer): error for trainer, error in train_stacked(iter(whole), size=3)}
+    assert [isinstance(ended[id(trainer)], TrainingError) for trainer in whole] == [False, True, False]
+    assert {s: saved.count(s) for s in set(saved)} == dict.fromkeys((0, 2), 4 * whole[0].batches.steps + 1)
+
+    saved = []
+    interrupted = runs()
+    for trainer in interrupted:
+        trainer.stopped = lambda: interrupted[0].progress.step >= 2
+        trainer.due = lambda epoch_end=False: False  # type: ignore[method-assign]
+    ((failed, error),) = train_stacked(iter(interrupted), size=3)
+    assert failed is interrupted[1]
+    assert isinstance(error, TrainingError)
+    assert saved == [0, 2]
+
+
+def test_a_checkpoint_of_a_stack_goes_on_alone() -> None:
+    saved: dict[int, dict] = {}
+    runs = [make(s, BCE()) for s in range(3)]
+    for s, trainer in enumerate(runs):
+        trainer._save = lambda state, s=s: saved.__setitem__(s, copy.deepcopy(state))
+        trainer.stopped = lambda: runs[0].progress.epoch == 2 and runs[0].progress.step >= 2
+    assert list(train_stacked(iter(runs), size=3)) == []
+    for s, state in saved.items():
+        moments = state["optimizer"]["state"][0]["exp_avg"].untyped_storage().nbytes()
+        assert moments < 1.1 * sum(p.nbytes for p in runs[s].model.parameters())  # its own, not those of the stack
+        again, alone = make(s, BCE()), make(s, BCE())
+        again.load(state)
+        assert (again.progress.epoch, again.progress.step) == (2, 2)
+        assert again.fit()
+        assert alone.fit()
+        assert gap(again, alone) < 1e-5
+        losses = [[line["train_loss"] for line in t.progress.history] for t in (again, alone)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_an_interrupted_stack_saves_every_run_and_goes_on() -> None:
