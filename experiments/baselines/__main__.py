@@ -1,8 +1,8 @@
 """`python -m experiments.baselines [stage ...]`: tune, train, compare under the published protocol, write the page.
 
 Stages, all in this order if none is named: tune (studies and conf/experiment/tuned_*.yaml), train (the tuned runs,
-results.csv, intervals.csv, comparisons.csv), published (published.csv), page (README.md and figures from these files).
-Each goes on where it was stopped. Run it from the root of the checkout.
+results.csv, intervals.csv, comparisons.csv), published (published.csv, pairs.csv), page (README.md
+and figures from these files). Each goes on where it was stopped. Run it from the root of the checkout.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import argparse
 import pandas as pd
 
 from experiments.baselines import page, published, runs
-from experiments.baselines.arms import ARMS, HERE, RUNS
+from experiments.baselines.arms import ARMS, HERE
 from experiments.baselines.comparisons import best_baseline, comparisons, intervals
 from experiments.baselines.tuning import tune_all
 
@@ -33,7 +33,9 @@ def main() -> None:
     if "train" in stages:
         train_all(options.jobs)
     if "published" in stages:
-        _write(published.measure(options.jobs), "published")
+        means, pairs = published.measure(options.jobs)
+        _write(means, "published")
+        _write(pairs, "pairs")
     if "page" in stages:
         page.write(page.read())
 
@@ -41,7 +43,7 @@ def main() -> None:
 def train_all(jobs: int) -> None:
     """The runs of every arm that are not there yet, and what the page needs of all of them."""
     for arm in ARMS.values():
-        runs.train(arm, arm.seeds, RUNS, jobs)
+        runs.train(arm, arm.seeds, jobs)
     table, values = runs.table(), runs.per_user()
     _write(table, "results")
     _write(intervals(values), "intervals")

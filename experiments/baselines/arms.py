@@ -1,6 +1,6 @@
 """What is compared: the models, how each is asked for, and over which seeds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -8,7 +8,8 @@ ROOT = HERE.parents[1]
 TUNED = ROOT / "conf" / "experiment"
 RUNS, PUBLISHED, STUDIES = (Path("outputs") / name for name in ("sweeps/tuned", "sweeps/published", "tuning"))
 
-METRICS = ("ndcg@10", "hit@10")
+NAMES = {"ndcg@10": "NDCG@10", "hit@10": "HR@10"}
+METRICS = tuple(NAMES)
 """Reported; the first is the one that tuning and early stopping see, on validation."""
 
 TRAINED = ("neg_ratio=4", "trainer.epochs=40", "trainer.patience=5")
@@ -28,6 +29,7 @@ class Arm:
         settings: key=value that tuning does not touch.
         seeds: one if nothing about it is random.
         ncf: whether it is a model of He et al. 2017; the others are the baselines.
+        sweep: where its runs lie.
     """
 
     name: str
@@ -36,15 +38,16 @@ class Arm:
     settings: tuple[str, ...] = ()
     seeds: range = _SEEDS
     ncf: bool = False
+    sweep: Path = RUNS
 
     @property
     def overrides(self) -> list[str]:
         """Of a training run."""
         return [*self.choices, *self.settings]
 
-    def folder(self, seed: int, sweep: Path = RUNS) -> Path:
-        """Of its run in `sweep`."""
-        return sweep / f"{self.name}-s{seed}"
+    def folder(self, seed: int) -> Path:
+        """Of its run with this seed."""
+        return self.sweep / f"{self.name}-s{seed}"
 
 
 def _fixed(name: str, title: str) -> Arm:
@@ -72,3 +75,18 @@ ARMS: dict[str, Arm] = {arm.name: arm for arm in _LIST}
 
 REFERENCE = "neumf"
 """The arm that all others are tested against."""
+
+PROTOCOL = ("evaluation=sampled", "data.threshold=null")
+"""The protocol of the published values: 99 sampled negatives, every rating a positive."""
+
+
+def _retuned(arm: Arm) -> Arm:
+    choices, settings = (*arm.choices, PROTOCOL[0]), (*arm.settings, PROTOCOL[1])
+    name, title = f"{arm.name}_published", f"{arm.title} under the published protocol"
+    return replace(
+        arm, name=name, title=title, choices=choices, settings=settings, seeds=arm.seeds[:5], sweep=PUBLISHED
+    )
+
+
+RETUNED = {name: _retuned(ARMS[name]) for name in ("user_knn", "item_knn", "puresvd", "neumf", "ials", "ease")}
+"""Models with published values, tuned a second time, under the published protocol; by the name of their arm."""

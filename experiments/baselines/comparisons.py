@@ -12,6 +12,8 @@ without randomness has the same value in every pair. Between two such models the
 Intervals resample seeds and users together (`ncf.stats.intervals.two_level`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -73,12 +75,12 @@ def compared(treatment: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
     }
 
 
-def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """`comparisons` with both p-values corrected by Holm within each opponent and metric."""
+def corrected(table: pd.DataFrame, family: Sequence[str] = ("metric", "against")) -> pd.DataFrame:
+    """`table` with both p-values of `compared` corrected by Holm among the rows alike in the columns of `family`."""
     table = table.copy()
     for column in ("p_users", "p_seeds"):
         known = table[column].notna()
-        groups = table[known].groupby(["metric", "against"])[column]
+        groups = table[known].groupby(list(family))[column]
         table.loc[known, column] = groups.transform(lambda p: holm(p.to_numpy()))
     return table
 
@@ -89,3 +91,8 @@ def _p(test: object, treatment: np.ndarray, baseline: np.ndarray) -> float:
         return float(test(treatment, baseline).p)
     except StatisticsError:  # no two values differ
         return 1.0
+
+
+def p_text(p: float) -> str:
+    """A p-value as the page has it."""
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"

@@ -4,11 +4,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.baselines.arms import ARMS, METRICS, REFERENCE
+from experiments.baselines.arms import ARMS, METRICS, NAMES, REFERENCE
 from ncf.report.style import COLOURS, GREY, WIDTH, titled
 
 _BASELINE, _NCF = (COLOURS[0], "o"), (COLOURS[4], "D")  # colour and marker: told apart in grey, too
-_NAMES = {"ndcg@10": "NDCG@10", "hit@10": "HR@10"}
 _FLOOR = 0.5  # of popularity's value: a model below it would squeeze all others into a corner
 
 
@@ -31,7 +30,7 @@ def who_wins(results: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
             if len(values) > 1:
                 ax.plot(values, [place - 0.25] * len(values), "|", color=GREY, markersize=5)
             ax.plot(values.mean(), place, marker, color=colour, markersize=6)
-        ax.set_xlabel(f"test {_NAMES[metric]}")
+        ax.set_xlabel(f"test {NAMES[metric]}")
         _models(ax, order)
     _legend(figure)
     return titled(figure, "Which model ranks best on MovieLens-100K, each tuned on the same budget?")
@@ -50,7 +49,7 @@ def against_neumf(results: pd.DataFrame, compared: pd.DataFrame) -> Figure:
             ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.4)
             hollow = "white" if row["p_users"] > 0.05 else colour
             ax.plot(row["difference"], place, marker, color=colour, markerfacecolor=hollow, markersize=6)
-        ax.set_xlabel(f"test {_NAMES[metric]}, difference from NeuMF")
+        ax.set_xlabel(f"test {NAMES[metric]}, difference from NeuMF")
         _models(ax, order)
     _legend(figure)
     return titled(figure, "Which models differ from NeuMF trained with BCE?")

@@ -8,29 +8,29 @@ import matplotlib
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.baselines import figures, published
-from experiments.baselines.arms import ARMS, HERE, METRICS, REFERENCE, TUNED, Arm
-from experiments.baselines.comparisons import best_baseline, corrected
+from experiments.baselines import figures, order
+from experiments.baselines.arms import ARMS, HERE, METRICS, NAMES, REFERENCE, RETUNED, TUNED, Arm
+from experiments.baselines.comparisons import best_baseline, corrected, p_text
 from ncf.files import write_text
 from ncf.report.markup import Table
 from ncf.report.style import RC, save
 from ncf.results import flatten
 
-COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published")
+COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published", "pairs")
 LEVEL = 0.05  # of a corrected p
 _CLOCK = "Minutes are by the clock, on a machine that other work shared and at times halted: no measure of the models."
-_NAMES = {"ndcg@10": "NDCG@10", "hit@10": "HR@10"}
 
 
 @dataclass(frozen=True)
 class Study:
-    """The tables of the CSV files; `compared` has Holm's correction applied."""
+    """The tables of the CSV files; `compared` and `pairs` have Holm's correction applied."""
 
     results: pd.DataFrame
     intervals: pd.DataFrame
     compared: pd.DataFrame
     tuning: pd.DataFrame
     published: pd.DataFrame
+    pairs: pd.DataFrame
     best: str
 
     @property
@@ -42,8 +42,10 @@ class Study:
 
 def read(folder: Path = HERE) -> Study:
     """The study that the CSV files of `folder` hold."""
-    results, intervals, comparisons, tuning, ours = (pd.read_csv(folder / f"{name}.csv") for name in COMPANIONS)
-    return Study(results, intervals, corrected(comparisons), tuning, ours, best_baseline(results))
+    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COMPANIONS}
+    tables["compared"] = corrected(tables.pop("comparisons"))
+    tables["pairs"] = corrected(tables["pairs"], order.FAMILY)
+    return Study(**tables, best=best_baseline(tables["results"]))
 
 
 def write(study: Study, folder: Path = HERE) -> None:
@@ -66,10 +68,15 @@ def text(study: Study) -> str:
         "against_neumf": against(study, REFERENCE).markdown(),
         "against_best": against(study, study.best).markdown(),
         "best": best,
-        "budget": budget(study),
-        "settings": settings(study).markdown(),
-        "published": published_table(study).markdown(),
-        "agreement": agreement(study),
+        "budget": budget(study, ARMS.values()),
+        "settings": settings(study, ARMS.values(), "What tuning chose").markdown(),
+        "retuned": settings(study, RETUNED.values(), "What tuning chose for the published protocol").markdown(),
+        "rebudget": budget(study, RETUNED.values()),
+        "order": order.verdict(study.published, study.pairs),
+        "published": order.values(study.published).markdown(),
+        "agreement": order.agreement(study.published, study.pairs),
+        "turned": order.turned(study.published, study.pairs).markdown(),
+        "explanation": order.explanation(study.published, study.pairs),
     }
     for name, part in parts.items():
         template = template.replace(f"<!-- {name} -->", part)
@@ -137,39 +144,36 @@ def against(study: Study, opponent: str) -> Table:
         for row in chosen.sort_values("difference", ascending=False).to_dict("records"):
             verdict = "undecided" if row["p_users"] > LEVEL else "better" if row["difference"] > 0 else "worse"
             change = f"{row['difference']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-            tests = ["" if pd.isna(row[p]) else _p(row[p]) for p in ("p_users", "p_seeds")]
-            rows.append([_NAMES[metric], ARMS[row["arm"]].title, change, f"{row['relative']:+.1%}", *tests, verdict])
+            tests = ["" if pd.isna(row[p]) else p_text(row[p]) for p in ("p_users", "p_seeds")]
+            rows.append([NAMES[metric], ARMS[row["arm"]].title, change, f"{row['relative']:+.1%}", *tests, verdict])
     header = ["test metric", "model", "difference", "relative", "p over users", "p over seeds", "over users"]
     note = f"p corrected by Holm over the {len(ARMS) - 1} comparisons of a metric."
     return Table(f"Against {ARMS[opponent].title}", header, rows, note)
 
 
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
-
-
-def budget(study: Study) -> str:
-    """What tuning was allowed, and what it took."""
-    tuned = study.tuning[study.tuning["trials"] > 0]
+def budget(study: Study, arms: Iterable[Arm]) -> str:
+    """What the tuning of `arms` was allowed, and what it took."""
+    names = [arm.name for arm in arms]
+    tuned = study.tuning[(study.tuning["trials"] > 0) & study.tuning["arm"].isin(names)]
     least, most = int(tuned["trials"].min()), int(tuned["trials"].max())
     trials = f"{most} trials" if least == most else f"{least} to {most} trials"
     return (
         f"{trials} a model (Optuna's TPE, on validation NDCG@10 and seed 42 alone), "
-        f"{tuned['seconds'].sum() / 60:.0f} minutes by the clock for all of them on a busy core. "
-        "Popularity has nothing to tune."
+        f"{tuned['seconds'].sum() / 60:.0f} minutes by the clock for all of them on a busy core."
     )
 
 
-def settings(study: Study) -> Table:
-    """What tuning chose, and what it took."""
+def settings(study: Study, arms: Iterable[Arm], title: str) -> Table:
+    """What tuning chose for `arms`, and what it took."""
     rows = []
-    for row in study.tuning.to_dict("records"):
-        arm = ARMS[row["arm"]]
+    known = study.tuning.set_index("arm")
+    for arm in arms:
+        row = known.loc[arm.name]
         value = "" if pd.isna(row["value"]) else f"{row['value']:.4f}"
-        cells = [str(row["trials"]), f"{row['seconds'] / 60:.1f}", value, ", ".join(_chosen(arm)) or "none"]
+        cells = [str(int(row["trials"])), f"{row['seconds'] / 60:.1f}", value, ", ".join(_chosen(arm)) or "none"]
         rows.append([arm.title, f"`tuned_{arm.name}`", *cells])
     header = ["model", "experiment", "trials", "minutes", "best validation NDCG@10", "settings"]
-    return Table("What tuning chose", header, rows, _CLOCK)
+    return Table(title, header, rows, _CLOCK)
 
 
 def _chosen(arm: Arm) -> Iterable[str]:
@@ -179,29 +183,3 @@ def _chosen(arm: Arm) -> Iterable[str]:
     fixed = [line.partition("=")[0] for line in arm.settings]
     shown = {key: value for key, value in flat.items() if key not in fixed and "pretrained_" not in key}
     return (f"`{key.partition('.')[2]}` {value}" for key, value in shown.items())
-
-
-def published_table(study: Study) -> Table:
-    """Ours on MovieLens-100K beside the published values on MovieLens-1M, in the published order of NDCG@10."""
-    reference, ours = published.reference(), study.published.set_index("arm")
-    theirs = sorted(reference["models"].items(), key=lambda item: -item[1][METRICS[0]])
-    rows = []
-    for name, values in theirs:
-        pairs = [*(values[m] for m in METRICS), *(ours.loc[name, m] for m in METRICS)]
-        rows.append([ARMS[name].title, *(f"{value:.4f}" for value in pairs), str(int(ours.loc[name, "seeds"]))])
-    columns = [f"{where}, {_NAMES[m]}" for where in (f"published, {reference['data']}", "here, 100K") for m in METRICS]
-    return Table("99 sampled negatives", ["model", *columns, "seeds"], rows, f"Published: {reference['source']}.")
-
-
-def agreement(study: Study) -> str:
-    """How far our order is the published one."""
-    lines = []
-    for metric in METRICS:
-        tau, turned = published.agreement(study.published, metric)
-        pairs = ", ".join(f"{ARMS[b].title} above {ARMS[a].title}" for a, b in turned) or "none"
-        count = len(study.published) * (len(study.published) - 1) // 2
-        lines.append(
-            f"- {_NAMES[metric]}: {count - len(turned)} of {count} pairs of models are in the published order "
-            f"(Kendall's tau {tau:.2f}); turned round here: {pairs}."
-        )
-    return "\n".join(lines)

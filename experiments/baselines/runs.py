@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,10 @@ PER_USER = dict[str, dict[str, np.ndarray]]
 _COLUMNS = ["best_epoch", "epochs", "config_hash", "commit"]
 
 
-def train(arm: Arm, seeds: Sequence[int], sweep: Path, jobs: int, *more: str) -> None:
-    """Make the runs of `experiment=tuned_<arm>` that `sweep` lacks, stacked where their models can be."""
+def train(arm: Arm, seeds: Sequence[int], jobs: int, *more: str) -> None:
+    """Make the runs of `experiment=tuned_<arm>` that its sweep lacks, stacked where their models can be."""
     command = [sys.executable, "-m", "ncf.train", "-m", f"experiment=tuned_{arm.name}", f"seed={_list(seeds)}"]
-    places = [f"hydra.sweep.dir={sweep}", "hydra/launcher=stacked", f"hydra.launcher.n_jobs={jobs}"]
+    places = [f"hydra.sweep.dir={arm.sweep}", "hydra/launcher=stacked", f"hydra.launcher.n_jobs={jobs}"]
     subprocess.run([*command, *places, *more], cwd=ROOT, check=True)
 
 

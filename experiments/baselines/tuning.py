@@ -8,7 +8,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from experiments.baselines import runs
-from experiments.baselines.arms import ARMS, HERE, RUNS, STUDIES, TUNED, Arm
+from experiments.baselines.arms import ARMS, HERE, RETUNED, RUNS, STUDIES, TUNED, Arm
 from ncf.files import write_text
 from ncf.tune import SPACES, tune
 
@@ -19,10 +19,10 @@ _DIGITS = 3  # of a chosen number; validation cannot tell finer ones apart
 def tune_all(trials: int, minutes: float, jobs: int) -> None:
     """A study for each model that has a space, on validation alone; the choices and `tuning.csv`."""
     rows = []
-    for arm in ARMS.values():
+    for arm in (*ARMS.values(), *RETUNED.values()):
         rows.append(tune_one(arm, trials, minutes))
         if arm.name in ("gmf", "mlp"):
-            runs.train(arm, arm.seeds[:1], RUNS, jobs)  # pre-training is tuned with them
+            runs.train(arm, arm.seeds[:1], jobs)  # pre-training is tuned with them
     pd.DataFrame(rows).to_csv(SUMMARY, index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -43,7 +43,7 @@ def experiment(arm: Arm, settings: list[str], chosen: Mapping[str, Any], summary
     found = f"validation NDCG@10 {summary['value']:.4f}, the best of {summary['trials']} trials"
     found = f"{found} in {summary['seconds'] / 60:.1f} min" if chosen else "it has nothing to tune"
     body = OmegaConf.from_dotlist([*settings, *(f"{key}={value}" for key, value in chosen.items())])
-    folders = {"dir": str(RUNS), "subdir": f"{arm.name}-s${{seed}}"}
+    folders = {"dir": str(arm.sweep), "subdir": f"{arm.name}-s${{seed}}"}
     OmegaConf.update(body, "hydra", {"sweep": folders})
     lines = [
         "# @package _global_",
