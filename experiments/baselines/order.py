@@ -131,8 +131,8 @@ def _chance(ours: pd.DataFrame, found: pd.DataFrame) -> list[str]:
         f"of the {len(found)} intervals end below the published gap: that lead does not carry over to these data, "
         "whichever of the two is above.",
         f"- **Small published gaps.** If users of {reference['data']} differ between two models as much as these do, "
-        f"its {reference['users']:,} users resolve (at 95%) only gaps above the number in brackets: for {small.sum()} of "
-        f"the {len(found)}, the published order itself could be chance.",
+        f"its {reference['users']:,} users resolve (at 95%) only gaps above the number in brackets: for {small.sum()} "
+        f"of the {len(found)}, the published order itself could be chance.",
     ]
 
 
