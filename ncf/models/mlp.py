@@ -13,9 +13,9 @@ from ncf.models.base import Recommender
 
 # Rows of hidden activations scored at once: on a CPU they stay in the second-level cache, on a GPU they fill it.
 _CPU_ROWS, _GPU_ROWS = 2**10, 2**20
-# A product of a multiple of so many rows adds up all of them in one order, so that items alike tie to the bit; of other
-# numbers the last rows may differ (measured on x86, vectors of 128 to 512 bits).
-_WHOLE_ROWS = 12
+# A product with a multiple of so many columns adds up all of them in one order, so that items alike tie to the bit; of
+# another number the last columns may differ (measured on x86, vectors of 128 to 512 bits).
+_WHOLE = 16
 
 
 class MLPTower(nn.Module):
@@ -43,19 +43,20 @@ class MLPTower(nn.Module):
         last b goes through the layers above as a constant of the user, so that a layer is a product and a maximum.
         """
         count = self.items.num_embeddings
-        item_half = self._item_half(F.pad(self.items.weight, (0, 0, 0, -count % _WHOLE_ROWS)))
+        padded = F.pad(self.items.weight, (0, 0, 0, -count % _WHOLE))
+        item_half = self.first.weight[:, padded.shape[1] :] @ padded.T  # (hidden[0], I)
         weights, floors, constant = [], [], self._user_half(self.users(users))
         for layer in self.upper:
-            weights.append(layer.get_parameter("weight").T)
+            weights.append(layer.get_parameter("weight"))
             floors.append(-constant)
             constant = layer(constant)
-        weights.append(weight[:, None])
+        weights.append(weight[None])
         floors.append(-constant)
         if users.is_cuda:
-            per_user = zip(*(floor.split(max(1, _GPU_ROWS // len(item_half))) for floor in floors))
+            per_user = zip(*(floor.split(max(1, _GPU_ROWS // count)) for floor in floors))
             share = torch.cat([_score_together(item_half, floor, weights) for floor in per_user])
         else:
-            halves = item_half.split(_even_parts(count, _CPU_ROWS))
+            halves = item_half.split(_even_parts(count, _CPU_ROWS), 1)
             share = torch.cat([_score_apart(half, floors, weights) for half in halves], 1)
         return share[:, :count].add_((constant @ weight + bias)[:, None])
 
@@ -73,30 +74,30 @@ class MLPTower(nn.Module):
 
 
 def _even_parts(count: int, most: int) -> int:
-    """Rows of a part when `count` rows are split into as few parts of about `most` rows, all of a size."""
+    """The size of each when `count` items are split into as few parts of about `most` as there can be."""
     size = -(-count // -(-count // most))
-    return size + -size % _WHOLE_ROWS
+    return size + -size % _WHOLE
 
 
 def _score_together(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Items' halves of the first layer (n, hidden[0]), floors (B, H) and weights (H, next H) a layer -> (B, n)."""
-    hidden = items
+    """Items' halves of the first layer (hidden[0], n), floors (B, H) and weights (next H, H) a layer -> (B, n)."""
+    hidden = items.T
     for floor, weight in zip(floors, weights, strict=True):
-        hidden = torch.maximum(hidden, floor[:, None]) @ weight
+        hidden = torch.maximum(hidden, floor[:, None]) @ weight.T
     return hidden.squeeze(-1)
 
 
 @torch.inference_mode()
 def _score_apart(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """The same, one user at a time, in memory that stays in the cache."""
-    shares = items.new_empty(len(floors[0]), len(items))
-    hidden = [items.new_empty(len(items), len(weight)) for weight in weights]
-    last = weights[-1][:, 0]
-    for share, first, *upper in zip(shares, *floors, strict=True):
+    """The same, one user at a time, in memory that stays in the cache; activations are (H, n)."""
+    shares = items.new_empty(len(floors[0]), items.shape[1])
+    items = items.contiguous()
+    hidden = [items.new_empty(weight.shape[1], items.shape[1]) for weight in weights]
+    for share, first, *upper in zip(shares[:, None], *(floor[..., None] for floor in floors), strict=True):
         torch.maximum(items, first, out=hidden[0])
         for below, weight, above, floor in zip(hidden, weights, hidden[1:], upper):
-            torch.maximum(torch.mm(below, weight, out=above), floor, out=above)
-        torch.mv(hidden[-1], last, out=share)
+            torch.maximum(torch.mm(weight, below, out=above), floor, out=above)
+        torch.mm(weights[-1], hidden[-1], out=share)
     return shares
 
 

@@ -59,8 +59,8 @@ def test_scores_do_not_depend_on_the_chunks_they_are_computed_in(
 
 
 def test_scores_on_a_gpu_are_those_on_a_cpu() -> None:
-    halves, floors = torch.randn(5, 8), [torch.randn(4, width) for width in (8, 6, 2)]
-    weights = [torch.randn(*shape) for shape in ((8, 6), (6, 2), (2, 1))]
+    halves, floors = torch.randn(8, 5), [torch.randn(4, width) for width in (8, 6, 2)]
+    weights = [torch.randn(*shape) for shape in ((6, 8), (2, 6), (1, 2))]
     torch.testing.assert_close(_score_together(halves, floors, weights), _score_apart(halves, floors, weights))
 
 
