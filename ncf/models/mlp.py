@@ -45,7 +45,9 @@ class MLPTower(nn.Module):
         count = self.items.num_embeddings
         padded = F.pad(self.items.weight, (0, 0, 0, -count % _WHOLE))
         item_half = self.first.weight[:, padded.shape[1] :] @ padded.T  # (hidden[0], I)
-        weights, floors, constant = [], [], self._user_half(self.users(users))
+        weights: list[Tensor] = []
+        floors: list[Tensor] = []
+        constant = self._user_half(self.users(users))
         for layer in self.upper:
             weights.append(layer.get_parameter("weight"))
             floors.append(-constant)
