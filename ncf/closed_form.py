@@ -17,6 +17,8 @@ from ncf.models import GMF, MLP, NeuMF, Recommender
 from ncf.models.gmf import GMFTower
 from ncf.models.mlp import MLPTower
 
+_GATHERED = 4  # times what reading a value where it lies costs, about, to gather it first
+
 _threshold_backward = torch.ops.aten.threshold_backward
 
 
@@ -87,6 +89,10 @@ class _Table:
             self._gradients.index_fill_(0, self._filled, 0)  # the rest is zero already
         self._gradients.index_add_(0, self._rows, gradient.reshape(len(self._rows), -1))
         self._filled = self._rows
+
+    def looked_up(self) -> int:
+        """How many values `touched` gives."""
+        return len(self._filled) * self.width
 
     def touched(self) -> Tensor:
         """The gradients of the rows that were given any last, S M of them: (S M, D)."""
@@ -207,10 +213,11 @@ class ClosedForm:
 
     def touched(self) -> list[Tensor]:
         """The values of all gradients that are not zero since the last backward pass, (S, N) or (M, D), some twice."""
-        if not self.flat.clear_rows:
+        tables = [table for tower in self._towers for table in (tower._users, tower._items)]
+        looked_up = sum(table.looked_up() for table in tables)
+        if not self.flat.clear_rows or _GATHERED * looked_up > self.flat.gradients.numel():
             return [self.flat.gradients]
-        rows = [table.touched() for tower in self._towers for table in (tower._users, tower._items)]
-        return [self.flat.dense_gradients, *rows]
+        return [self.flat.dense_gradients, *(table.touched() for table in tables)]
 
 
 def supports(model: Recommender) -> bool:
