@@ -32,16 +32,16 @@ def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -
         DataError: where the folder cannot be written or the disk is full; and whatever `build` raises.
     """
     path = root / "processed" / f"{name}-{key[:16]}.npz"
-    if (found := _load(path)) is not None:
+    if (found := _load(path, key)) is not None:
         return found
     with locked(path):
-        if (found := _load(path)) is not None:
+        if (found := _load(path, key)) is not None:
             return found
         if path.exists():
-            _log.warning("%s is damaged; building it again", path)
+            _log.warning("%s is damaged, or not of this set; building it again", path)
         interactions = build()
         with replacing(path) as stream:
-            _save(stream, interactions)
+            _save(stream, interactions, key)
         return interactions
 
 
@@ -69,11 +69,12 @@ def locked(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _save(stream: BinaryIO, interactions: Interactions) -> None:
+def _save(stream: BinaryIO, interactions: Interactions, key: str) -> None:
     """Write a .npz whose bytes depend on nothing but the interactions (a `ZipInfo` is dated 1980, whenever made)."""
     arrays = {name: array for name in _ARRAYS if (array := getattr(interactions, name)) is not None}
     facts = {"name": interactions.name, "digest": interactions.digest, "before": asdict(interactions.before)}
     arrays["facts"] = np.array(json.dumps(facts, sort_keys=True))
+    arrays["key"] = np.array(key)
     arrays["checksum"] = np.array(_checksum(arrays))
     with zipfile.ZipFile(stream, "w") as archive:
         for name, array in arrays.items():
@@ -81,14 +82,14 @@ def _save(stream: BinaryIO, interactions: Interactions) -> None:
                 np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
 
 
-def _load(path: Path) -> Interactions | None:
-    """The interactions in the file, or None where it is missing or not what was written."""
+def _load(path: Path, key: str) -> Interactions | None:
+    """The interactions in the file, or None where it is missing, not what was written, or another set's."""
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
-        if str(arrays.pop("checksum")) != _checksum(arrays):
+        if str(arrays.pop("checksum")) != _checksum(arrays) or str(arrays["key"]) != key:
             return None
         facts = json.loads(str(arrays.pop("facts")))
         facts["before"] = Counts(**facts["before"])

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from omegaconf import OmegaConf
 from pydantic import Field
 
-from ncf.data.archive import Folder
+from ncf.data.archive import Folder, sha256_of_file
 from ncf.data.cache import cached
 from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
 from ncf.data.ratings import Columns, Ratings, Scale, collect
@@ -31,11 +33,13 @@ def delimited(
     timestamp: Column | None,
     columns: list[Column] | None,
     scale: Annotated[list[float], Field(min_length=3, max_length=3)] | None,
+    sha256: str | None,
 ) -> Interactions:
     """The positives of the file at `archive`.
 
     Args:
         columns: Names of all columns, for a file that has no header line; None: the first line is the header.
+        sha256: Hex digest that the file must have: by it, not by its place, a run is known. None: not verified.
 
     Raises:
         ConfigError: for settings that contradict each other.
@@ -52,10 +56,15 @@ def delimited(
         "threshold": threshold, "duplicates": duplicates, "delimiter": delimiter, "columns": columns,
         "wanted": [user, item, rating, timestamp],
     }  # fmt: skip
-    digest = digest_of(ratings=source.digest_of(path.name), **settings)
+    found = source.digest_of(path.name)
+    if sha256 not in (None, found):
+        raise DataError(f"{path}: expected SHA-256 {sha256} (data.sha256), found {found}")
+    digest = digest_of(ratings=found, **settings)
 
     def build() -> Interactions:
         ratings = read_ratings(path, delimiter, columns, wanted, allowed)
+        if source.digest_of(path.name) != found:
+            raise DataError(f"{path}: expected a file at rest, found one that changed while it was read")
         return positives(ratings, None, path.stem, digest, threshold, duplicates)
 
     return cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
@@ -83,3 +92,20 @@ def _header(blocks: Iterator[bytes], label: str, delimiter: str) -> tuple[list[s
     names, blocks = header_of(blocks, label, Layout(delimiter, (), quotes=True))
     typed = [_TYPED.fullmatch(name) for name in names]
     return [match[1] for match in typed if match] if all(typed) else names, blocks
+
+
+def _sha256(archive: Any) -> str | None:
+    """SHA-256 hex of the file at `archive`; None where there is none, which the loader will say."""
+    path = Path(str(archive)).expanduser()
+    if not path.is_file():
+        return None
+    now = path.stat()
+    return _sha256_at(path, now.st_mtime_ns, now.st_size)
+
+
+@cache  # a sweep asks for each of its runs
+def _sha256_at(path: Path, modified: int, size: int) -> str:
+    return sha256_of_file(path)
+
+
+OmegaConf.register_new_resolver("sha256", _sha256, replace=True)

@@ -34,7 +34,8 @@ RELEASE_NAMES = tuple(_FORMS)
 
 def settings(name: str, **changes: Any) -> dict[str, Any]:
     """The keys of conf/data/<name>.yaml with some changed."""
-    return {**OmegaConf.to_container(OmegaConf.load(CONF / "data" / f"{name}.yaml")), **changes}  # type: ignore[dict-item]
+    keys = OmegaConf.merge(OmegaConf.load(CONF / "data" / f"{name}.yaml"), changes)
+    return OmegaConf.to_container(keys, resolve=True)  # type: ignore[return-value]
 
 
 def ratings_text(name: str, rows: Any = RATINGS) -> bytes:
