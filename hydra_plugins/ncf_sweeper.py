@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import os
 import re
 import signal
 import sys
@@ -17,7 +18,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ncf.errors import ConfigError, NcfError
+from ncf.errors import ConfigError, DataError, NcfError
+from ncf.results import config_hash, read_result, resolved, run_id
 from ncf.runs import claim, done, record_failure, state
 from ncf.signals import ASKING, STOPPED
 from ncf.stats import load
@@ -62,13 +64,16 @@ class ResumableSweeper(BasicSweeper):
             raise SystemExit(2) from None
         survey = Survey(folder, ratios)
         with progress_line(survey), _stoppable(jobs):
-            broken = self._run(jobs)
+            unusable = [folder for folder in jobs if _unusable(folder)]
+            broken = self._run({folder: job for folder, job in jobs.items() if folder not in unusable})
         states = {account.state for account in survey.look()}
         if broken:
             print(f"error: the launcher gave up: {type(broken).__name__}: {broken}", file=sys.stderr)
+        for left_out in unusable:
+            print(f"error: {left_out}: expected a folder that can be written to; its run was left out", file=sys.stderr)
         if states != {"done"}:
             print(f"not all runs are done; for more: python -m ncf.status {folder}", file=sys.stderr)
-            raise SystemExit(1 if broken or "failed" in states else STOPPED)
+            raise SystemExit(1 if broken or unusable or "failed" in states else STOPPED)
 
     def _override_lists(self, arguments: list[str]) -> list[list[str]]:
         assert self.hydra_context is not None
@@ -112,6 +117,7 @@ class ResumableSweeper(BasicSweeper):
         assert self.config is not None
         jobs: Jobs = {}
         ratios: dict[str, int] = {}
+        settings: dict[Path, dict[str, Any]] = {}
         checked = set()
         for listed in ([*_QUIET, *given] for given in lists):
             cfg = self._composed(listed)
@@ -119,8 +125,13 @@ class ResumableSweeper(BasicSweeper):
             if seedless not in checked:
                 check(cfg)
                 checked.add(seedless)
-            folder = Path(self.config.hydra.sweep.dir) / str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
+            name = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
+            if name != Path(name).name:
+                raise ConfigError(f"hydra.sweep.subdir: expected the name of one folder, got {name!r}")
+            folder = Path(self.config.hydra.sweep.dir) / name
             jobs[folder], ratios[folder.name] = listed, cfg.neg_ratio
+            own = resolved(cfg)
+            _refuse_another(folder, own, settings.setdefault(folder, own))
         return jobs, ratios
 
     def _composed(self, listed: list[str]) -> DictConfig:
@@ -172,6 +183,29 @@ class ResumableSweeper(BasicSweeper):
             with contextlib.suppress(NcfError), claim(folder):
                 if not done(folder):
                     record_failure(folder, "its process died without an error: killed, or out of memory")
+
+
+def _unusable(folder: Path) -> bool:
+    """Whether no run can be made in `folder`; Hydra's error about one would end the whole sweep."""
+    fit = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    return os.path.lexists(folder) and not fit and not done(folder)
+
+
+def _refuse_another(folder: Path, settings: dict[str, Any], first: dict[str, Any]) -> None:
+    """Raises ConfigError if `folder` would be taken for the run of `settings`, but has those of another.
+
+    Args:
+        first: the settings of the first job that the sweep puts there.
+    """
+    if folder.name == run_id(settings):  # unique to its settings
+        return
+    with contextlib.suppress(DataError):  # who runs one that is damaged is told so
+        kept = read_result(folder)
+        hashes = {config_hash(settings), config_hash(first), *([kept["config_hash"]] if kept else [])}
+        if len(hashes) > 1:
+            raise ConfigError(
+                f"hydra.sweep.subdir: expected a folder of its own for each run, found other settings at {folder}"
+            )
 
 
 def _values(override: Override) -> list[Any]:

@@ -207,6 +207,20 @@ def test_a_damaged_result_fails_its_run_until_it_is_deleted(sweep, root, tmp_pat
     assert (mended["valid"], mended["test"]) == (whole["valid"], whole["test"])
 
 
+def test_a_folder_that_no_run_can_use_stops_no_other_run(sweep, root, tmp_path, capsys):
+    arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path / 'sweep'}'"]
+    assert sweep(*arguments, "seed=1") == 0
+    (done,) = (path.parent for path in (tmp_path / "sweep").glob("*/result.json"))
+    done.rename(tmp_path / "aside")
+    done.write_text("a file in its place")
+    capsys.readouterr()
+    assert sweep(*arguments, "seed=1,2") == 1
+    assert "sweep: 1 of 2 done" in (said := capsys.readouterr().err)
+    assert f"error: {done}: expected a folder that can be written to; its run was left out" in said.splitlines()
+    done.unlink()
+    assert sweep(*arguments, "seed=1,2") == 0
+
+
 def test_a_run_that_another_process_has_is_left_to_it(sweep, root, tmp_path, capsys):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
     assert sweep(*arguments, "seed=1") == 0
@@ -229,6 +243,11 @@ def test_a_run_that_another_process_has_is_left_to_it(sweep, root, tmp_path, cap
         (["experiment=h1", "seed=7"], "the registration has no run with seed=[7]"),
         (["experiment=h1", "loss=focal", "loss.gamma=3.0"], "the registration has no run with loss=['focal'] loss.g"),
         (["experiment=h1", "hydra.sweeper.parts=[{of: [H7], ratios: [4]}]"], "hydra.sweeper.parts: expected names"),
+        (["loss=bce,focal", "hydra.sweep.subdir=${seed}"], "hydra.sweep.subdir: expected a folder of its own for each"),
+        (
+            ["seed=1,2", "hydra.sweep.subdir=bce/${seed}"],
+            "hydra.sweep.subdir: expected the name of one folder, got 'bc",
+        ),
     ],
 )
 def test_bad_sweeps_are_refused_before_they_start(sweep, tmp_path, capsys, arguments, message):
@@ -238,6 +257,19 @@ def test_bad_sweeps_are_refused_before_they_start(sweep, tmp_path, capsys, argum
     assert [line for line in lines if not line.startswith("H1 ")] == [lines[-1]]
     assert lines[-1].startswith(f"error: {message}")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_run_with_other_settings_is_not_counted_as_done(sweep, root, tmp_path, capsys):
+    arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir=${seed}"]
+    assert sweep(*arguments, "seed=1,2") == 0
+    assert sweep(*arguments, "seed=1,2") == 0
+    capsys.readouterr()
+    assert sweep(*arguments, "seed=1,2", "loss=focal") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "error: hydra.sweep.subdir: expected a folder of its own for each run, "
+        f"found other settings at {tmp_path / '1'}"
+    )
 
 
 def test_a_sweep_needs_a_folder_it_can_write(sweep, root, tmp_path, capsys):
