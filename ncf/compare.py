@@ -109,25 +109,34 @@ def per_user(run: Finished, part: str) -> pd.DataFrame:
     """A row an evaluated user (index: raw id), a column a metric, from the ranks that the run kept.
 
     Raises:
-        DataError: ranks.csv is missing or not what a run writes.
+        DataError: ranks.csv is missing, not what a run writes, or does not give the metrics of its result.
     """
     evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
     frame = read_ranks(run.folder)
     frame = frame[frame["split"] == part]
+    if frame.empty:
+        raise DataError(f"{run.folder / results.RANKS}: expected rows of {part}, found none")
     values = evaluation.per_positive(_ranks(frame))
     table = pd.DataFrame({name: column.numpy() for name, column in values.items()}, index=frame["user_id"].astype(str))
+    told = run.result[part]
+    if not all(np.isclose(table[name].mean(), told[name], rtol=0, atol=1e-9) for name in table if name in told):
+        raise DataError(f"{run.folder / results.RANKS}: its {part} ranks do not give the metrics in {results.RESULT}")
     return table.assign(item_id=frame["item_id"].astype(str).to_numpy())
 
 
 def read_ranks(folder: Path) -> pd.DataFrame:
     """The rows of `ranks.csv`. Raises DataError if it is missing or not what a run writes."""
     path = folder / results.RANKS
+    numbers = {"rank": float, "candidates": int, "tied": int}
     try:
-        frame = pd.read_csv(path, dtype={"user_id": str, "item_id": str})
+        frame = pd.read_csv(path, dtype={"user_id": str, "item_id": str, **numbers}, keep_default_na=False)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: expected the ranks of a run, found none ({type(error).__name__})") from None
     if list(frame.columns) != _COLUMNS:
         raise DataError(f"{path}: expected the columns {','.join(_COLUMNS)}, found {','.join(map(str, frame.columns))}")
+    bad = ~(frame["rank"].between(1, frame["candidates"]) & frame["tied"].between(1, frame["candidates"]))
+    if bad.any():
+        raise DataError(f"{path}, line {bad.idxmax() + 2}: expected 1 <= rank, tied <= candidates, found otherwise")
     return frame
 
 

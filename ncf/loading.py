@@ -162,7 +162,7 @@ def load(run_folder: str | Path) -> LoadedRun:
 
     Raises:
         DataError: there is no such run, it is not finished, or its data is not what it was trained on.
-        CheckpointError: its checkpoint is missing or damaged.
+        CheckpointError: its checkpoint is missing, damaged or another run's.
     """
     folder = Path(run_folder)
     result = finished(folder)
@@ -170,6 +170,8 @@ def load(run_folder: str | Path) -> LoadedRun:
     if state is None:
         raise CheckpointError(f"{folder}: expected {checkpoint.NEWEST}, found none")
     config = result["config"]
+    with checkpoint.understood(folder):
+        results.refuse_foreign(folder, result, state["settings"])
     split: Split = component("split", SPLITS, config["split"])(component("data", DATASETS, config["data"])())
     if split.digest != result["data_digest"]:
         raise DataError(

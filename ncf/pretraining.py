@@ -23,7 +23,7 @@ def weights(source: str, folder: Path) -> dict[str, Tensor]:
 
     Raises:
         ConfigError: there is no such run, it is not finished, or it trained another model.
-        CheckpointError: its checkpoint is missing, damaged or holds no run.
+        CheckpointError: its checkpoint is missing, damaged, another run's or holds none.
     """
     result = _finished(source, folder)
     if (name := result["config"]["model"]["name"]) != source:
@@ -31,7 +31,9 @@ def weights(source: str, folder: Path) -> dict[str, Tensor]:
             f"model.pretrained_{source}: expected a run of model={source}, found model={name} in {folder}"
         )
     with checkpoint.understood(folder):
-        best: dict[str, Tensor] = checkpoint.read(folder / checkpoint.NEWEST)["best"]
+        state = checkpoint.read(folder / checkpoint.NEWEST)
+        results.refuse_foreign(folder, result, state["settings"])
+        best: dict[str, Tensor] = state["best"]
         return best
 
 

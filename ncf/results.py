@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 import ncf
 from ncf.config import plain
 from ncf.data.split import Split
-from ncf.errors import ConfigError, DataError
+from ncf.errors import CheckpointError, ConfigError, DataError
 from ncf.evaluation import Ranks
 from ncf.files import append_text, write_text
 
@@ -77,6 +77,19 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in flatten(settings).items()
         if key not in _INCIDENTAL and (key not in _LATER or value != _LATER[key])
     }
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Key -> "old -> new" of the settings that the result depends on and that are not the same in both."""
+    a, b = identity(old), identity(new)
+    return {k: f"{a.get(k)!r} -> {b.get(k)!r}" for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
+
+
+def refuse_foreign(folder: Path, result: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raises CheckpointError if `settings`, those of the checkpoint in `folder`, are not those of its `result`."""
+    if changed := changes(result["config"], settings):
+        differing = "; ".join(f"{key}: {how}" for key, how in changed.items())
+        raise CheckpointError(f"{folder}: expected the checkpoint of its {RESULT}, found another run's ({differing})")
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:

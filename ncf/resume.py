@@ -41,13 +41,8 @@ def _quoted(path: Path) -> str:
 
 def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:
     """Raises CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
-    old, new = results.identity(saved), results.identity(settings)
     free = ("trainer.epochs", "trainer.patience", "trainer.threads")
-    changed = [
-        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and key not in free
-    ]
+    changed = [f"{key}: {how}" for key, how in results.changes(saved, settings).items() if key not in free]
     if changed:
         raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({'; '.join(changed)})")
 

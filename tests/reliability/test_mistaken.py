@@ -1,5 +1,6 @@
 """One thing taken for another: a file for the one that lay there before, a cache, a checkpoint, ranks, a run folder."""
 
+import json
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from apart import finish
 from toys import compose, small
 
-from ncf import results, train
+from ncf import checkpoint, compare, loading, pretraining, results, train
 from ncf.config import component
 from ncf.data import DATASETS, Interactions
 from ncf.errors import CheckpointError, DataError
@@ -87,3 +88,83 @@ def test_prepared_data_of_another_file_is_not_taken(tmp_path: Path) -> None:
     again = [interactions(tmp_path, file) for file in files]
     assert [data.digest for data in again] == [data.digest for data in sets]
     assert [len(data) for data in again] == [len(data) for data in sets]
+
+
+@pytest.fixture(scope="module")
+def pair(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two finished runs whose weights have the same shapes."""
+    base = tmp_path_factory.mktemp("pair")
+    for name in ("bce", "focal"):
+        (base / name).mkdir()
+        plain = [o for o in small(root) if not o.startswith("model.")]
+        cfg = compose(*plain, "model=gmf", "model.factors=8", f"loss={name}")
+        train.train(cfg, base / name, StopFlag())
+    return [base / "bce", base / "focal"]
+
+
+@pytest.fixture
+def runs(pair: list[Path], tmp_path: Path) -> list[Path]:
+    """Copies of them, for each test to spoil."""
+    return [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in pair]
+
+
+def test_the_checkpoint_of_another_run_does_not_answer_for_this_one(runs: list[Path]) -> None:
+    own, other = runs
+    loading.load(own)
+    shutil.copy(other / checkpoint.NEWEST, own / checkpoint.NEWEST)
+    found = r"expected the checkpoint of its result\.json, found another run's \(.*loss\.name: 'bce' -> 'focal'"
+    with pytest.raises(CheckpointError, match=found):
+        loading.load(own)
+    with pytest.raises(CheckpointError, match=found):
+        pretraining.weights("gmf", own)
+
+
+def test_a_longer_run_that_is_not_over_does_not_answer_for_the_finished_one(runs: list[Path], root: Path) -> None:
+    plain = [o for o in small(root) if not o.startswith(("model.", "trainer.epochs"))]
+    cfg = compose(*plain, "model=gmf", "model.factors=8", "trainer.epochs=9")
+    assert train.train(cfg, runs[0], lambda: True) is None  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"\(trainer\.epochs: 3 -> 9\)"):
+        loading.load(runs[0])
+
+
+def compared(runs: list[Path]) -> str:
+    return compare.report([compare.Finished(folder, loading.finished(folder)) for folder in runs], "test")
+
+
+def with_row(folder: Path, row: str) -> None:
+    """The first test row of `ranks.csv` is `row`."""
+    lines = (folder / results.RANKS).read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if line.startswith("test,"))
+    user, item = lines[number].split(",")[1:3]
+    lines[number] = f"test,{user},{item},{row}"
+    (folder / results.RANKS).write_text("\n".join(lines) + "\n")
+
+
+def test_ranks_that_are_not_those_of_the_result_are_not_tested(runs: list[Path]) -> None:
+    assert "difference from 1 over 60 users" in compared(runs)
+    with_row(runs[1], "1,60,1")
+    assert f"no paired test: {runs[1] / results.RANKS}: its test ranks do not give the metrics in" in compared(runs)
+
+
+def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -> None:
+    result = json.loads((runs[0] / results.RESULT).read_text())
+    result["test"]["ndcg@10"] += 0.01
+    (runs[0] / results.RESULT).write_text(json.dumps(result))
+    assert f"no paired test: {runs[0] / results.RANKS}: its test ranks do not give the metrics in" in compared(runs)
+
+
+@pytest.mark.parametrize("row", ["nan,60,1", "0,60,1", "61,60,1", "1,60,0", "1,60,x", "1,60,", "x,60,1", "1,-9,1"])
+def test_ranks_that_no_run_writes_are_no_traceback(row: str, runs: list[Path]) -> None:
+    with_row(runs[0], row)
+    assert f"no paired test: {runs[0] / results.RANKS}" in compared(runs)
+
+
+def test_ranks_cut_short_are_no_traceback(runs: list[Path]) -> None:
+    text = (runs[0] / results.RANKS).read_text()
+    (runs[0] / results.RANKS).write_text(text[: text.index("test,")])
+    assert "ranks.csv: expected rows of test, found none" in compared(runs)
+
+
+def test_a_user_called_na_is_a_user(tmp_path: Path) -> None:
+    (tmp_path / results.RANKS).write_text("split,user_id,item_id,rank,candidates,tied\ntest,NA,null,1,5,1\n")
+    assert compare.read_ranks(tmp_path)[["user_id", "item_id"]].to_numpy().tolist() == [["NA", "null"]]
