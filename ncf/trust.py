@@ -1,22 +1,34 @@
 """What may come from a stranger, and can name no code: the overrides of a run folder, and YAML files.
 
 The groups of a run are closed registries (`ncf.config`). Hydra's own section is not: its callbacks, loggers, launchers
-and search path import what they are told to. So a run folder may not reach it, and a YAML file may not name a callable
-there; only `conf/hydra/`, which belongs to this package, does.
+and search path import what they are told to, and its logging writes where it is told to. So a run folder may not reach
+it, and a YAML file may neither name a callable there nor set up logging; only `conf/hydra/`, which belongs to this
+package, does.
 """
 
-import argparse
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra._internal.utils import get_args_parser
 
 from ncf.errors import ConfigError
 
 _KEY = r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*"
-_CALLS = ("_target_", "()", "class", "callbacks", "env_set", "searchpath")  # what makes Hydra or `logging` import
+_LOGGING = ("job_logging", "hydra_logging")  # whose values may be `ext://module.name`, and which opens any file
+_CALLS = (
+    "_target_",
+    "()",
+    "class",
+    "callbacks",
+    "env_set",
+    "searchpath",
+    "setup",
+    *_LOGGING,
+)  # `setup`: of a Slurm job
 _PACKAGE = re.compile(rb"@package\s+(?!_global_\s|_group_\s)(\S+)")
 
 
@@ -26,17 +38,13 @@ def check_arguments(arguments: list[str], conf: Path, groups: Iterable[str]) -> 
     Raises:
         ConfigError: a choice is a path out of `conf`, a configuration is a pickle, or a YAML file names code.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--experimental-rerun")
-    for option in ("--config-dir", "--config-path"):
-        parser.add_argument(option, f"-{option[2]}{option[9]}", type=Path, action="append", default=[])
-    known, rest = parser.parse_known_args(arguments)
+    known, _ = get_args_parser().parse_known_args(arguments)  # Hydra's own, which understands abbreviated options too
     if known.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: expected overrides, got a pickle, which could run code")
-    for argument in rest:
+    for argument in arguments:
         if re.match(rf"[+~]{{0,2}}({'|'.join(groups)})=.*\.\.", argument):
             raise ConfigError(f"{argument}: expected the name of a file in {conf}, got a path")
-    for folder in (conf, *known.config_dir, *known.config_path):
+    for folder in (conf, *(Path(given) for given in (known.config_dir, known.config_path) if given)):
         refuse_code(folder, exempt=conf / "hydra")
 
 
@@ -64,27 +72,51 @@ def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
 
 def refuse_code(folder: Path, exempt: Path) -> None:
     """Raises ConfigError if a YAML file in `folder`, but not in `exempt`, makes Hydra call or import something."""
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in _yaml_files(folder):
         if not path.is_relative_to(exempt):
-            package = _PACKAGE.search(path.read_bytes())
-            found = [package[1].decode()] if package else [key for key in _keys(_read(path)) if key in _CALLS]
+            package = _PACKAGE.search(_content(path))
+            found = [package[1].decode(errors="replace")] if package else []
+            found += [part for part in path.relative_to(folder).parts if part in _CALLS]
+            found += [key for key in _keys(_read(path)) if key in _CALLS]
             if found:
                 raise ConfigError(f"{path}: expected settings, found {found[0]!r}, by which a file could run code")
 
 
-def _read(path: Path) -> Any:
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    """Every `.yaml` file in `folder`, behind links too, as Hydra finds them; links that go in circles end."""
+    seen = set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        path = Path(name)
+        place = path.resolve(), any(part in _CALLS for part in path.relative_to(folder).parts)
+        if place in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        folders.sort()
+        yield from (path / file for file in sorted(files) if file.endswith(".yaml"))
+
+
+def _content(path: Path) -> bytes:
     try:
-        return yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError, RecursionError) as error:
-        first = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}: cannot be read ({first})") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _read(path: Path) -> Any:
+    content = _content(path)
+    try:
+        return yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
 
 def _keys(node: Any) -> Iterator[str]:
-    """Every key of nested mappings and lists, `a.b` as a and b."""
+    """Every key of nested mappings and lists, `a.b` as a and b; not those that pick a file for logging by its name."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from re.split(r"[.@/]", str(key))
+            if not re.fullmatch(rf"(override )?/?hydra/({'|'.join(_LOGGING)})", str(key)):
+                yield from re.split(r"[.@/]", str(key))
             yield from _keys(value)
     elif isinstance(node, list):
         for value in node:

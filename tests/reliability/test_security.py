@@ -175,6 +175,11 @@ EVIL_YAML = {
     "a default": "# @package _global_\ndefaults: [{override /hydra/callbacks: evil}]",
     "a package in a default": "# @package _global_\ndefaults: [{/loss@hydra.callbacks.x: bce}]",
     "a dotted key": "# @package _global_\nhydra.callbacks.x: {command: touch 'PROOF'}",
+    "logging that imports": "# @package _global_\nhydra: {job_logging: {handlers: {file: {delay: 'ext://evil.x'}}}}",
+    "logging into a file": "# @package _global_\nhydra: {job_logging: {handlers: {file: {filename: .bashrc}}}}",
+    "logging by a dotted key": "# @package _global_\nhydra.hydra_logging.root.level: ext://evil.x",
+    "logging by a package": "# @package _global_\ndefaults: [{/loss@hydra.job_logging: bce}]",
+    "a command of a Slurm job": "# @package _global_\nhydra: {launcher: {setup: ['touch PROOF']}}",
     "a component": "loss: {name: bce, _target_: os.system}",
     "a tag": "seed: !!python/object/apply:os.system ['touch PROOF']",
 }
@@ -187,9 +192,29 @@ def test_a_yaml_file_that_names_code_is_refused_before_hydra_reads_it(
     evil = tmp_path / "conf" / "experiment" / "evil.yaml"
     evil.parent.mkdir(parents=True)
     evil.write_text(EVIL_YAML[kind].replace("PROOF", str(proof)) + "\n")
-    for option in ([f"--config-dir={evil.parents[1]}"], ["-cd", str(evil.parents[1])]):
+    folder = str(evil.parents[1])
+    for option in ([f"--config-dir={folder}"], ["-cd", folder], ["--config-d", folder], [f"--config-p={folder}"]):
         with pytest.raises(ConfigError, match=r"evil\.yaml: (expected settings, found|cannot be read)"):
             trust.check_arguments([*option, "experiment=evil"], train.CONF, train.CHOICES)
+
+
+@pytest.mark.parametrize("place", ["experiment", "hydra/job_logging"])
+def test_a_yaml_file_behind_a_link_is_read_too(place: str, tmp_path: Path) -> None:
+    """As a repository or an archive from a stranger may hold links; Hydra follows them."""
+    (tmp_path / "payload").mkdir()
+    (tmp_path / "payload" / "evil.yaml").write_text(EVIL_YAML["a callback"] if place == "experiment" else "version: 1")
+    link = tmp_path / "conf" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "payload")
+    for circle in ("here", "there"):  # were each followed through the other, 2 ** 40 folders
+        (tmp_path / "conf" / circle).symlink_to(tmp_path / "conf")
+    with pytest.raises(ConfigError, match=r"evil\.yaml: expected settings, found "):
+        trust.check_arguments([f"--config-dir={tmp_path / 'conf'}"], train.CONF, train.CHOICES)
+
+
+def test_how_hydra_logs_may_be_picked_by_name(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("# @package _global_\ndefaults: [{override /hydra/job_logging: file}]\n")
+    trust.check_arguments([f"--config-dir={tmp_path}"], train.CONF, train.CHOICES)
 
 
 def test_the_command_line_refuses_it_in_one_line(arguments: list[str], proof: Path, tmp_path: Path) -> None:
@@ -203,7 +228,9 @@ def test_the_command_line_refuses_it_in_one_line(arguments: list[str], proof: Pa
 
 
 @pytest.mark.parametrize(
-    "arguments", [["experiment=../../evil"], ["+experiment=../x"], ["--experimental-rerun", "x.pickle"]], ids=" ".join
+    "arguments",
+    [["experiment=../../evil"], ["+experiment=../x"], ["--experimental-rerun", "x.pickle"], ["--exp=x.pickle"]],
+    ids=" ".join,
 )
 def test_paths_and_pickles_are_no_configuration(arguments: list[str]) -> None:
     with pytest.raises(ConfigError):
@@ -211,6 +238,7 @@ def test_paths_and_pickles_are_no_configuration(arguments: list[str]) -> None:
 
 
 def test_our_own_configuration_passes() -> None:
+    trust.check_arguments(["-c", "job"], train.CONF, train.CHOICES)
     trust.check_arguments(["loss=focal", "-m", "seed=1,2", "data.archive=../x.zip"], train.CONF, train.CHOICES)
 
 
