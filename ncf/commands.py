@@ -1,6 +1,7 @@
 """What the commands beside training share: options as key=value, errors as one line with exit status 2, tables."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
     """Exit with the status of `command`: 0, or 2 and one line for an error that the user can mend."""
+    escape_output()
     try:
         command(sys.argv[1:])
         sys.stdout.flush()
@@ -32,8 +34,23 @@ def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for one, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
+    except OSError as error:
+        drop_output()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     sys.exit(0)
+
+
+def escape_output() -> None:
+    """What the encoding of stdout cannot say, in the name of a folder or a title, is escaped and no error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Nothing more goes to stdout, which could not be written to; else Python says so once more as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

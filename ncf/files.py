@@ -72,4 +72,5 @@ def sync_folder(folder: Path) -> None:
 def remove_temporaries(folder: Path) -> None:
     """Delete what writers killed in `folder` left behind; only for the one process that owns the folder."""
     for stray in folder.glob(f"{TEMPORARY}*"):
-        stray.unlink(missing_ok=True)
+        if not stray.is_dir():  # a folder is none of theirs
+            stray.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ killed and started again sees from the folders alone what is done, failed, runni
 """
 
 import contextlib
+import fcntl
 import json
 import traceback
 from collections.abc import Iterator
@@ -98,11 +99,15 @@ def state(folder: Path) -> State:
 
 
 def _held(folder: Path) -> bool:
+    """Whether a process has the lock; looking takes no right to write, so another's or a read-only run can be seen."""
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            return False
-    except Timeout:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except OSError:
+        return False
+    return False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ncf import checkpoint, models, pretraining, results, resume, trust
+from ncf.commands import drop_output, escape_output
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
@@ -291,14 +292,27 @@ def run(cfg: DictConfig) -> float:
     alone = HydraConfig.get().mode == RunMode.RUN
     refusals = BAD_INPUT if alone else ()  # bad input leaves the folder as it was
     with claim(folder), failures_recorded(folder, but=refusals), stop_flag() as stopped, memory_explained():
+        if cfg.resume and Path(HydraConfig.get().runtime.cwd, cfg.resume).resolve() != folder.resolve():
+            raise ConfigError(
+                f"resume: expected as resume=<run folder> on the command line, got {cfg.resume!r} elsewhere"
+            )
         result = train(cfg, folder, stopped)
     if result is None:
         if alone:
             print(f"stopped, resumable: python -m ncf.train resume={folder}", file=sys.stderr)
         raise SystemExit(STOPPED)
     if alone:
-        print(f"{table(result)}\n{folder}")
+        say(f"{table(result)}\n{folder}")
     return float(result["valid"][cfg.trainer.monitor])
+
+
+def say(text: str) -> None:
+    """Print it; a reader that is gone, or a full disk behind stdout, takes nothing from a run that is finished."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        drop_output()
+        print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -317,6 +331,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """The command line; what is wrong with what was typed is one line."""
+    escape_output()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here
     try:
         trust.check_arguments(sys.argv[1:], CONF, CHOICES)

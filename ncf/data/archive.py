@@ -1,6 +1,7 @@
 """Raw files on disk: a zip archive or a folder, read by named member, and never unpacked."""
 
 import hashlib
+import lzma
 import stat
 import zipfile
 import zlib
@@ -14,7 +15,10 @@ from ncf.errors import DataError
 
 MAX_MEMBER_BYTES = 4 << 30
 _CHUNK = 1 << 20
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError,
+    OverflowError,
+)  # fmt: skip
 
 
 class _Readable(Protocol):

@@ -71,6 +71,19 @@ def test_damage_within_a_member(prepare: Prepare, tmp_path: Path) -> None:
         prepare("ml-1m", archive=str(path))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_under_every_compression(method: int, prepare: Prepare, tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, text in members("ml-1m", ratings_text("ml-1m", [(u, 1, 4, u) for u in range(5000)])).items():
+            archive.writestr(name, text)
+    whole = path.read_bytes()
+    for place in range(100, 4000, 300):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(DataError, match=r"set\.zip"):
+            prepare("ml-1m", archive=str(path))
+
+
 @pytest.mark.parametrize(("content", "complaint"), [(b"", "expected a zip"), (b"not a zip", "expected a zip")])
 def test_other_files(prepare: Prepare, tmp_path: Path, content: bytes, complaint: str) -> None:
     (tmp_path / "set.zip").write_bytes(content)

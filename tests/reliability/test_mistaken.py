@@ -90,6 +90,15 @@ def test_prepared_data_of_another_file_is_not_taken(tmp_path: Path) -> None:
     assert [len(data) for data in again] == [len(data) for data in sets]
 
 
+@pytest.mark.parametrize("form", ["+resume", "++resume"])
+def test_a_run_to_resume_that_is_named_otherwise_is_not_begun_anew(form: str, root: Path, tmp_path: Path) -> None:
+    log, folder = tmp_path / "log", tmp_path / "new"
+    assert finish([*small(root), f"{form}={tmp_path / 'old'}", f"hydra.run.dir='{folder}'"], log) == 2
+    found = f"error: resume: expected as resume=<run folder> on the command line, got '{tmp_path / 'old'}' elsewhere\n"
+    assert log.read_text() == found
+    assert not (folder / checkpoint.NEWEST).exists()
+
+
 @pytest.fixture(scope="module")
 def pair(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two finished runs whose weights have the same shapes."""

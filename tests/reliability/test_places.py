@@ -2,19 +2,23 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from apart import differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
-from toys import compose, small
+from apart import Deed, differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
+from toys import compose, run, small
 
-from ncf import checkpoint, trainer
+from ncf import checkpoint, results, trainer
 from ncf.errors import TrainingError
+from ncf.runs import LOCK, claim, state
 from ncf.signals import StopFlag
 from ncf.train import memory_explained, train
 
@@ -123,6 +127,50 @@ def test_a_read_only_folder_is_one_line(kind: str, read_only: Path, tmp_path: Pa
     assert log.read_text().count("\n") == 1
     assert "Read-only file system" in log.read_text()
     assert str(read_only) in log.read_text()
+
+
+def test_a_read_only_folder_can_be_looked_at(resize: Callable[[str], Path]) -> None:
+    """Such as another person's sweep, or one on a medium for keeping."""
+    disk = resize("1m")
+    with claim(disk / "run"):
+        assert state(disk / "run") == "running"
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert state(disk / "run") == "stopped"
+
+
+def test_a_lock_that_is_a_folder_is_held_by_nobody(tmp_path: Path) -> None:
+    (tmp_path / LOCK).mkdir()
+    assert state(tmp_path) == "stopped"
+
+
+def reader_gone() -> None:
+    """A deed: whoever read stdout does so no more, as in `| head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+
+
+def output_full() -> None:
+    """A deed: stdout is a file on a full disk."""
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+
+
+@pytest.mark.parametrize("deed", [reader_gone, output_full])
+def test_a_finished_run_whose_output_goes_nowhere_is_finished(deed: Deed, root: Path, tmp_path: Path) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, deed) == 0
+    assert log.read_text().startswith("the run is finished, but stdout cannot be written to (")
+    assert log.read_text().count("\n") == 1
+    assert results.read_result(folder) is not None
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_folder_whose_name_stdout_cannot_say_is_no_error(encoding: str, root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    done = run(*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'", PYTHONIOENCODING=f"{encoding}:strict")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("caf\\udce9\n")
 
 
 @pytest.mark.parametrize("name", ["it's 実験 ñ (50%) = [a] {b} $HOME #1, -m ndcg@10: 0"])
