@@ -50,13 +50,20 @@ def _constant_weights(
     return weights
 
 
+def _softplus_and_sigmoid(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Both of x, which is overwritten."""
+    if torch.compiler.is_compiling():  # one exponential for both; uncompiled, that would be passes more, not fewer
+        e, linear = x.exp(), x > _LINEAR_FROM
+        return torch.where(linear, x, e.log1p()), torch.where(linear, 1.0, e / (1 + e))
+    return F.softplus(x, threshold=_LINEAR_FROM), x.sigmoid_()
+
+
 def focal_terms_and_slopes(logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> tuple[Tensor, Tensor]:
     """The terms of `focal_terms` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
     weights = _column_weights(logits, positive, negative)
     against = logits.clone()  # -z
     against[..., 0].neg_()
-    loss = F.softplus(against, threshold=_LINEAR_FROM)  # -log p
-    q = against.sigmoid_()  # 1 - p
+    loss, q = _softplus_and_sigmoid(against)  # -log p, 1 - p
     if isinstance(gamma, float) and gamma == 0:
         slope = q
     else:

@@ -122,6 +122,26 @@ def test_far_logits_have_their_limits(gamma: float) -> None:
     assert gradient(focal, logits).tolist() == [[-0.25, 0.75], [0.0, 0.0]]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gamma", [0.0, 1.5, 2.0])
+def test_the_compiled_kernel_is_the_kernel(gamma: float, dtype: torch.dtype) -> None:
+    """At every logit, however far: compiled, it takes another formula for the same numbers."""
+    ends = torch.tensor([0.0, 1e-9, 0.3, 5, 20, 39.999, 40, 40.001, 88, 89, 104, 750, 3e38], dtype=dtype)
+    logits = torch.cat([ends, -ends]).repeat(2, 1).T.contiguous()
+    loss = Focal(gamma=gamma, alpha=0.25)
+    torch._dynamo.reset()
+    found = {}
+    for name, kernel in {"plain": loss, "compiled": torch.compile(loss)}.items():
+        x = logits.clone().requires_grad_()
+        terms = kernel(x)
+        terms.sum().backward()
+        found[name] = terms.detach(), x.grad
+    near = {torch.float32: 2e-6, torch.float64: 1e-14}[dtype]
+    for compiled, plain in zip(found["compiled"], found["plain"], strict=True):
+        torch.testing.assert_close(compiled, plain, rtol=near, atol=1e-37)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 def test_single_precision_agrees_with_double(gamma: float) -> None:
     """To a few parts in a million, also where 1 - p is as small as 1e-12."""
