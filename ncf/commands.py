@@ -48,6 +48,15 @@ def escape_output() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def say(text: str) -> None:
+    """Print it; a reader that is gone, or a full disk behind stdout, takes nothing from a run that is finished."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        drop_output()
+        print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
+
+
 def drop_output() -> None:
     """Nothing more goes to stdout, which could not be written to; else Python says so once more as it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ncf import checkpoint, models, pretraining, results, resume, trust
-from ncf.commands import drop_output, escape_output
+from ncf.commands import escape_output, say
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
@@ -306,15 +307,6 @@ def run(cfg: DictConfig) -> float:
     return float(result["valid"][cfg.trainer.monitor])
 
 
-def say(text: str) -> None:
-    """Print it; a reader that is gone, or a full disk behind stdout, takes nothing from a run that is finished."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        drop_output()
-        print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
-
-
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(cfg: DictConfig) -> float | None:
     """What Hydra runs: errors that the user can mend are one line; in a sweep each stays with its run."""
@@ -332,11 +324,15 @@ def job(cfg: DictConfig) -> float | None:
 def main() -> None:
     """The command line; what is wrong with what was typed is one line."""
     escape_output()
+    logging.raiseExceptions = False  # a log on a full disk would say so by tracebacks
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here
     try:
         trust.check_arguments(sys.argv[1:], CONF, CHOICES)
         sys.argv[1:] = resume.spelt_out(sys.argv[1:], CHOICES)
         job()
+    except KeyboardInterrupt:  # before training, which saves itself, or after it
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         if any(frame.f_code is run.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
             raise  # a run had begun, so this is no mistake in the command line

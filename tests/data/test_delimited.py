@@ -70,6 +70,7 @@ def test_colons_and_other_columns(prepare: Prepare, tmp_path: Path) -> None:
     ("text", "changes", "complaint"),
     [
         (CSV.replace("4.5", "high"), {}, ", line 3: expected rating as a finite number, found 'high'"),
+        (CSV.replace("4.5", "1e39"), {}, ", line 3: expected rating that a 32-bit number can hold, found '1e+39'"),
         (CSV.replace(",a,4.5", ",,4.5"), {}, ", line 3: expected item_id of 1 to 256 characters, found ''"),
         (CSV.replace("u2", "u" * 257), {}, ", line 3: expected user_id of 1 to 256 characters"),
         (CSV.replace("200", "200.5"), {}, ", line 3: expected timestamp in whole seconds since 1970"),

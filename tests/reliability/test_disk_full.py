@@ -90,3 +90,17 @@ def test_without_the_right_to_mount_a_limit_on_file_sizes_shows_the_same(argumen
     assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, no_file_beyond(40_000)) == 1
     assert only_error(log) == f"error: {folder / NEWEST}: cannot write (File too large)"
     assert not list(folder.glob(".tmp-*"))
+
+
+def test_a_log_on_a_full_disk_takes_nothing_from_the_run(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    folder.mkdir()
+    (folder / "train.log").symlink_to("/dev/full")
+    assert finish([*arguments, "trainer.epochs=2", f"hydra.run.dir='{folder}'"], log) == 0, log.read_text()
+    assert finish([f"resume={folder}", "trainer.epochs=4"], log) == 0, (
+        log.read_text()
+    )  # says in the log that it goes on
+    assert "Traceback" not in log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []

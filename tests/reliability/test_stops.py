@@ -5,11 +5,12 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apart import differences, finish, outcome, start, status
 
-from ncf import checkpoint, trainer
+from ncf import checkpoint, resume, trainer
 from ncf.results import METRICS, RESULT
 from ncf.signals import STOPPED
 
@@ -77,3 +78,21 @@ def test_a_signal_from_outside_does_the_same(arguments: list[str], tmp_path: Pat
     assert state is not None
     assert state["progress"]["epoch"] > 1
     assert not list(folder.glob(".tmp-*"))
+
+
+def interrupt_the_start() -> None:
+    """A deed: Ctrl-C before there is a run that could be saved."""
+    spelt_out = resume.spelt_out
+
+    def interrupted(*arguments: Any) -> list[str]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return spelt_out(*arguments)
+
+    resume.spelt_out = interrupted
+
+
+def test_before_the_run_begins_an_interrupt_is_one_line(arguments: list[str], tmp_path: Path) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, interrupt_the_start) == 130
+    assert log.read_text() == "interrupted\n"
+    assert not folder.exists()
