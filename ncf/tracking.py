@@ -6,6 +6,7 @@ The trainer knows nothing of it, and a run's identity and results are the same w
 import contextlib
 import importlib
 import json
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,8 @@ from omegaconf import OmegaConf
 
 from ncf import results
 from ncf.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _SECONDS = 2.0  # between two looks at the run folder
 
@@ -28,10 +31,13 @@ class Tracker(ABC):
         """Tell the epochs of the run in `folder` while the context lasts, its result and figures at the end.
 
         Raises:
-            ConfigError: the tracking library is not installed.
+            ConfigError: the tracking library is not installed, or the record cannot be begun.
         """
         self._folder, self._told, self._ended = folder, len(epochs(folder)), threading.Event()
-        self.open(folder, settings)
+        try:
+            self.open(folder, settings)
+        except OSError as error:
+            raise ConfigError(f"tracking: cannot begin the record of {folder} ({error.strerror or error})") from None
         thread = threading.Thread(target=self._follow, daemon=True)
         thread.start()
         try:
@@ -39,14 +45,16 @@ class Tracker(ABC):
         finally:
             self._ended.set()
             thread.join()
-            result = results.read_result(folder)
-            final = {} if result is None else {f"test/{name}": value for name, value in result["test"].items()}
-            self.close(final, sorted(folder.glob("**/*.png")))
+            with harmless():
+                result = results.read_result(folder)
+                final = {} if result is None else {f"test/{name}": value for name, value in result["test"].items()}
+                self.close(final, sorted(folder.glob("**/*.png")))
 
     def _follow(self) -> None:
-        while not self._ended.wait(_SECONDS):
+        with harmless():
+            while not self._ended.wait(_SECONDS):
+                self._tell()
             self._tell()
-        self._tell()
 
     def _tell(self) -> None:
         lines = epochs(self._folder)
@@ -120,6 +128,15 @@ class MLflow(Tracker):
         for path in figures:
             self._mlflow.log_artifact(str(path))
         self._mlflow.end_run("FINISHED" if final else "KILLED")
+
+
+@contextlib.contextmanager
+def harmless() -> Iterator[None]:
+    """What fails in the context, whatever a library raises, is a line in the log: it is not to cost a finished run."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("tracking: the record is incomplete (%s: %s)", type(error).__name__, error)
 
 
 def epochs(folder: Path) -> list[dict[str, float]]:

@@ -56,6 +56,29 @@ def test_epochs_from_before_a_resume_are_not_told_again(tmp_path):
     assert told == [3, "end"]
 
 
+@pytest.mark.parametrize("when", ["log", "close"])
+def test_a_record_that_fails_costs_no_run(when, root, tmp_path, monkeypatch, caplog):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tracking.TensorBoard, when, fail)
+    result = train.train(compose(*small(root, "tracking=tensorboard")), tmp_path, lambda: False)
+    assert result["test"] == results.read_result(tmp_path)["test"]
+    assert "tracking: the record is incomplete (OSError: [Errno 28] No space left on device)" in caplog.messages
+
+
+def test_a_broken_figure_costs_no_run(root, tmp_path, caplog):
+    (tmp_path / "figure.png").write_text("no picture")
+    assert train.train(compose(*small(root, "tracking=tensorboard")), tmp_path, lambda: False) is not None
+    assert "tracking: the record is incomplete (" in caplog.text
+
+
+def test_a_record_that_cannot_begin_is_one_error(root, tmp_path):
+    (tmp_path / "tensorboard").write_text("a file in its place")
+    with pytest.raises(ConfigError, match=r"tracking: cannot begin the record of .* \(File exists\)"):
+        train.train(compose(*small(root, "tracking=tensorboard")), tmp_path, lambda: False)
+
+
 def test_a_library_that_is_not_there_is_named(root, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ConfigError, match="tracking: expected mlflow, found none; pip install mlflow"):
