@@ -1,6 +1,7 @@
 """What the commands beside training share: options as key=value, errors as one line with exit status 2, tables."""
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -54,7 +55,8 @@ def say(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         drop_output()
-        print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
+        with contextlib.suppress(OSError):  # `2>&1 | head` takes both
+            print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
 
 
 def drop_output() -> None:

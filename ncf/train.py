@@ -293,10 +293,9 @@ def run(cfg: DictConfig) -> float:
     alone = HydraConfig.get().mode == RunMode.RUN
     refusals = BAD_INPUT if alone else ()  # bad input leaves the folder as it was
     with claim(folder), failures_recorded(folder, but=refusals), stop_flag() as stopped, memory_explained():
-        if cfg.resume and Path(HydraConfig.get().runtime.cwd, cfg.resume).resolve() != folder.resolve():
-            raise ConfigError(
-                f"resume: expected as resume=<run folder> on the command line, got {cfg.resume!r} elsewhere"
-            )
+        named = cfg.resume if "resume" in cfg else None
+        if named and Path(HydraConfig.get().runtime.cwd, str(named)).resolve() != folder.resolve():
+            raise ConfigError(f"resume: expected as resume=<run folder> on the command line, got {named!r} elsewhere")
         result = train(cfg, folder, stopped)
     if result is None:
         if alone:

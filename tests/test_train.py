@@ -261,7 +261,17 @@ def test_a_bad_value_is_one_line_on_stderr_and_status_2(override: str, cli: Cli)
 
 @pytest.mark.parametrize(
     "override",
-    ["trainer.epoch=3", "nosuch=1", "loss=nosuch", "experiment=nosuch", "model=null", "seed=[", "x", "loss=3"],
+    [
+        "--config-name=data/csv",
+        "trainer.epoch=3",
+        "nosuch=1",
+        "loss=nosuch",
+        "experiment=nosuch",
+        "model=null",
+        "seed=[",
+        "x",
+        "loss=3",
+    ],
 )
 def test_what_hydra_refuses_is_no_traceback_either(override: str, cli: Cli) -> None:
     status, _, err = cli(override, "hydra.run.dir=run")

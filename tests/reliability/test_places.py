@@ -151,6 +151,11 @@ def reader_gone() -> None:
     sys.stdout = os.fdopen(1, "w", closefd=False)
 
 
+def errors_too() -> None:
+    """A deed: stderr goes where stdout goes."""
+    os.dup2(1, 2)
+
+
 def output_full() -> None:
     """A deed: stdout is a file on a full disk."""
     os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
@@ -162,6 +167,12 @@ def test_a_finished_run_whose_output_goes_nowhere_is_finished(deed: Deed, root: 
     assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, deed) == 0
     assert log.read_text().startswith("the run is finished, but stdout cannot be written to (")
     assert log.read_text().count("\n") == 1
+    assert results.read_result(folder) is not None
+
+
+def test_nor_does_it_matter_that_nobody_reads_errors_either(root: Path, tmp_path: Path) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, reader_gone, errors_too) == 0
     assert results.read_result(folder) is not None
 
 
