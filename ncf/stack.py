@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ncf.closed_form import ClosedForm
+from ncf.cuda_graph import GraphedStep
 from ncf.errors import NcfError
 from ncf.losses import Loss, focal_terms_and_slopes, terms_and_slopes
 from ncf.models import Recommender
@@ -125,6 +126,9 @@ class _Stack:
         self.trainers = list(trainers)
         self._joint_update: _JointUpdate | None = None
         self._passes = self._pick_passes()
+        self._step: Callable[[Tensor, Tensor], None] = self._train_on
+        if all(trainer.graphed for trainer in self.trainers):
+            self._step = GraphedStep(self._train_on, [t for trainer in self.trainers for t in trainer.changed()])
 
     def _pick_passes(self) -> Passes:
         first, models = self.trainers[0], [trainer.model for trainer in self.trainers]
@@ -144,11 +148,18 @@ class _Stack:
         """One step of every run: `batches` has the users (B,) and items (B, 1+K) of each."""
         users = torch.stack([users for users, _ in batches])
         items = torch.stack([items for _, items in batches])
-        logits, totals = self._passes(users, items)
-        for trainer, batch, own in zip(self.trainers, batches, logits, strict=True):
-            if trainer.dynamics:
-                trainer.dynamics.observe(trainer.progress.step, *batch, own)
+        observed = any(trainer.dynamics for trainer in self.trainers)  # dynamics look into some steps only
+        step = self._train_on if observed else self._step
+        step(users, items)
+        for trainer in self.trainers:
             trainer.progress.step += 1
+
+    def _train_on(self, users: Tensor, items: Tensor) -> None:
+        """users (S, B), items (S, B, 1+K)."""
+        logits, totals = self._passes(users, items)
+        for trainer, *own in zip(self.trainers, users, items, logits, strict=True):
+            if trainer.dynamics:
+                trainer.dynamics.observe(trainer.progress.step, *own)
         if self._joint_update is None or not self._joint_update(totals):
             for trainer, total in zip(self.trainers, totals, strict=True):
                 trainer.apply(total)

@@ -148,10 +148,13 @@ class Trainer:
     def _pick_step(self) -> Callable[[Tensor, Tensor], None]:
         """Training on a batch, without `progress`: by a CUDA graph where that is possible and wanted."""
         flat = isinstance(self.optimizer, FusedAdam) and self.closed_form
-        if self._broken.is_cuda and flat and self.settings.cuda_graph:
-            assert isinstance(self.optimizer, FusedAdam)
-            return GraphedStep(self._train_on, [*self.optimizer.laid_out(), self._loss_sum, self._sound, self._broken])
-        return self._train_on
+        self.graphed = self._broken.is_cuda and flat and bool(self.settings.cuda_graph)
+        return GraphedStep(self._train_on, self.changed()) if self.graphed else self._train_on
+
+    def changed(self) -> list[Tensor]:
+        """The tensors that a step changes, of a run whose parameters are laid out."""
+        assert isinstance(self.optimizer, FusedAdam)
+        return [*self.optimizer.laid_out(), self._loss_sum, self._sound, self._broken]
 
     def fit(self) -> bool:
         """Train from where `progress` stands. True if the run is over, False if `stopped` interrupted it.

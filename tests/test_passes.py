@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from toys import compose, run, same, small
+from toys import compose, replayed, run, same, small
 
 from ncf.cuda_graph import GraphedStep
 from ncf.errors import ConfigError
@@ -123,20 +123,11 @@ def test_a_bad_setting_is_one_line(setting: str, root: Path) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def replayed(step: Callable[[], None]) -> Callable[[], None]:
-    """What a capture does, on the CPU: some steps to warm up, one to record, and the same work at each replay."""
-    for _ in range(4):
-        step()
-    return step
-
-
 def graphed(trainer: Trainer, capture: Callable[[Callable[[], None]], Callable[[], None]]) -> Trainer:
     """The same run with its steps replayed, on the memory that they were captured on."""
     assert isinstance(trainer._passes, InClosedForm)
     trainer._passes._form.flat.clear_rows = False
-    laid_out = trainer.optimizer.laid_out()  # type: ignore[attr-defined]
-    state = [*laid_out, trainer._loss_sum, trainer._sound, trainer._broken]
-    trainer._step = GraphedStep(trainer._train_on, state, capture)
+    trainer._step = GraphedStep(trainer._train_on, trainer.changed(), capture)
     return trainer
 
 

@@ -1,25 +1,27 @@
 """Stacked runs are the solo runs: same weights step by step, same stopping, one failure does not spread."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from toys import PLAIN, compose
+from toys import PLAIN, compose, replayed, same, small
 
 from ncf import models
 from ncf.closed_form import ClosedForm
+from ncf.cuda_graph import GraphedStep
 from ncf.data.split import Pairs, Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
-from ncf.models import MODELS
+from ncf.models import MODELS, Recommender
 from ncf.optimizers import adam
 from ncf.rng import generator
 from ncf.sampling import Batches, uniform
-from ncf.stack import _JointUpdate, signature, stack_size, train_stacked
+from ncf.stack import _JointUpdate, _Stack, signature, stack_size, train_stacked
 from ncf.train import build_trainer, check
 from ncf.trainer import Trainer, TrainerSettings
 
@@ -116,6 +118,57 @@ def test_updating_all_runs_at_once_is_updating_each_to_the_bit(monkeypatch: pyte
         assert [line["train_loss"] for line in a.progress.history] == [x["train_loss"] for x in b.progress.history]
     for state, other in zip(states, expected, strict=True):
         torch.testing.assert_close(state["optimizer"], other["optimizer"], rtol=0, atol=0)
+
+
+def test_a_replayed_stack_is_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: runs updated one by one, in a step that is captured anew whenever a run joins or leaves."""
+
+    def trained(graphed: bool) -> list[Trainer]:
+        runs = [make(s, LOSSES[s], epochs=3 + s % 2) for s in range(4)]
+        for run in runs:
+            run.graphed = graphed
+        assert [error for _, error in train_stacked(iter(runs), size=3)] == [None] * 4
+        return runs
+
+    captures: list[int] = []
+
+    class OnDevice(ClosedForm):
+        def __init__(self, models: Sequence[Recommender]) -> None:
+            super().__init__(models)
+            self.flat.clear_rows = False
+
+    def capture(step: Callable[[], None]) -> Callable[[], None]:
+        captures.append(1)
+        return replayed(step)
+
+    monkeypatch.setattr(_JointUpdate, "__call__", lambda self, totals: False)
+    monkeypatch.setattr("ncf.stack.ClosedForm", OnDevice)
+    plain = trained(False)
+    monkeypatch.setattr("ncf.stack.GraphedStep", partial(GraphedStep, capture=capture))
+    for a, b in zip(trained(True), plain, strict=True):
+        assert same(a.state() | {"progress": 0}, b.state() | {"progress": 0})
+        assert [line["train_loss"] for line in a.progress.history] == [x["train_loss"] for x in b.progress.history]
+    assert len(captures) > 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_graphed_stack_waits_for_nothing_and_is_its_runs_alone(root: Path) -> None:
+    plans = [check(compose(*small(root), "device=cuda", f"seed={seed}")) for seed in range(3)]
+    split = plans[0].split(plans[0].data())
+    stacked, solo = ([build_trainer(plan, split, torch.device("cuda")) for plan in plans] for _ in range(2))
+    stack = _Stack(stacked)
+    batches = list(zip(*(trainer.batches.epoch(1) for trainer in stacked), strict=True))
+    stack.step(batches[0])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in batches[1:]:
+            stack.step(step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for own, trainer, alone in zip(zip(*batches, strict=True), stacked, solo, strict=True):
+        for batch in own:
+            alone.step(*batch)
+        assert gap(trainer, alone) < 1e-5
 
 
 @pytest.mark.parametrize("name", sorted(SHAPES))
