@@ -162,7 +162,9 @@ def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -
     assert f"no paired test: {runs[0] / results.RANKS}: its test ranks do not give the metrics in" in compared(runs)
 
 
-@pytest.mark.parametrize("row", ["nan,60,1", "0,60,1", "61,60,1", "1,60,0", "1,60,x", "1,60,", "x,60,1", "1,-9,1"])
+@pytest.mark.parametrize(
+    "row", ["nan,60,1", "0,60,1", "61,60,1", "1,60,0", "1,60,x", "1,60,", "x,60,1", "1,-9,1", "-9,60,1"]
+)
 def test_ranks_that_no_run_writes_are_no_traceback(row: str, runs: list[Path]) -> None:
     with_row(runs[0], row)
     assert f"no paired test: {runs[0] / results.RANKS}" in compared(runs)
