@@ -27,8 +27,8 @@ def towers(tmp_path, monkeypatch):
     for name in ("gmf", "mlp"):
         folder = Path("outputs/sweeps/ablation_architecture") / f"{name}-s42"
         folder.mkdir(parents=True)
-        checkpoint.save(folder, {"best": {}})
         config = {"model": {"name": name}, "seed": 42}
+        checkpoint.save(folder, {"best": {}, "settings": config})
         results.write_result(folder, {"valid": {"mrr": 0.0}, "test": {"mrr": 0.0}, "config": config, "config_hash": ""})
 
 
