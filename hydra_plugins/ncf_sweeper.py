@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ncf.errors import ConfigError, DataError, NcfError
-from ncf.results import config_hash, read_result, resolved, run_id
+from ncf.results import changes, read_result, resolved, run_id
 from ncf.runs import claim, done, record_failure, state
 from ncf.signals import ASKING, STOPPED
 from ncf.stats import load
@@ -201,8 +201,7 @@ def _refuse_another(folder: Path, settings: dict[str, Any], first: dict[str, Any
         return
     with contextlib.suppress(DataError):  # who runs one that is damaged is told so
         kept = read_result(folder)
-        hashes = {config_hash(settings), config_hash(first), *([kept["config_hash"]] if kept else [])}
-        if len(hashes) > 1:
+        if changes(first, settings) or (kept and changes(kept["config"], settings)):
             raise ConfigError(
                 f"hydra.sweep.subdir: expected a folder of its own for each run, found other settings at {folder}"
             )
