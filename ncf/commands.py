@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 from ncf.errors import ConfigError, NcfError
 
@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
     """Exit with the status of `command`: 0, or 2 and one line for an error that the user can mend."""
-    escape_output()
+    forgiving_streams()
     try:
         command(sys.argv[1:])
         sys.stdout.flush()
@@ -43,10 +43,30 @@ def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
     sys.exit(0)
 
 
-def escape_output() -> None:
-    """What the encoding of stdout cannot say, in the name of a folder or a title, is escaped and no error."""
+def forgiving_streams() -> None:
+    """What stdout cannot encode, in the name of a folder or a title, is escaped; what stderr cannot take is dropped."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stderr = _Droppable(sys.stderr)
+
+
+class _Droppable:
+    """A stream for progress and messages: a full disk behind it, or a reader that is gone, ends no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def say(text: str) -> None:
@@ -55,8 +75,7 @@ def say(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         drop_output()
-        with contextlib.suppress(OSError):  # `2>&1 | head` takes both
-            print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
+        print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
 
 
 def drop_output() -> None:

@@ -55,6 +55,7 @@ class _Finished(BaseModel):
     test: Annotated[dict[str, float], Field(min_length=1)]
     config: dict[str, Any]
     config_hash: str
+    data_digest: str
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:

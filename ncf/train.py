@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ncf import checkpoint, models, pretraining, results, resume, trust
-from ncf.commands import escape_output, say
+from ncf.commands import forgiving_streams, say
 from ncf.config import bind, component
 from ncf.data import DATASETS
 from ncf.data.split import SPLITS, Split
@@ -322,7 +322,7 @@ def job(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """The command line; what is wrong with what was typed is one line."""
-    escape_output()
+    forgiving_streams()
     logging.raiseExceptions = False  # a log on a full disk would say so by tracebacks
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here
     try:

@@ -91,7 +91,13 @@ def test_ranks_beyond_six_digits_are_written_in_full(tmp_path: Path) -> None:
     assert "1234567.5" in (tmp_path / results.RANKS).read_text()
 
 
-FINISHED = {"valid": {"mrr": 0.2}, "test": {"mrr": 0.1}, "config": {"seed": 1}, "config_hash": "abc"}
+FINISHED = {
+    "valid": {"mrr": 0.2},
+    "test": {"mrr": 0.1},
+    "config": {"seed": 1},
+    "config_hash": "abc",
+    "data_digest": "d",
+}
 
 
 def test_a_result_comes_back(tmp_path: Path) -> None:

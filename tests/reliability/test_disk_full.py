@@ -1,11 +1,12 @@
 """Fault 4: the disk fills up in a save, while the data is prepared, and while results are written."""
 
 import contextlib
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from apart import differences, finish, no_file_beyond, outcome
-from toys import small
+from toys import command, small
 
 from ncf import checkpoint, results
 from ncf.checkpoint import NEWEST
@@ -103,4 +104,18 @@ def test_a_log_on_a_full_disk_takes_nothing_from_the_run(
         log.read_text()
     )  # says in the log that it goes on
     assert "Traceback" not in log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []
+
+
+def test_progress_that_nobody_can_read_ends_no_run(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    """A terminal that is closed, or a full disk behind `2>`, in the middle of the night."""
+    folder = tmp_path / "run"
+    shown = [argument for argument in arguments if not argument.startswith("trainer.progress")]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command(*shown, "trainer.progress=true", f"hydra.run.dir='{folder}'"), stderr=full, stdout=full
+        )
+    assert ended.returncode == 0
     assert differences(outcome(folder), uninterrupted) == []
