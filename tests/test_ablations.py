@@ -29,7 +29,8 @@ def towers(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         config = {"model": {"name": name}, "seed": 42}
         checkpoint.save(folder, {"best": {}, "settings": config})
-        results.write_result(folder, {"valid": {"mrr": 0.0}, "test": {"mrr": 0.0}, "config": config, "config_hash": ""})
+        metrics = {"valid": {"mrr": 0.0}, "test": {"mrr": 0.0}}
+        results.write_result(folder, {**metrics, "config": config, "config_hash": "", "data_digest": ""})
 
 
 @pytest.mark.usefixtures("towers")
