@@ -47,7 +47,7 @@ def forgiving_streams() -> None:
     """What stdout cannot encode, in the name of a folder or a title, is escaped; what stderr cannot take is dropped."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.stderr = _Droppable(sys.stderr)
+    sys.stderr = _Droppable(sys.stderr or io.StringIO())  # `2>&-` leaves none
 
 
 class _Droppable:

@@ -1,10 +1,12 @@
 """Fault 4: the disk fills up in a save, while the data is prepared, and while results are written."""
 
 import contextlib
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from apart import differences, finish, no_file_beyond, outcome
 from toys import command, small
 
@@ -119,3 +121,14 @@ def test_progress_that_nobody_can_read_ends_no_run(
         )
     assert ended.returncode == 0
     assert differences(outcome(folder), uninterrupted) == []
+
+
+@pytest.mark.parametrize("closed", [(2,), (1, 2)])
+def test_closed_streams_end_no_run(
+    arguments: list[str], uninterrupted: dict[str, object], closed: tuple[int, ...], tmp_path: Path
+) -> None:
+    shown = [argument for argument in arguments if not argument.startswith("trainer.progress")]
+    line = shlex.join(command(*shown, "trainer.progress=true", f"hydra.run.dir='{tmp_path / 'run'}'"))
+    ended = subprocess.run(["sh", "-c", " ".join([line, *(f"{number}>&-" for number in closed)])])
+    assert ended.returncode == 0
+    assert differences(outcome(tmp_path / "run"), uninterrupted) == []
