@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ncf import checkpoint, results, trust
+from ncf.data.split import Split
 from ncf.errors import CheckpointError
 from ncf.trainer import Progress, TrainerSettings
 
@@ -37,6 +38,12 @@ def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
 def _quoted(path: Path) -> str:
     escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def refuse_other_data(folder: Path, state: Mapping[str, Any], split: Split) -> None:
+    """Raises CheckpointError if the run in `folder`, of which `state` is, began on another split."""
+    if (began := state.get("data_digest", split.digest)) != split.digest:
+        raise CheckpointError(f"{folder}: cannot go on with other data than it began with ({began} -> {split.digest})")
 
 
 def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:

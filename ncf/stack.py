@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ncf.arithmetic import arithmetic
 from ncf.closed_form import ClosedForm
 from ncf.cuda_graph import GraphedStep
 from ncf.errors import NcfError
@@ -25,7 +26,7 @@ from ncf.models import Recommender
 from ncf.optimizers import FusedAdam, JointAdam
 from ncf.passes import InClosedForm, Passes, SumAndSlopes
 from ncf.row_adam import RowAdam
-from ncf.trainer import GLANCE_STEPS, Trainer, arithmetic
+from ncf.trainer import GLANCE_STEPS, Trainer
 
 log = logging.getLogger(__name__)
 

@@ -196,8 +196,7 @@ def prepare(cfg: DictConfig, folder: Path, stopped: StopFlag) -> Job | dict[str,
     split = plan.split(plan.data())
     refuse_users_of_everything(split)
     plan.evaluation.check(split.num_items)
-    if state is not None and (began := state.get("data_digest", split.digest)) != split.digest:
-        raise CheckpointError(f"{folder}: cannot go on with other data than it began with ({began} -> {split.digest})")
+    resume.refuse_other_data(folder, state or {}, split)
     remove_temporaries(folder)
     epochs = results.EpochLog(folder, history)
     trainer = build_trainer(

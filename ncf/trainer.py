@@ -7,8 +7,7 @@ import copy
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ncf import closed_form
+from ncf.arithmetic import arithmetic
 from ncf.closed_form import ClosedForm
 from ncf.cuda_graph import GraphedStep
 from ncf.dynamics import Dynamics
@@ -69,21 +69,6 @@ class Progress:
     def stale(self) -> int:
         """Epochs since the best one."""
         return len(self.history) - self.best_epoch
-
-
-@contextmanager
-def arithmetic(precision: str) -> Iterator[None]:
-    """That of training, and of nothing else: products at `precision`, denormal numbers taken for zero.
-
-    What decays to zero, as weights under L2 do, passes through denormals, which cost a CPU ten times the work.
-    """
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_float32_matmul_precision("highest")
 
 
 class Trainer:
