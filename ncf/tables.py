@@ -13,13 +13,13 @@ from ncf.config import component
 from ncf.errors import DataError
 from ncf.evaluation import EVALUATIONS, Ranks
 from ncf.losses import resolve_alpha
-from ncf.results import RANKS, RESULT, flatten, identity, read_result
+from ncf.results import RANKS, RESULT, identity, read_result
 
 NAMES = ["run", "model", "loss", "gamma", "alpha", "neg_ratio", "seed"]
 """The columns that say which run a row is of: folder, names, the loss's weights (NaN where it has none), K, seed."""
 
 _PROTOCOL = ("split", "evaluation", "trainer")  # groups of settings that runs of one table share
-_FREE = ("evaluation.memory_mb", "trainer.threads", "trainer.progress", "trainer.checkpoint_every")  # but for these
+_FREE = ("evaluation.memory_mb", "trainer.threads")  # but for these
 _RANKS_HEADER = ["split", "user_id", "item_id", "rank", "candidates", "tied"]
 
 
@@ -114,7 +114,7 @@ def _row(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _protocol(result: Mapping[str, Any]) -> dict[str, Any]:
-    settings = flatten(result["config"])
+    settings = identity(result["config"])  # so that runs of versions before a setting count as having its default
     kept = {key: value for key, value in settings.items() if key.split(".")[0] in _PROTOCOL and key not in _FREE}
     return {"data_digest": result["data_digest"], **kept}
 

@@ -125,6 +125,17 @@ def test_what_changes_no_result_may_differ(sweep):
     assert len(read_runs([sweep])) == 4
 
 
+def test_runs_from_before_a_setting_was_there_have_its_default(sweep):
+    result = result_of(sweep / "focal")
+    for key in ("compile", "precision", "cuda_graph"):
+        del result["config"]["trainer"][key]
+    (sweep / "focal" / "result.json").write_text(json.dumps(result))
+    assert len(read_runs([sweep])) == 4
+    spoil(sweep / "bce", "config.trainer.precision", "bfloat16")
+    with pytest.raises(DataError, match=r"trainer\.precision: 'bfloat16' and None"):
+        read_runs([sweep / "bce", sweep / "focal"])
+
+
 def test_another_format_is_refused_with_its_version(sweep):
     spoil(sweep / "focal", "format", 99)
     spoil(sweep / "focal", "versions.ncf", "7.0")

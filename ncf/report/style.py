@@ -58,10 +58,22 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """`name`.svg and `name`.png in `folder`; the same figure gives the same bytes."""
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    (folder / f"{name}.svg").write_text(_rounded(drawn.getvalue()))
+    (folder / f"{name}.svg").write_text(_shared(_rounded(drawn.getvalue())))
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
 
 
 def _rounded(svg: str) -> str:
     """The coordinates at a hundredth of a point, which nobody sees and a fifth of the file. Text stays as it is."""
     return re.sub(r'="[^"]*"', lambda value: re.sub(r"-?\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", value[0]), svg)
+
+
+def _shared(svg: str) -> str:
+    """The style that all markers of a group have, once, on the group: it is most of a file with many markers."""
+    markers = r'<g([^>]*)>\n(( *)<use [^>]* style="([^"]*)"/>\n(?:\3<use [^>]* style="\4"/>\n)+)( *)</g>'
+
+    def stated_once(found: re.Match[str]) -> str:
+        attributes, uses, _, style, indent = found.groups()
+        each = f' style="{style}"'
+        return f"<g{attributes}{each}>\n{uses.replace(each, '')}{indent}</g>"
+
+    return re.sub(markers, stated_once, svg)
