@@ -75,10 +75,10 @@ def gradient_share(study: Study) -> tuple[Figure, str]:
 
 
 def _shown_ratio(study: Study, table: pd.DataFrame) -> int:
-    """The first ratio of the first claim, or else the first of all, that the table has."""
+    """The ratio with most of the compared arms in the table; of equals, one of the first claim, then the lowest."""
     first = next(iter(study.registration.hypotheses.values())).claims[0].ratios
-    present = set(table["neg_ratio"])
-    return next((ratio for ratio in (*first, *study.ratios) if ratio in present), study.ratios[0])
+    ratios = dict.fromkeys((*first, *study.ratios))
+    return max(ratios, key=lambda r: sum(not _of_arm(table, arm, r).empty for arm in study.main_arms.values()))
 
 
 def _shares(study: Study, quantity: str, words: str) -> tuple[Figure, str]:
