@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,18 @@ def peer(*arguments: float | str) -> dict[str, Any]:
 
 
 def run() -> None:
-    """Make what clamped.json lacks, and keep each piece as soon as it is done."""
+    """Make what clamped.json lacks, a run a core, and keep each piece as soon as it and those before it are done."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"dead_starts": {}, "runs": []}
     if not kept.get("dead_starts"):
         highest = {"ncf": first_logits(STARTS["ncf"]), "RecBole": peer("starts", STARTS["RecBole"])["highest"]}
         kept["dead_starts"] = {side: sum(value < MARGIN for value in values) for side, values in highest.items()}
         keep(kept)
     done = {(r["gamma"], r["neg_ratio"], r["seed"]) for r in kept["runs"]}
-    for gamma, ratio, seed in itertools.product(GAMMAS, RATIOS, SEEDS):
-        if (gamma, ratio, seed) not in done:
-            kept["runs"].append(peer("run", ratio, gamma, seed))
+    lacking = [which for which in itertools.product(GAMMAS, RATIOS, SEEDS) if which not in done]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(lambda which: peer("run", which[1], which[0], which[2]), lacking)
+        for (gamma, ratio, seed), row in zip(lacking, made, strict=True):
+            kept["runs"].append(row)
             keep(kept)
             print(f"{GAMMAS[gamma]}, 1:{ratio}, seed {seed}: done", file=sys.stderr)
 
