@@ -19,6 +19,7 @@ WIDTH = 9.0  # inches, of every figure
 
 RC: Any = {
     "font.size": 9.0,
+    "font.sans-serif": ["DejaVu Sans"],  # Matplotlib's own; an SVG names every family of the list in every text
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.0,
     "axes.spines.top": False,

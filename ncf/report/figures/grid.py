@@ -82,6 +82,6 @@ def _cells(ax: Axes, mean: Array, change: Array, largest: float) -> None:
             continue
         dark = abs(change[row, column]) > 0.65 * largest
         ax.text(
-            column, row, f"{value:.4f}\n{change[row, column]:+.0%}", ha="center", va="center", fontsize=8,
+            column, row, f"{value:.4f}\n{change[row, column]:+z.0%}", ha="center", va="center", fontsize=8,
             color="white" if dark else "black",
         )  # fmt: skip
