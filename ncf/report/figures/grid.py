@@ -45,8 +45,19 @@ def heat_map(study: Study) -> tuple[Figure, str]:
     seeds = ", ".join(f"{count.get(r, 0)} at 1:{r}" for r in surfaces)
     return figure, (
         f"A cell is the mean {metric_name(study.primary)} over the grid's seeds ({seeds}) and its change against BCE "
-        "on the same seeds; white is BCE's level. γ 0 is α-BCE. So few seeds describe, they do not test."
+        f"on the same seeds; white is BCE's level. γ 0 is α-BCE.{_noise_cell(study)} So few seeds describe, they do "
+        "not test."
     )
+
+
+def _noise_cell(study: Study) -> str:
+    """Which cell shows how far apart runs of one loss lie, if the grid has it."""
+    settings = study.protocol.get("settings", {})
+    scale_free = settings.get("optimizer.name") == "adam" and settings.get("optimizer.weight_decay") == 0
+    halved = any(arm["gamma"] == 0 and arm["alpha"] == 0.5 for arm in study.arms_of("grid"))
+    if not (scale_free and halved):
+        return ""
+    return " γ 0, α 0.5 is half of BCE, and Adam all but ignores a loss's scale: that cell shows the noise."
 
 
 def surface(study: Study, ratio: int) -> tuple[Array, Array, float] | None:
