@@ -2,7 +2,7 @@
 
 import pytest
 
-from ncf.report.figures.training import gradient_share, loss_share
+from ncf.report.figures.training import calibration, gradient_share, loss_share
 from ncf.report.study import NotRunError, Study
 
 
@@ -22,3 +22,11 @@ def test_shares_are_drawn_at_the_ratio_that_shows_most_of_the_compared_losses(st
         assert len(figure.axes) == 2 * (3 if ratios else 2)
     with pytest.raises(NotRunError):
         draw(Study(study.registration, study.runs, study.protocol, study.companions | {"attention": attention[:0]}))
+
+
+def test_calibration_says_why_a_loss_is_absent(study: Study) -> None:
+    assert "absent" not in calibration(study)[1]
+    selected = study.joined(study.companions["selected"])
+    kept = selected[(selected["loss"] != "bce") | (selected["neg_ratio"] != 10)][study.companions["selected"].columns]
+    companions = study.companions | {"selected": kept}
+    assert "a loss is absent" in calibration(Study(study.registration, study.runs, study.protocol, companions))[1]

@@ -119,10 +119,12 @@ def calibration(study: Study) -> tuple[Figure, str]:
     present = [r for r in study.ratios if (table["neg_ratio"] == r).any()]
     figure = Figure(figsize=(WIDTH, 3.7))
     axes = figure.subplots(1, len(present), squeeze=False, sharey=True)[0]
+    absent = False
     for ax, ratio in zip(axes, present):
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
         for name, arm in study.main_arms.items():
             rows = _of_arm(table, arm, ratio)
+            absent |= rows.empty
             if not rows.empty:
                 colour, marker = look(study.main_arms, name)
                 ax.plot(*_reliability(rows), color=colour, marker=marker, markersize=4.5,
@@ -139,6 +141,7 @@ def calibration(study: Study) -> tuple[Figure, str]:
         "Validation positives among negatives drawn as in training, at the selected epoch; bins of a tenth, runs "
         "pooled. On the dashed line a probability means what it says. "
         f"ECE: expected calibration error, mean over runs ({runs})."
+        + (" Where a loss is absent, its runs were made without dynamics=true." if absent else "")
     )
 
 
