@@ -82,7 +82,7 @@ def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
 
 def _word(key: object) -> str:
     """The key as it can stand in one line."""
-    return str(key) if str(key).isprintable() else repr(key)
+    return str(key) if str(key).isprintable() and str(key).strip() else repr(key)
 
 
 def _one_of(names: Iterable[str]) -> str:

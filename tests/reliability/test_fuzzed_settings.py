@@ -87,6 +87,14 @@ def test_fuzzed_yaml(changes: dict[str, Any]) -> None:
     set_in_yaml(changes)
 
 
+@pytest.mark.parametrize("key", ["", " "])
+def test_a_blank_key_is_named_so_that_it_can_be_seen(key: str) -> None:
+    cfg = copy.deepcopy(DEFAULT)
+    cfg[key] = OmegaConf.create({"a": None})
+    with pytest.raises(ConfigError, match=f"'{key}': unknown key"):
+        train.check(cfg)
+
+
 @settings(max_examples=10, **relaxed)
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
 def test_fuzzed_overrides(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
