@@ -65,6 +65,7 @@ def run() -> None:
         keep(kept)
     done = {(r["gamma"], r["neg_ratio"], r["seed"]) for r in kept["runs"]}
     lacking = [which for which in itertools.product(GAMMAS, RATIOS, SEEDS) if which not in done]
+    peers_python()  # makes the environment once, before several runs want it
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         made = pool.map(lambda which: peer("run", which[1], which[0], which[2]), lacking)
         for (gamma, ratio, seed), row in zip(lacking, made, strict=True):
@@ -160,7 +161,7 @@ def welch(a: Any, b: Any) -> tuple[str, str]:
     if min(len(a), len(b)) < 2:
         return "", ""
     found = stats.ttest_ind(a, b, equal_var=False)
-    return f"{found.statistic:+.2f}", f"{found.pvalue:.2g}"
+    return f"{found.statistic:+z.2f}", f"{found.pvalue:.2g}"
 
 
 def starts() -> str:

@@ -141,7 +141,7 @@ def calibration(study: Study) -> tuple[Figure, str]:
         "Validation positives among negatives drawn as in training, at the selected epoch; bins of a tenth, runs "
         "pooled. On the dashed line a probability means what it says. "
         f"ECE: expected calibration error, mean over runs ({runs})."
-        + (" Where a loss is absent, its runs were made without dynamics=true." if absent else "")
+        + (" Where a loss is absent, no run of it has recorded its dynamics." if absent else "")
     )
 
 
