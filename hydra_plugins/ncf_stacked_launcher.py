@@ -1,9 +1,6 @@
-"""`hydra/launcher=stacked`: the jobs of a multirun trained many at a time, as stacks, in a few processes."""
+"""`hydra/launcher=stacked`: Hydra's way to `ncf.launch.worker`; see `ncf_sweeper` for why it imports late."""
 
-import multiprocessing
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -11,19 +8,18 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from ncf.errors import ConfigError
-from ncf.stacked_jobs import work
-
 
 class StackedLauncher(Launcher):
     """Groups the jobs by shape and trains each group stacked; one that cannot be stacked is trained alone.
 
     Args:
-        max_stack: runs in a stack at most, or "auto" for `ncf.stack.stack_size`.
+        max_stack: runs in a stack at most, or "auto" for what suits the device.
         n_jobs: processes, each with stacks of its own; -1 for one a core.
     """
 
     def __init__(self, max_stack: int | str, n_jobs: int) -> None:
+        from ncf.errors import ConfigError
+
         if max_stack != "auto" and not (isinstance(max_stack, int) and max_stack >= 1):
             raise ConfigError(f'hydra.launcher.max_stack: expected "auto" or a number from 1 on, got {max_stack!r}')
         self.max_stack = max_stack if isinstance(max_stack, int) else None
@@ -37,12 +33,10 @@ class StackedLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs. What became of each stands in its run folder."""
+        from ncf.launch.worker import work_in_processes
+
         jobs = {self._folder(overrides): tuple(overrides) for overrides in job_overrides}
-        processes = min(self.n_jobs if self.n_jobs > 0 else os.cpu_count() or 1, len(jobs))
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
-            for done in [pool.submit(work, jobs, self.max_stack) for _ in range(processes)]:
-                done.result()
+        work_in_processes(jobs, self.n_jobs, self.max_stack)
         return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def _folder(self, overrides: Sequence[str]) -> Path:

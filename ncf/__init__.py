@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`ncf.load(run_folder)`, imported when it is asked for: torch takes a second that not every command needs."""
     if name == "load":
-        from ncf.loading import load
+        from ncf.runs.loading import load
 
         return load
     raise AttributeError(f"module 'ncf' has no attribute {name!r}")

@@ -4,20 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ncf import commands
-from ncf.commands import text_table
-from ncf.config import component
+from ncf.core import command_line
+from ncf.core.command_line import text_table
+from ncf.core.config import component
 from ncf.errors import ConfigError
-from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, extra, test_targets
-from ncf.loading import LoadedRun, load
+from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, beyond_accuracy, test_targets
+from ncf.evaluation.metrics import columns
+from ncf.runs.loading import LoadedRun, load
 
 _GROUPS = ("low", "middle", "high")
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.beyond", description=__doc__)
+    options = command_line.Parser("ncf.beyond", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     options.add_argument("--k", type=int, default=10, help="cut-off (10)")
     return options
@@ -36,11 +38,10 @@ def report(run: LoadedRun, k: int) -> str:
     evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
     ranks = evaluation.evaluate(run.model.score, test_targets(run.split, "cpu"))
     rows = [*rank_metrics(ranks, k, evaluation).items(), *list_metrics(run, ranks.users.numpy(), k).items()]
-    values = FullRanking(cutoffs=[k], ties=evaluation.ties, memory_mb=1).per_positive(ranks)
-    counted = {f"hit@{k}": values[f"hit@{k}"], f"ndcg@{k}": values[f"ndcg@{k}"]}
+    counted = values_of(ranks, ["hit", "ndcg"], k, evaluation)
     grouped = []
     for what, group in memberships(run, ranks).items():
-        tables = {name: extra.by_group(v, group) for name, v in counted.items()}
+        tables = {name: beyond_accuracy.by_group(v, group) for name, v in counted.items()}
         first = next(iter(tables.values()))
         grouped += [[what, _GROUPS[g], first[g][0], *(t[g][1] for t in tables.values())] for g in first]
     return f"{text_table(['metric', 'value'], rows)}\n\n{text_table(['by', 'group', 'positives', *counted], grouped)}"
@@ -48,13 +49,13 @@ def report(run: LoadedRun, k: int) -> str:
 
 def rank_metrics(ranks: Ranks, k: int, evaluation: FullRanking) -> dict[str, float]:
     """Means over the positives of what else their ranks say."""
-    values = {
-        f"precision@{k}": extra.precision(ranks, k, evaluation.ties),
-        f"recall@{k}": extra.recall(ranks, k, evaluation.ties),
-        f"map@{k}": extra.average_precision(ranks, k, evaluation.ties),
-        "auc": extra.auc(ranks),
-    }
+    values = values_of(ranks, ["precision", "recall", "map", "auc"], k, evaluation)
     return {name: float(value.mean()) for name, value in values.items()}
+
+
+def values_of(ranks: Ranks, names: list[str], k: int, evaluation: FullRanking) -> dict[str, Tensor]:
+    """Metric -> (N,) float64, one value a positive, at cut-off k and by the rule for ties of `evaluation`."""
+    return {name: metric(ranks, at, evaluation.ties) for name, (metric, at) in columns(names, [k]).items()}
 
 
 def list_metrics(run: LoadedRun, users: np.ndarray, k: int) -> dict[str, float]:
@@ -69,10 +70,10 @@ def list_metrics(run: LoadedRun, users: np.ndarray, k: int) -> dict[str, float]:
     lists = scores.topk(min(k, split.num_items), dim=1).indices.numpy()
     popularity = np.bincount(split.train.items, minlength=split.num_items)
     return {
-        f"coverage@{k}": extra.coverage(lists, split.num_items),
-        f"gini@{k}": extra.gini(lists, split.num_items),
-        f"novelty@{k}": extra.novelty(lists, popularity, split.num_users),
-        f"popularity@{k}": extra.average_popularity(lists, popularity),
+        f"coverage@{k}": beyond_accuracy.coverage(lists, split.num_items),
+        f"gini@{k}": beyond_accuracy.gini(lists, split.num_items),
+        f"novelty@{k}": beyond_accuracy.novelty(lists, popularity, split.num_users),
+        f"popularity@{k}": beyond_accuracy.average_popularity(lists, popularity),
     }
 
 
@@ -82,10 +83,10 @@ def memberships(run: LoadedRun, ranks: Ranks) -> dict[str, np.ndarray]:
     popularity = np.bincount(split.train.items, minlength=split.num_items)[ranks.items.numpy()]
     activity = np.bincount(split.train.users, minlength=split.num_users)[ranks.users.numpy()]
     return {
-        "popularity": extra.groups(popularity, len(_GROUPS)),
-        "activity": extra.groups(activity, len(_GROUPS)),
+        "popularity": beyond_accuracy.groups(popularity, len(_GROUPS)),
+        "activity": beyond_accuracy.groups(activity, len(_GROUPS)),
     }
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -11,24 +11,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from ncf import commands, results
-from ncf.commands import text_table
-from ncf.config import component
+from ncf.core import command_line
+from ncf.core.command_line import text_table
 from ncf.errors import DataError
-from ncf.evaluation import EVALUATIONS, FullRanking, Ranks
-from ncf.loading import finished
+from ncf.runs.identity import identity
+from ncf.runs.loading import finished
+from ncf.runs.ranks_file import metrics_of, read_ranks
 from ncf.stats import StatisticsError
 from ncf.stats.multiplicity import holm
 from ncf.stats.paired import wilcoxon
 
-_COLUMNS = ["split", "user_id", "item_id", "rank", "candidates", "tied"]
 PARTS = ("valid", "test")
 
 
 @dataclass(frozen=True)
-class Finished:
+class ComparedRun:
     """A finished run: its folder, its result.json, and its settings without those that only say where things lie."""
 
     folder: Path
@@ -37,12 +35,12 @@ class Finished:
     @property
     def settings(self) -> dict[str, Any]:
         """Flat: {"loss.gamma": 2.0, ...}."""
-        return results.identity(self.result["config"])
+        return identity(self.result["config"])
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.compare", description=__doc__.partition("\n")[0] if __doc__ else "")
+    options = command_line.Parser("ncf.compare", __doc__)
     options.add_argument("runs", nargs="+", type=Path, help="folders of finished runs; the first is the baseline")
     options.add_argument("--part", choices=PARTS, default="test", help="which positives: valid or test (test)")
     return options
@@ -51,11 +49,11 @@ def parser() -> commands.Parser:
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    runs = [Finished(folder, finished(folder)) for folder in options.runs]
+    runs = [ComparedRun(folder, finished(folder)) for folder in options.runs]
     print(report(runs, options.part))
 
 
-def report(runs: Sequence[Finished], part: str) -> str:
+def report(runs: Sequence[ComparedRun], part: str) -> str:
     """Settings that differ, metrics, and the paired tests, as text."""
     names = [str(number) for number in range(1, len(runs) + 1)]
     sections = [text_table(["run", "folder"], zip(names, (run.folder for run in runs), strict=True))]
@@ -72,7 +70,7 @@ def report(runs: Sequence[Finished], part: str) -> str:
     return "\n\n".join(sections)
 
 
-def differences(runs: Sequence[Finished]) -> dict[str, list[object]]:
+def differences(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
     """Setting -> its value in each run, for those that are not the same in all; "-" where a run has no such setting."""
     settings = [run.settings for run in runs]
     keys = dict.fromkeys(key for one in settings for key in one)
@@ -80,7 +78,7 @@ def differences(runs: Sequence[Finished]) -> dict[str, list[object]]:
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
-def _tests(runs: Sequence[Finished], part: str, metrics: Sequence[str], names: Sequence[str]) -> str:
+def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names: Sequence[str]) -> str:
     """The table of differences from the first run with corrected p, or why there is none."""
     try:
         values = [per_user(run, part) for run in runs]
@@ -105,50 +103,18 @@ def _p(treatment: np.ndarray, baseline: np.ndarray) -> float:
         return 1.0
 
 
-def per_user(run: Finished, part: str) -> pd.DataFrame:
+def per_user(run: ComparedRun, part: str) -> pd.DataFrame:
     """A row an evaluated user (index: raw id), a column a metric, from the ranks that the run kept.
 
     Raises:
-        DataError: ranks.csv is missing, not what a run writes, or does not give the metrics of its result.
+        DataError: as `read_ranks` and `metrics_of`.
     """
-    evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
-    frame = read_ranks(run.folder)
-    frame = frame[frame["split"] == part]
-    if frame.empty:
-        raise DataError(f"{run.folder / results.RANKS}: expected rows of {part}, found none")
-    values = evaluation.per_positive(_ranks(frame))
-    table = pd.DataFrame({name: column.numpy() for name, column in values.items()}, index=frame["user_id"].astype(str))
-    told = run.result[part]
-    if not all(np.isclose(table[name].mean(), told[name], rtol=0, atol=1e-9) for name in table if name in told):
-        raise DataError(f"{run.folder / results.RANKS}: its {part} ranks do not give the metrics in {results.RESULT}")
-    return table.assign(item_id=frame["item_id"].astype(str).to_numpy())
+    ranks = read_ranks(run.folder, part)
+    table = metrics_of(run.folder, ranks, run.result, part).set_index(pd.Index(ranks["user_id"]))
+    return table.assign(item_id=ranks["item_id"].to_numpy())
 
 
-def read_ranks(folder: Path) -> pd.DataFrame:
-    """The rows of `ranks.csv`. Raises DataError if it is missing or not what a run writes."""
-    path = folder / results.RANKS
-    numbers = {"rank": float, "candidates": int, "tied": int}
-    try:
-        frame = pd.read_csv(path, dtype={"user_id": str, "item_id": str, **numbers}, keep_default_na=False)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: expected the ranks of a run, found none ({type(error).__name__})") from None
-    if list(frame.columns) != _COLUMNS:
-        raise DataError(f"{path}: expected the columns {','.join(_COLUMNS)}, found {','.join(map(str, frame.columns))}")
-    bad = ~(frame["rank"].between(1, frame["candidates"]) & frame["tied"].between(1, frame["candidates"]))
-    if bad.any():
-        raise DataError(f"{path}, line {bad.idxmax() + 2}: expected 1 <= rank, tied <= candidates, found otherwise")
-    return frame
-
-
-def _ranks(frame: pd.DataFrame) -> Ranks:
-    """The counts that an average rank, the number of its ties and of candidates stand for."""
-    tied, candidates = (torch.tensor(frame[name].to_numpy(np.int64)) for name in ("tied", "candidates"))
-    above = torch.tensor(frame["rank"].to_numpy(np.float64)) - (tied.double() + 1) / 2
-    rows = torch.arange(len(frame))
-    return Ranks(rows, rows, above.round().long(), tied, candidates)
-
-
-def paired_users(runs: Sequence[Finished], values: Sequence[pd.DataFrame]) -> pd.Index:
+def paired_users(runs: Sequence[ComparedRun], values: Sequence[pd.DataFrame]) -> pd.Index:
     """The users that all runs evaluated, on the same items. Raises DataError if the runs cannot be paired."""
     for run, frame in zip(runs[1:], values[1:], strict=True):
         if run.result["data_digest"] != runs[0].result["data_digest"]:
@@ -161,4 +127,4 @@ def paired_users(runs: Sequence[Finished], values: Sequence[pd.DataFrame]) -> pd
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -1,6 +1,6 @@
 """`python -m ncf.export run=<folder> output=<folder>`: vectors and the model in forms that other programs read."""
 
-import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ncf import commands
+from ncf.core import command_line
+from ncf.core.files import atomic
 from ncf.errors import ConfigError, DataError, NcfError
-from ncf.files import atomic
-from ncf.loading import LoadedRun, item_vectors, load, user_vectors
-from ncf.models import Fitted, Recommender
+from ncf.models import GradientRecommender, Recommender
+from ncf.runs.loading import LoadedRun, load
 
 FORMS = ("npy", "parquet", "model")
+DEFAULT_FORMS = ("npy", "model")
 MODEL = "model.pt2"
 
 
@@ -30,55 +31,67 @@ class Score(nn.Module):
     program would keep the number of them.
     """
 
-    def __init__(self, model: Recommender | Fitted, num_items: int) -> None:
+    def __init__(self, model: Recommender, num_items: int) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("items", torch.arange(num_items))
 
     def forward(self, users: Tensor) -> Tensor:
         """users (B,) int64 -> scores of every item (B, I)."""
-        if isinstance(self.model, Fitted):
-            return self.model.score(users)
-        logits: Tensor = self.model(users, self.get_buffer("items").expand(users.shape[0], -1))
-        return logits
+        if isinstance(self.model, GradientRecommender):
+            logits: Tensor = self.model(users, self.get_buffer("items").expand(users.shape[0], -1))
+            return logits
+        return self.model.score(users)
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.export", description=__doc__)
+    options = command_line.Parser("ncf.export", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     options.add_argument("--output", required=True, type=Path, help="folder to write to; made if need be")
-    options.add_argument("--forms", default="npy,model", help="of npy, parquet, model: which to write (npy,model)")
+    options.add_argument("--forms", help="of npy, parquet, model: which to write (npy,model: those the run has)")
     return options
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    forms = options.forms.split(",")
+    forms = options.forms.split(",") if options.forms else DEFAULT_FORMS
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
         raise ConfigError(f"forms: expected some of {', '.join(FORMS)}, got {unknown[0]!r}")
     run = load(options.run)
     try:
         options.output.mkdir(parents=True, exist_ok=True)
-        written = [path for form in forms for path in WRITERS[form](run, options.output)]
+        written = _write(run, forms, options.output, all_wanted=bool(options.forms))
     except OSError as error:
         raise ConfigError(f"output: cannot write to {options.output} ({error.strerror})") from None
     print("\n".join(map(str, written)))
 
 
+def _write(run: LoadedRun, forms: Sequence[str], folder: Path, all_wanted: bool) -> list[Path]:
+    """The files written. Raises the error of a form that the run does not have, if all are wanted or it is the last."""
+    written: list[Path] = []
+    for form in forms:
+        try:
+            written += WRITERS[form](run, folder)
+        except (DataError, ExportError) as error:
+            if all_wanted or (form == forms[-1] and not written):
+                raise
+            print(f"left out, {error}", file=sys.stderr)
+    return written
+
+
 def vectors(run: LoadedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """ "users" and "items" -> raw ids (R,) and float32 vectors (R, D), those that the model learns.
+    """ "items" and "users" -> raw ids (R,) and float32 vectors (R, D), whose inner product is the model's score.
 
     Raises:
-        DataError: the model learns neither.
+        DataError: the model's score is no inner product.
     """
-    split, found = run.split, {}
-    found["items"] = (split.item_ids, item_vectors(run.model, split.num_items).numpy())
-    with contextlib.suppress(DataError):  # a model of items only, such as PureSVD
-        found["users"] = (split.user_ids, user_vectors(run.model, split.num_users).numpy())
-    return found
+    users, items = run.model.user_vectors(), run.model.item_vectors()
+    if users is None or items is None:
+        raise DataError(f"vectors: the score of {type(run.model).__name__} is not an inner product of vectors")
+    return {"items": (run.split.item_ids, items.numpy()), "users": (run.split.user_ids, users.numpy())}
 
 
 def write_npy(run: LoadedRun, folder: Path) -> list[Path]:
@@ -97,7 +110,7 @@ def write_parquet(run: LoadedRun, folder: Path) -> list[Path]:
 
     Raises:
         ExportError: pyarrow, of the extra `export`, is not installed.
-        DataError: the model learns no vectors.
+        DataError: the model's score is no inner product.
     """
     written = []
     for what, (ids, table) in vectors(run).items():
@@ -125,7 +138,7 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
     if "starts" in run.model.state_dict():
         raise ExportError(
             f"forms=model: {type(run.model).__name__} scores from histories of any length, which torch.export does not "
-            "trace; forms=npy has its vectors if it learns any"
+            "trace; forms=npy has its vectors if its score is an inner product"
         )
     module, batch = Score(run.model, run.split.num_items).eval(), {"users": {0: torch.export.Dim.DYNAMIC}}
     try:
@@ -148,4 +161,4 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
 WRITERS = {"npy": write_npy, "parquet": write_parquet, "model": write_model}
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -13,18 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from ncf import commands
-from ncf.config import component
-from ncf.data import DATASETS, SPLITS, Split
+from ncf.core import command_line
+from ncf.core.compose import compose
+from ncf.core.config import component
+from ncf.core.files import atomic
+from ncf.data import Split, read_split
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import EVALUATIONS, SampledRanking, test_targets, validation_targets
-from ncf.files import atomic
-from ncf.train import CONF
 
 _PAIR = re.compile(r"\(([^,()]+),([^,()]+)\)")
 
@@ -32,10 +28,10 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 """users (N,), items (N,) and negatives (N, count): int64 indices."""
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.negatives", description=__doc__.partition("\n")[0] if __doc__ else "")
-    options.add_argument("overrides", nargs="*", help="as for training: data=ml-1m evaluation.negatives=99")
+    options = command_line.Parser("ncf.negatives", __doc__)
+    options.add_overrides("as for training: data=ml-1m evaluation.negatives=99")
     options.add_argument("--output", type=Path, required=True, help="the .npz file to write")
     options.add_argument("--import", type=Path, dest="source", help="a .test.negative file of the NCF authors")
     return options
@@ -44,9 +40,9 @@ def parser() -> commands.Parser:
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    cfg = _composed(["evaluation=sampled", *options.overrides])
+    cfg = compose(["evaluation=sampled", *options.overrides], options.config_dir)
     evaluation = component("evaluation", EVALUATIONS, cfg.evaluation)()
-    split: Split = component("split", SPLITS, cfg.split)(component("data", DATASETS, cfg.data)())
+    split = read_split(cfg)
     users, items, negatives = drawn(split, evaluation) if options.source is None else imported(split, options.source)
     try:
         with atomic(options.output) as file:
@@ -54,14 +50,6 @@ def main(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise ConfigError(f"output: cannot write {options.output} ({error.strerror})") from None
     print(f"{options.output}: {negatives.shape[1]} negatives for each of {len(users)} positives")
-
-
-def _composed(overrides: list[str]) -> DictConfig:
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error).splitlines()[0]) from None
 
 
 def drawn(split: Split, evaluation: SampledRanking) -> Arrays:
@@ -107,4 +95,4 @@ def _row(path: Path, number: int, line: str, users: dict[str, int], items: dict[
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

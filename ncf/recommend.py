@@ -10,20 +10,20 @@ from typing import BinaryIO
 import pandas as pd
 from tqdm import tqdm
 
-from ncf import commands
-from ncf.commands import text_table
+from ncf.core import command_line
+from ncf.core.command_line import text_table
+from ncf.core.files import atomic
 from ncf.errors import ConfigError
-from ncf.files import atomic
-from ncf.loading import LoadedRun, load
+from ncf.runs.loading import LoadedRun, load
 
 _RECENT = 10  # of the user's own positives, for the reader to compare with
 _USERS_AT_ONCE = 1000  # rows written between two looks at the progress bar
 FORMATS = ("table", "json", "csv")
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.recommend", description=__doc__)
+    options = command_line.Parser("ncf.recommend", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     asked = options.add_mutually_exclusive_group(required=True)
     asked.add_argument("--user", help="whom to recommend to: an id, several (1,2,3), or all")
@@ -102,4 +102,4 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

@@ -1,7 +1,7 @@
 """`python -m ncf.tune model=ease trials=30`: choose a model's settings by validation, resumably.
 
-Optuna's TPE over the space of the model in experiments/baselines/spaces.yaml; trials lie in a database on disk, so that
-a stopped study goes on where it was. The objective is the monitored validation metric: no test metric is read.
+Optuna's TPE over the space in conf/tuning/<model>.yaml; trials lie in a database on disk, so that a stopped study goes
+on where it was. The objective is the monitored validation metric: no test metric is read.
 """
 
 import importlib
@@ -11,26 +11,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from ncf import commands
-from ncf.commands import text_table
+from ncf.core import command_line
+from ncf.core.command_line import text_table
+from ncf.core.compose import CONF, compose
+from ncf.core.files import write_text
+from ncf.core.signals import StopFlag
 from ncf.errors import ConfigError
-from ncf.files import write_text
-from ncf.results import config_hash, resolved
-from ncf.signals import StopFlag
-from ncf.train import CONF, train
+from ncf.runs.identity import config_hash, resolved
+from ncf.runs.job import Job, open_job
+from ncf.runs.plan import plan_run
 
-SPACES = CONF.parent / "experiments/baselines/spaces.yaml"
+SPACES = CONF / "tuning"
+_QUIET = ["trainer.progress=false"]
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.tune", description=__doc__.partition("\n")[0] if __doc__ else "")
-    options.add_argument("overrides", nargs="*", help="as for training: model=ease data=ml-1m trainer.epochs=20")
+    options = command_line.Parser("ncf.tune", __doc__)
+    options.add_overrides("as for training: model=ease data=ml-1m trainer.epochs=20")
     options.add_argument("--trials", type=int, default=30, help="finished trials that the study shall have (30)")
     options.add_argument(
         "--minutes", type=float, default=math.inf, help="of trials, after which none begins (no limit)"
@@ -42,12 +42,14 @@ def parser() -> commands.Parser:
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    summary = tune(options.overrides, options.trials, options.minutes, options.folder)
+    summary = tune(options.overrides, options.trials, options.minutes, options.folder, options.config_dir)
     print(text_table(["setting", "best"], [(k, str(v)) for k, v in summary["best"].items()]))
     print(f"{summary['monitor']} (validation) {summary['value']:.4f} of {summary['trials']} trials")
 
 
-def tune(overrides: Sequence[str], trials: int, minutes: float, folder: Path) -> dict[str, Any]:
+def tune(
+    overrides: Sequence[str], trials: int, minutes: float, folder: Path, config_dir: str | None = None
+) -> dict[str, Any]:
     """Give the study of `overrides` below `folder` its trials; see `report` for what comes back.
 
     Args:
@@ -55,16 +57,15 @@ def tune(overrides: Sequence[str], trials: int, minutes: float, folder: Path) ->
         trials: finished ones that the study shall have, those of earlier calls counted in.
         minutes: of trials, likewise; no trial begins after them, but one always does.
         folder: where the database and the trials' run folders lie, and the study's summary is written.
+        config_dir: a folder of YAML files beside conf/, whose tuning/<model>.yaml is used where there is one.
 
     Raises:
         ConfigError: optuna is missing, or the model has no space, or a setting is wrong.
     """
     optuna = _optuna()
-    base = composed(overrides)
+    base = compose([*overrides, *_QUIET], config_dir)
     model = str(base.model.name)
-    spaces: Any = OmegaConf.to_container(OmegaConf.load(SPACES))
-    if model not in spaces:
-        raise ConfigError(f"model: expected one with a space in {SPACES.name} ({', '.join(spaces)}), got {model!r}")
+    space = space_of(model, config_dir)
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=f"{model}-{config_hash(resolved(base))[:12]}",
@@ -75,11 +76,24 @@ def tune(overrides: Sequence[str], trials: int, minutes: float, folder: Path) ->
     study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # a resumed study does not repeat its draws
     while not (done := finished(study)) or (len(done) < trials and seconds(done) < 60 * minutes):
         trial = study.ask()
-        chosen = {key: suggest(trial, key, space) for key, space in spaces[model].items()}
-        study.tell(trial, objective(overrides, chosen, folder / study.study_name / str(trial.number)))
+        chosen = {key: suggest(trial, key, options) for key, options in space.items()}
+        settings = [*overrides, *(f"{key}={value}" for key, value in chosen.items()), *_QUIET]
+        cfg = compose(settings, config_dir)
+        study.tell(trial, objective(cfg, folder / study.study_name / str(trial.number)))
     summary = report(study, base)
     write_text(folder / f"{study.study_name}.json", json.dumps(summary, indent=2) + "\n")
     return summary
+
+
+def space_of(model: str, config_dir: str | None) -> dict[str, Any]:
+    """Key -> what to choose from, as `suggest` takes it. Raises ConfigError for a model without a space."""
+    folders = [Path(config_dir, "tuning")] if config_dir else []
+    for folder in [*folders, SPACES]:
+        if (path := folder / f"{model}.yaml").is_file():
+            space: Any = OmegaConf.to_container(OmegaConf.load(path))
+            return {str(key): options for key, options in space.items()}
+    known = sorted(path.stem for path in SPACES.glob("*.yaml"))
+    raise ConfigError(f"model: expected one with a space in conf/tuning ({', '.join(known)}), got {model!r}")
 
 
 def finished(study: Any) -> list[Any]:
@@ -92,15 +106,6 @@ def seconds(trials: Sequence[Any]) -> float:
     return float(sum(trial.duration.total_seconds() for trial in trials))
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of a training run. Raises ConfigError for overrides that do not compose."""
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", [*overrides, "trainer.progress=false"])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error).splitlines()[0]) from None
-
-
 def suggest(trial: Any, key: str, space: Any) -> Any:
     """The trial's value for a key whose space is [low, high], [low, high, log] or {choices: [...]}."""
     if isinstance(space, Mapping):
@@ -110,11 +115,11 @@ def suggest(trial: Any, key: str, space: Any) -> Any:
     return (trial.suggest_int if whole else trial.suggest_float)(key, low, high, log=bool(log))
 
 
-def objective(overrides: Sequence[str], chosen: Mapping[str, Any], folder: Path) -> float:
-    """The monitored validation metric of a run with the chosen settings."""
-    cfg = composed([*overrides, *(f"{key}={value}" for key, value in chosen.items())])
+def objective(cfg: DictConfig, folder: Path) -> float:
+    """The monitored validation metric of a run of `cfg` in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    result = train(cfg, folder, StopFlag())
+    job = open_job(plan_run(cfg), folder, StopFlag())
+    result = job.run() if isinstance(job, Job) else job
     assert result is not None  # nothing asked it to stop
     return float(result["valid"][cfg.trainer.monitor])
 
@@ -142,4 +147,4 @@ def _optuna() -> Any:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

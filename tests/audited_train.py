@@ -17,7 +17,9 @@ from unittest.mock import patch
 import hydra
 from omegaconf import DictConfig
 
-from ncf import results, train
+from ncf import train
+
+from ncf.runs import results
 
 
 def witness(event: str, folder: Path) -> None:

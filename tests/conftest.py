@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import compose
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data import DATASETS, SPLITS, Split
 
 

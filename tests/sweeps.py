@@ -13,7 +13,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 from toys import small
 
-from ncf.tables import read_runs, read_users
+from ncf.runs.tables import read_runs, read_users
 
 STUDY = Path(__file__).parents[1] / "experiments/focal_loss/preregistration.yaml"
 

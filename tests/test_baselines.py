@@ -13,7 +13,7 @@ from experiments.baselines import comparisons, order, page, published, rankings,
 from experiments.baselines.arms import ARMS, HERE, METRICS, PROTOCOL, REFERENCE, RETUNED, TUNED
 from ncf.evaluation.ranking import Ranks
 from ncf.models import MODELS
-from ncf.results import read_result, resolved
+from ncf.runs.results import read_result, resolved
 from ncf.train import CONF, check, train
 from ncf.tune import SPACES
 

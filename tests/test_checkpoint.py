@@ -7,8 +7,8 @@ import pytest
 import torch
 from toys import same
 
-from ncf import checkpoint
-from ncf.checkpoint import DAMAGED, NEWEST, PREVIOUS, digest
+from ncf.runs import checkpoint
+from ncf.runs.checkpoint import DAMAGED, NEWEST, PREVIOUS, digest
 from ncf.errors import CheckpointError
 
 STATE = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ncf import models
-from ncf.closed_form import ClosedForm, supports
-from ncf.models import GMF, MLP, MODELS, NeuMF, Recommender
-from ncf.rng import generator
+from ncf.training.fast.closed_form import ClosedForm, supports
+from ncf.models import GMF, MLP, MODELS, NeuMF, GradientRecommender
+from ncf.core.rng import generator
 
 USERS, ITEMS = 6, 9
 WIDTHS = st.integers(1, 9)
@@ -25,7 +25,7 @@ SHAPES = st.one_of(
 SMALL = partial(NeuMF, gmf_factors=3, mlp_factors=4, hidden=[5, 2])
 
 
-def built(make: Callable[..., Recommender], runs: int, dtype: torch.dtype = torch.float64) -> list[Recommender]:
+def built(make: Callable[..., GradientRecommender], runs: int, dtype: torch.dtype = torch.float64) -> list[GradientRecommender]:
     """Models of the shape, with weights large enough that each matters and some units are dead."""
     made = [models.build(make, USERS, ITEMS, generator(seed, "initialisation")).to(dtype) for seed in range(runs)]
     for seed, model in enumerate(made):
@@ -44,7 +44,7 @@ def batch(runs: int, groups: int, negatives: int, seed: int = 0) -> tuple[Tensor
     return users, items, torch.randn(shape, dtype=torch.float64, generator=stream)
 
 
-def by_autograd(model: Recommender, users: Tensor, items: Tensor, slopes: Tensor) -> tuple[Tensor, list[Tensor]]:
+def by_autograd(model: GradientRecommender, users: Tensor, items: Tensor, slopes: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Logits and gradients of one run."""
     model.zero_grad()
     logits = model(users, items)
@@ -57,7 +57,7 @@ def by_autograd(model: Recommender, users: Tensor, items: Tensor, slopes: Tensor
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
 def test_logits_and_gradients_are_those_of_autograd(
-    make: Callable[..., Recommender], runs: int, groups: int, negatives: int, seed: int
+    make: Callable[..., GradientRecommender], runs: int, groups: int, negatives: int, seed: int
 ) -> None:
     """Twice, so that what the first step left in the gradients would be found in the second."""
     subjects = built(make, runs)

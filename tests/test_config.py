@@ -10,14 +10,14 @@ from pydantic import Field
 from toys import compose, keys_of
 
 from ncf import train
-from ncf.config import bind, component, plain
+from ncf.core.config import bind, component, plain
 from ncf.data import DATASETS, SPLITS
 from ncf.errors import ConfigError
 from ncf.evaluation import EVALUATIONS
 from ncf.losses import LOSSES
 from ncf.models import MODELS
-from ncf.optimizers import OPTIMIZERS
-from ncf.sampling import SAMPLERS
+from ncf.training.optimizers import OPTIMIZERS
+from ncf.training.samplers import SAMPLERS
 
 REGISTRIES: dict[str, Any] = {
     "data": DATASETS,

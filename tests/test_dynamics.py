@@ -15,13 +15,13 @@ from toys import compose, pairs, random_split, same, small
 
 from ncf import models
 from ncf.data.split import Split
-from ncf.dynamics import OBSERVE_EVERY, Calibration, Dynamics, held_out_items, reliability
+from ncf.training.dynamics import OBSERVE_EVERY, Calibration, Dynamics, held_out_items, reliability
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
 from ncf.models import GMF
-from ncf.rng import generator
-from ncf.sampling import Batches, uniform
-from ncf.signals import StopFlag
-from ncf.stack import train_stacked
+from ncf.core.rng import generator
+from ncf.training.samplers import Batches, uniform
+from ncf.core.signals import StopFlag
+from ncf.training.fast.stack import train_stacked
 from ncf.train import Job, prepare, train
 
 LOSSES: list[Loss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), FocalClamped(gamma=2.0, alpha=0.25)]
@@ -37,7 +37,7 @@ def toy_batches(split: Split, seed: int = 3) -> Batches:
     return Batches(split.train, sampler, 4, 25, seed, "cpu")
 
 
-def toy_model(split: Split) -> models.Recommender:
+def toy_model(split: Split) -> models.GradientRecommender:
     model = models.build(partial(GMF, factors=4), split.num_users, split.num_items, generator(1, "initialisation"))
     for embedding in (model.tower.users, model.tower.items):
         embedding.weight.data *= 150  # confidences that fill every bin

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ncf.errors import FileError, NcfError
-from ncf.files import TEMPORARY, append_text, atomic, remove_temporaries, write_text
+from ncf.core.files import TEMPORARY, append_text, atomic, remove_temporaries, write_text
 
 
 def contents(folder: Path) -> dict[str, str]:

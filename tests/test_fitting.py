@@ -3,7 +3,11 @@
 import torch
 from toys import compose, run, small
 
-from ncf import checkpoint, results, train
+from ncf import train
+
+from ncf.runs import checkpoint
+
+from ncf.runs import results
 from ncf.models import MODELS
 
 

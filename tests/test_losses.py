@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.errors import ConfigError
 from ncf.losses import BCE, LOSSES, AlphaBCE, Focal, FocalClamped, focal_terms, resolve_alpha
 

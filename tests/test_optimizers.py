@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.errors import ConfigError
-from ncf.optimizers import OPTIMIZERS, FusedAdam, adam
+from ncf.training.optimizers import OPTIMIZERS, FusedAdam, adam
 
 
 def test_adam_takes_the_steps_of_the_paper() -> None:

@@ -8,7 +8,9 @@ import pytest
 from toys import compose, run, small
 
 import ncf
-from ncf import pretraining, results, train
+from ncf import train
+from ncf.runs import pretraining
+from ncf.runs import results
 from ncf.errors import CheckpointError, ConfigError
 
 SIZES = {"gmf": ["model.factors=8"], "mlp": ["model.factors=8", "model.hidden=[16,8]"]}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.errors import ConfigError
 from ncf.losses import BCE, BPR, GBCE, LOSSES, SampledSoftmax, WeightedBCE
 

@@ -11,7 +11,7 @@ from scipy import stats
 from experiments.recbole import clamped
 from experiments.recbole.published import MARGIN, published_focal
 from ncf.losses import FocalClamped
-from ncf.rng import generator
+from ncf.core.rng import generator
 
 
 @pytest.mark.parametrize("gamma", [0.0, 2.0])

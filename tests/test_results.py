@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 from toys import compose, random_split
 
-from ncf import results
+from ncf.runs import results
 from ncf.errors import DataError
 from ncf.evaluation import FullRanking, Ranks, test_targets, validation_targets
 

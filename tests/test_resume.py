@@ -7,8 +7,8 @@ import yaml
 from toys import compose
 
 from ncf.errors import CheckpointError, ConfigError
-from ncf.results import resolved
-from ncf.resume import refuse_changes, spelt_out
+from ncf.runs.results import resolved
+from ncf.runs.resume import refuse_changes, spelt_out
 from ncf.train import CHOICES
 
 

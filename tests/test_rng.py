@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ncf.rng import generator
+from ncf.core.rng import generator
 
 
 def test_equal_addresses_give_equal_numbers() -> None:

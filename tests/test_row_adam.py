@@ -12,18 +12,20 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from toys import PLAIN, compose, random_split, run, same, small
 
-from ncf import checkpoint, models
-from ncf.config import component
+from ncf import models
+
+from ncf.runs import checkpoint
+from ncf.core.config import component
 from ncf.data.split import Split
 from ncf.errors import ConfigError, TrainingError
 from ncf.losses import BCE
 from ncf.models import MODELS
-from ncf.optimizers import OPTIMIZERS
-from ncf.rng import generator
-from ncf.row_adam import MissedUpdates, RowAdam, gauss
-from ncf.sampling import Batches, uniform
+from ncf.training.optimizers import OPTIMIZERS
+from ncf.core.rng import generator
+from ncf.training.fast.row_adam import MissedUpdates, RowAdam, gauss
+from ncf.training.samplers import Batches, uniform
 from ncf.train import check
-from ncf.trainer import Trainer, TrainerSettings
+from ncf.training.trainer import Trainer, TrainerSettings
 
 ROWS, FACTORS = 6, 3
 SMALL_NEUMF = partial(MODELS["neumf"], gmf_factors=4, mlp_factors=4, hidden=[8, 4])

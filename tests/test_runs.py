@@ -11,12 +11,12 @@ import pytest
 from toys import finished
 
 from ncf.errors import ConfigError
-from ncf.runs import FAILURE, ClaimError, account, claim, failures_recorded, record_failure, state
+from ncf.runs.state import FAILURE, ClaimError, account, claim, failures_recorded, record_failure, state
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ncf.runs import claim
+from ncf.runs.state import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -14,11 +14,11 @@ from scipy import stats
 from torch import Tensor
 from toys import pairs, random_split
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data.split import Pairs, Split
 from ncf.errors import ConfigError, DataError
-from ncf.rng import generator
-from ncf.sampling import (
+from ncf.core.rng import generator
+from ncf.training.samplers import (
     SAMPLERS,
     Batches,
     NegativeSampler,

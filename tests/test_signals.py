@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from ncf.signals import STOPPED, stop_flag
+from ncf.core.signals import STOPPED, stop_flag
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -12,18 +12,18 @@ from scipy import stats
 from toys import PLAIN, compose, replayed, same, small
 
 from ncf import models
-from ncf.closed_form import ClosedForm
-from ncf.cuda_graph import GraphedStep
+from ncf.training.fast.closed_form import ClosedForm
+from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.data.split import Pairs, Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
-from ncf.models import MODELS, Recommender
-from ncf.optimizers import adam
-from ncf.rng import generator
-from ncf.sampling import Batches, uniform
-from ncf.stack import _JointUpdate, _Stack, signature, stack_size, train_stacked
+from ncf.models import MODELS, GradientRecommender
+from ncf.training.optimizers import adam
+from ncf.core.rng import generator
+from ncf.training.samplers import Batches, uniform
+from ncf.training.fast.stack import _JointUpdate, _Stack, signature, stack_size, train_stacked
 from ncf.train import build_trainer, check
-from ncf.trainer import Trainer, TrainerSettings
+from ncf.training.trainer import Trainer, TrainerSettings
 
 USERS, ITEMS, RATIO = 30, 40, 4
 SHAPES = {
@@ -133,7 +133,7 @@ def test_a_replayed_stack_is_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     captures: list[int] = []
 
     class OnDevice(ClosedForm):
-        def __init__(self, models: Sequence[Recommender]) -> None:
+        def __init__(self, models: Sequence[GradientRecommender]) -> None:
             super().__init__(models)
             self.flat.clear_rows = False
 

@@ -8,7 +8,7 @@ import pytest
 from toys import finished
 
 from ncf.errors import DataError
-from ncf.runs import claim, record_failure
+from ncf.runs.state import claim, record_failure
 from ncf.status import Survey, main, read_plan, write_plan
 
 START = 1_700_000_000.0

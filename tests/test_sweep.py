@@ -16,13 +16,15 @@ from pandas.testing import assert_frame_equal
 from sweeps import STUDY, events, h3_at_4, outcome, small_study, start, wait_for
 from toys import small
 
-from ncf import resume, train
+from ncf import train
+
+from ncf.runs import resume
 from ncf.errors import ConfigError
-from ncf.runs import account, claim, state
+from ncf.runs.state import account, claim, state
 from ncf.stats import load
-from ncf.stats.registration import Registration, in_arm
-from ncf.sweep import Part, admits, overrides, parts, registered_runs
-from ncf.tables import read_runs
+from ncf.study.registration import Registration, in_arm
+from ncf.study.registered_runs import Part, admits, overrides, parts, registered_runs
+from ncf.runs.tables import read_runs
 
 EXPERIMENTS = ("focal_loss", "h1", "h2", "h3", "grid", "clamped")
 

@@ -6,7 +6,11 @@ import sys
 import pytest
 from toys import compose, small
 
-from ncf import results, tracking, train
+from ncf import train
+
+from ncf.runs import results
+
+from ncf.runs import tracking
 from ncf.errors import ConfigError
 
 

@@ -13,10 +13,14 @@ import torch
 from omegaconf import OmegaConf
 from toys import compose, same, small
 
-from ncf import checkpoint, results, train
+from ncf import train
+
+from ncf.runs import checkpoint
+
+from ncf.runs import results
 from ncf.data import DATASETS
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from toys import PLAIN, compose, random_split, same
 
 from ncf import models
-from ncf.arithmetic import arithmetic
-from ncf.config import component
+from ncf.training.arithmetic import arithmetic
+from ncf.core.config import component
 from ncf.data.split import Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, LOSSES, Focal, Loss
-from ncf.optimizers import adam
-from ncf.rng import generator
-from ncf.sampling import Batches, uniform
+from ncf.training.optimizers import adam
+from ncf.core.rng import generator
+from ncf.training.samplers import Batches, uniform
 from ncf.train import Plan, build_trainer, check
-from ncf.trainer import Trainer, TrainerSettings
+from ncf.training.trainer import Trainer, TrainerSettings
 
 SETTINGS = {
     "epochs": 4, "batch_size": 55, "patience": 10, "monitor": "ndcg@10", "checkpoint_every": "60s", "threads": 1,

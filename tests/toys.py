@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ncf.data.split import Pairs, Split
-from ncf.results import write_result
+from ncf.runs.results import write_result
 from ncf.train import CONF
 
 # A run of about a second: 60 users, 80 items, 1,500 positives, three epochs of 24 steps.

@@ -15,7 +15,7 @@ from experiments.baselines.arms import METRICS
 from ncf.evaluation.metrics import hit, ndcg
 from ncf.evaluation.ranking import Ranks, chunk_size, rank
 from ncf.evaluation.targets import test_targets
-from ncf.tables import read_users
+from ncf.runs.tables import read_users
 
 ONE_DRAW, EVERY_DRAW, ALL_ITEMS = "one draw", "every draw", "all items"
 RARE, POPULAR = "one draw, rare items", "one draw, popular items"

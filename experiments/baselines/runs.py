@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.baselines.arms import ARMS, METRICS, ROOT, Arm
-from ncf.tables import read_runs, read_users
+from ncf.runs.tables import read_runs, read_users
 
 PER_USER = dict[str, dict[str, np.ndarray]]
 """metric -> arm -> (seeds, users), the users in one order."""

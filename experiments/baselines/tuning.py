@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from experiments.baselines import runs
 from experiments.baselines.arms import ARMS, HERE, RETUNED, RUNS, STUDIES, TUNED, Arm
-from ncf.files import write_text
+from ncf.core.files import write_text
 from ncf.tune import SPACES, tune
 
 SUMMARY = HERE / "tuning.csv"

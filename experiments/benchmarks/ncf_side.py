@@ -11,9 +11,9 @@ from experiments.benchmarks.harness import ROOT
 from experiments.benchmarks.serve import serve, timed
 from ncf.data.split import Pairs
 from ncf.models import mlp
-from ncf.rng import generator
-from ncf.sampling import uniform
-from ncf.stack import train_stacked
+from ncf.core.rng import generator
+from ncf.training.samplers import uniform
+from ncf.training.fast.stack import train_stacked
 from ncf.train import CONF, build_trainer, check
 
 _BLOCK_DRAWS = 2**18

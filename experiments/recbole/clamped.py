@@ -27,12 +27,12 @@ from experiments.benchmarks.peers import ROOT, peers_python
 from experiments.recbole.compare import put
 from experiments.recbole.published import MARGIN
 from ncf import models
-from ncf.files import write_text
+from ncf.core.files import write_text
 from ncf.models.neumf import NeuMF
 from ncf.report import clamped as report
 from ncf.report.naming import label, metric_name
 from ncf.report.study import load
-from ncf.rng import generator
+from ncf.core.rng import generator
 from ncf.stats import load as registration
 
 HERE = Path(__file__).parent

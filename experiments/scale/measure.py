@@ -17,11 +17,11 @@ from ncf import models
 from ncf.data.split import Pairs, Split
 from ncf.evaluation import FullRanking, validation_targets
 from ncf.losses import BCE
-from ncf.optimizers import OPTIMIZERS
-from ncf.rng import generator
-from ncf.sampling import NegativeSampler
+from ncf.training.optimizers import OPTIMIZERS
+from ncf.core.rng import generator
+from ncf.training.samplers import NegativeSampler
 from ncf.train import CONF, build_trainer, check
-from ncf.trainer import Trainer
+from ncf.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 GROUPS, ROWS_A_GROUP = 23, 11  # a batch of 256 rows at 1:10

@@ -15,8 +15,8 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.scale.plot import RESULTS, draw
-from ncf.files import write_text
-from ncf.results import environment
+from ncf.core.files import write_text
+from ncf.runs.results import environment
 
 ROWS = [10_000, 100_000, 1_000_000]
 REPEATS = 7

@@ -1,5 +1,11 @@
 """From raw files to interactions and splits; `DATASETS` is the registry behind the `data` group."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from ncf.core.config import component
+from ncf.core.registry import Registry
+from ncf.data.batch import Batch
 from ncf.data.delimited import delimited
 from ncf.data.interactions import Interactions
 from ncf.data.movielens import loader
@@ -7,6 +13,20 @@ from ncf.data.releases import RELEASES
 from ncf.data.split import SPLITS, Pairs, Split
 from ncf.data.synthetic import synthetic
 
-DATASETS = {release.name: loader(release) for release in RELEASES} | {"csv": delimited, "synthetic": synthetic}
+DATASETS = Registry(
+    "data", {release.name: loader(release) for release in RELEASES} | {"csv": delimited, "synthetic": synthetic}
+)
 
-__all__ = ["DATASETS", "SPLITS", "Interactions", "Pairs", "Split"]
+
+def read_split(settings: Mapping[str, Any]) -> Split:
+    """The split that a run's settings describe, its data read or prepared.
+
+    Raises:
+        ConfigError, DataError: bad settings; data that is missing or damaged.
+    """
+    load = component("data", DATASETS, settings["data"])
+    split: Split = component("split", SPLITS, settings["split"])(load())
+    return split
+
+
+__all__ = ["DATASETS", "SPLITS", "Batch", "Interactions", "Pairs", "Split", "read_split"]

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock
 
+from ncf.core.files import TEMPORARY
 from ncf.data.download import replacing
 from ncf.data.interactions import Counts, Interactions
 from ncf.errors import DataError
-from ncf.files import TEMPORARY
 
 _ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres")
 _log = logging.getLogger(__name__)

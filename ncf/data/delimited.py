@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from omegaconf import OmegaConf
 from pydantic import Field
 
+from ncf.core.roles import MACHINE
 from ncf.data.archive import Folder, sha256_of_file
 from ncf.data.cache import cached
 from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
@@ -22,8 +23,8 @@ Column = Annotated[str, Field(min_length=1)]
 
 def delimited(
     *,
-    root: str,
-    archive: str,
+    root: Annotated[str, MACHINE],
+    archive: Annotated[str, MACHINE],
     threshold: float | None,
     duplicates: Duplicates,
     delimiter: Annotated[str, Field(pattern='^([^"\\r\\n]|::)$')],

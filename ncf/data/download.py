@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
+from ncf.core.files import atomic
 from ncf.data.archive import Archive
 from ncf.errors import DataError
-from ncf.files import atomic
 
 MAX_DOWNLOAD_BYTES = 1 << 30
 SOCKET_SECONDS = 5.0  # to connect, and between two pieces of the answer

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ncf.core.roles import MACHINE
 from ncf.data.archive import Source
 from ncf.data.cache import cached
 from ncf.data.catalogue import read_catalogue
@@ -26,8 +27,8 @@ def loader(release: Release) -> Callable[..., Interactions]:
 
     def load(
         *,
-        root: str,
-        archive: str | None,
+        root: Annotated[str, MACHINE],
+        archive: Annotated[str | None, MACHINE],
         threshold: float | None,
         duplicates: Duplicates,
         url: Annotated[str, Field(pattern="^https?://")],

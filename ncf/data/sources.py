@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ncf.core.files import remove_temporaries
 from ncf.data.archive import Folder, Source, source_at
 from ncf.data.cache import locked
 from ncf.data.download import fetch, fetch_from_wheel
 from ncf.data.releases import Release
 from ncf.errors import DataError
-from ncf.files import remove_temporaries
 
 _log = logging.getLogger(__name__)
 

@@ -1,10 +1,11 @@
-"""Splits: which positives train, which select, which test; frozen, disjoint, and never ahead of time."""
+"""Splits: which positives train, which select, which test; frozen and disjoint."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from ncf.core.registry import Registry
 from ncf.data.interactions import Interactions, digest_of
 from ncf.errors import DataError
 
@@ -28,8 +29,13 @@ class Pairs:
 class Split:
     """One partition of the positives; `train` is sorted by user, then time, then the rule for ties.
 
+    A user may have any number of positives in each part.
+
+    Attributes:
+        in_time: whether nothing of a user is later than what it is meant to predict, so that this is asserted too.
+
     Raises:
-        DataError: naming user and item, where a pair is in two parts, a user has two validation or test items, or
+        DataError: naming user and item, where a pair is in two parts or twice in a held-out one, or, under `in_time`,
             anything is later than what it is meant to predict.
     """
 
@@ -44,39 +50,41 @@ class Split:
     genres: np.ndarray | None
     name: str
     digest: str
+    in_time: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a split that leaks."""
-        valid_row, test_row = self._rows(self.valid, "validation"), self._rows(self.test, "test")
-        self._refuse_shared(self.train, self.valid, valid_row, "train", "validation")
-        self._refuse_shared(self.train, self.test, test_row, "train", "test")
-        self._refuse_shared(self.valid, self.test, test_row, "validation", "test")
-        self._refuse_later(self.train, self.valid, valid_row, "train", "validation")
-        self._refuse_later(self.train, self.test, test_row, "train", "test")
-        self._refuse_later(self.valid, self.test, test_row, "validation", "test")
+        valid, test = self._keys(self.valid, "validation"), self._keys(self.test, "test")
+        self._refuse_shared(self.train, valid, "train", "validation")
+        self._refuse_shared(self.train, test, "train", "test")
+        self._refuse_shared(self.valid, test, "validation", "test")
+        if self.in_time:
+            self._refuse_later(self.train, self.valid, "train", "validation")
+            self._refuse_later(self.train, self.test, "train", "test")
+            self._refuse_later(self.valid, self.test, "validation", "test")
 
-    def _rows(self, part: Pairs, name: str) -> np.ndarray:
-        """(U,) the row of each user in `part`, -1 where it has none."""
-        rows = np.full(self.num_users, -1)
-        rows[part.users] = np.arange(len(part))
-        twice = rows[part.users] != np.arange(len(part))
-        if twice.any():
-            self._refuse(part, twice, f"is one of several {name} items of the user, expected at most one")
-        return rows
+    def _keys(self, part: Pairs, name: str) -> np.ndarray:
+        """(N,) one number a pair of a held-out part, ascending."""
+        keys = part.users * self.num_items + part.items
+        order = np.argsort(keys, kind="stable")
+        repeated = np.zeros(len(keys), bool)
+        repeated[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+        if repeated.any():
+            self._refuse(part, repeated, f"is in {name} twice")
+        return keys[order]
 
-    def _refuse_shared(self, part: Pairs, other: Pairs, row: np.ndarray, name: str, other_name: str) -> None:
-        match = row[part.users]
-        shared = match >= 0
-        shared[shared] = part.items[shared] == other.items[match[shared]]
+    def _refuse_shared(self, part: Pairs, others: np.ndarray, name: str, other_name: str) -> None:
+        keys = part.users * self.num_items + part.items
+        shared = np.append(others, -1)[np.searchsorted(others, keys)] == keys
         if shared.any():
             self._refuse(part, shared, f"is in {name} and in {other_name}")
 
-    def _refuse_later(self, part: Pairs, other: Pairs, row: np.ndarray, name: str, other_name: str) -> None:
+    def _refuse_later(self, part: Pairs, other: Pairs, name: str, other_name: str) -> None:
         if part.timestamps is None or other.timestamps is None:
             return
-        match = row[part.users]
-        later = match >= 0
-        later[later] = part.timestamps[later] > other.timestamps[match[later]]
+        first = np.full(self.num_users, np.iinfo(np.int64).max)
+        np.minimum.at(first, other.users, other.timestamps)
+        later = part.timestamps > first[part.users]
         if later.any():
             self._refuse(part, later, f"is in {name} but later than the user's {other_name} item")
 
@@ -151,4 +159,4 @@ def _take(interactions: Interactions, rows: np.ndarray) -> Pairs:
     )
 
 
-SPLITS = {"leave_one_out": leave_one_out}
+SPLITS = Registry("split", {"leave_one_out": leave_one_out})

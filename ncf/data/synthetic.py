@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from ncf.core.rng import generator
+from ncf.core.roles import MACHINE
 from ncf.data.cache import cached
 from ncf.data.interactions import Counts, Interactions, digest_of
 from ncf.errors import ConfigError
-from ncf.rng import generator
 
 _USERS_AT_ONCE = 256
 _LEVELS = 65536  # of the Gumbel noise, which is read from a table
@@ -29,7 +30,7 @@ Count = Annotated[int, Field(ge=2, le=1_000_000_000)]
 
 def synthetic(
     *,
-    root: str,
+    root: Annotated[str, MACHINE],
     seed: Annotated[int, Field(ge=0)],
     users: Count,
     items: Count,

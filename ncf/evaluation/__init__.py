@@ -1,5 +1,6 @@
 """The evaluation protocols that `evaluation=` picks from."""
 
+from ncf.core.registry import Registry
 from ncf.evaluation.full import FullRanking
 from ncf.evaluation.ranking import Ranks, Scorer
 from ncf.evaluation.sampled import SampledRanking
@@ -16,4 +17,4 @@ __all__ = [
     "validation_targets",
 ]
 
-EVALUATIONS: dict[str, type[FullRanking]] = {"full": FullRanking, "sampled": SampledRanking}
+EVALUATIONS = Registry("evaluation", {"full": FullRanking, "sampled": SampledRanking})

@@ -2,15 +2,27 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from ncf.core.roles import MACHINE_IN_ID, Role
 from ncf.errors import ConfigError
-from ncf.evaluation.metrics import Ties, hit, mrr, ndcg
+from ncf.evaluation.metrics import METRICS, Ties, columns
 from ncf.evaluation.ranking import Ranks, Scorer, chunk_size, rank
 from ncf.evaluation.targets import Targets
 
 CutOff = Annotated[int, Field(gt=0)]
+
+
+def _known(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"expected one of {', '.join(METRICS)}")
+    return name
+
+
+MetricNames = Annotated[
+    list[Annotated[str, AfterValidator(_known)]], Field(min_length=1), Role(since=["hit", "ndcg", "mrr"])
+]
 
 
 class FullRanking:
@@ -19,18 +31,20 @@ class FullRanking:
     def __init__(
         self,
         *,
+        metrics: MetricNames,
         cutoffs: Annotated[list[CutOff], Field(min_length=1)],
         ties: Ties,
-        memory_mb: Annotated[int, Field(gt=0)],
+        memory_mb: Annotated[int, Field(gt=0), MACHINE_IN_ID],
     ) -> None:
         self.cutoffs = cutoffs
+        self._columns = columns(metrics, cutoffs)
         self.ties: Ties = ties
         self.memory_mb = memory_mb
 
     @property
     def names(self) -> list[str]:
         """The metrics that `metrics` gives."""
-        return [f"{metric}@{k}" for metric in ("hit", "ndcg") for k in self.cutoffs] + ["mrr"]
+        return list(self._columns)
 
     def check(self, num_items: int) -> None:
         """Raises ConfigError if a cut-off exceeds the catalogue."""
@@ -45,9 +59,7 @@ class FullRanking:
 
     def per_positive(self, ranks: Ranks) -> dict[str, Tensor]:
         """Metric name ("hit@10", "ndcg@10", "mrr") -> (N,) float64, one value a held-out positive."""
-        values = {f"hit@{k}": hit(ranks, k, self.ties) for k in self.cutoffs}
-        values |= {f"ndcg@{k}": ndcg(ranks, k, self.ties) for k in self.cutoffs}
-        return values | {"mrr": mrr(ranks, self.ties)}
+        return {name: metric(ranks, k, self.ties) for name, (metric, k) in self._columns.items()}
 
     def metrics(self, ranks: Ranks) -> dict[str, float]:
         """Metric name -> its mean over the held-out positives."""

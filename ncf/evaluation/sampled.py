@@ -4,22 +4,22 @@ Krichene and Rendle 2020, "On sampled metrics for item recommendation": a metric
 biased, and for models of different rank distributions differently biased, estimate of the metric of the full rank.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.special import gammaln
 from torch import Tensor
 
+from ncf.core.rng import generator
+from ncf.core.roles import MACHINE_IN_ID
 from ncf.errors import DataError
-from ncf.evaluation.full import CutOff, FullRanking
+from ncf.evaluation.full import CutOff, FullRanking, MetricNames
+from ncf.evaluation.hypergeometric import correction_weights
 from ncf.evaluation.metrics import Ties
 from ncf.evaluation.ranking import Ranks, Scorer, _check_scores, _refuse_nan, chunk_size
 from ncf.evaluation.targets import Targets
-from ncf.rng import generator
 
 _ROWS_AT_ONCE = 1024  # drawn from one stream; part of what a seed means
 
@@ -30,15 +30,16 @@ class SampledRanking(FullRanking):
     def __init__(
         self,
         *,
+        metrics: MetricNames,
         cutoffs: Annotated[list[CutOff], Field(min_length=1)],
         ties: Ties,
-        memory_mb: Annotated[int, Field(gt=0)],
+        memory_mb: Annotated[int, Field(gt=0), MACHINE_IN_ID],
         negatives: Annotated[int, Field(gt=0)],
         seed: Annotated[int, Field(ge=0, lt=2**63)],
         file: str | None,
         correction: Annotated[float, Field(gt=0, le=1)] | None,
     ) -> None:
-        super().__init__(cutoffs=cutoffs, ties=ties, memory_mb=memory_mb)
+        super().__init__(metrics=metrics, cutoffs=cutoffs, ties=ties, memory_mb=memory_mb)
         self.negatives, self.seed, self.correction = negatives, seed, correction
         self.file = None if file is None else Path(file)
         self._drawn: list[tuple[Targets, Tensor]] = []
@@ -90,29 +91,6 @@ class SampledRanking(FullRanking):
         metrics = torch.stack([super(SampledRanking, self).per_positive(full)[name] for name in self.names])
         assert self.correction is not None
         return metrics @ torch.from_numpy(correction_weights(candidates, self.negatives, self.correction))
-
-
-@cache
-def correction_weights(candidates: int, negatives: int, gamma: float) -> np.ndarray:
-    """(R, 1 + negatives), R = candidates: metrics (..., R) of the full rank times this estimate them at a sampled one.
-
-    The bias-variance trade-off of Krichene and Rendle 2020, section 5.3: f = ((1 - gamma) A'A + gamma diag(c))^-1 A' b
-    with A_rs the probability of the sampled rank s at the full rank r, full ranks taken as equally likely beforehand.
-    Negatives are drawn without replacement, so that probability is hypergeometric.
-    """
-    better, drawn = np.arange(candidates)[:, None], np.arange(negatives + 1)  # of the other items; of those, sampled
-    worse = candidates - 1 - better
-    ways = _log_choose(better, drawn) + _log_choose(worse, negatives - drawn)
-    a = np.exp(ways - _log_choose(np.array(candidates - 1), np.array(negatives))) / np.sqrt(candidates)
-    c = a.sum(0) / np.sqrt(candidates)
-    system = (1 - gamma) * a.T @ a + gamma * np.diag(c)
-    return np.asarray(np.linalg.solve(system, a.T).T / np.sqrt(candidates))
-
-
-def _log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """Logarithm of the binomial coefficient, minus infinity where k > n."""
-    rest = np.maximum(n - k, 0)
-    return np.where(k > n, -np.inf, gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(rest + 1.0))
 
 
 def _count(score: Scorer, targets: Targets, negatives: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:

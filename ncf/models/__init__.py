@@ -6,35 +6,39 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from ncf.core.registry import Registry
 from ncf.models.als import ALS, IALS
-from ncf.models.base import Recommender
+from ncf.models.base import GradientRecommender, Recommender
 from ncf.models.ease import EASE
-from ncf.models.fitted import Fitted
 from ncf.models.gmf import GMF
 from ncf.models.knn import ItemKNN, UserKNN
 from ncf.models.mf import MF
 from ncf.models.mlp import MLP
 from ncf.models.neumf import NeuMF
+from ncf.models.non_gradient import NonGradientRecommender
 from ncf.models.popularity import Popularity
 from ncf.models.pretrained import PretrainedNeuMF
 from ncf.models.puresvd import PureSVD
 
-__all__ = ["MODELS", "Fitted", "PretrainedNeuMF", "Recommender", "build"]
+__all__ = ["MODELS", "GradientRecommender", "NonGradientRecommender", "PretrainedNeuMF", "Recommender", "build"]
 
-MODELS: dict[str, type[Recommender] | type[Fitted]] = {
-    "gmf": GMF,
-    "mlp": MLP,
-    "neumf": NeuMF,
-    "neumf_pretrained": PretrainedNeuMF,
-    "mf": MF,
-    "popularity": Popularity,
-    "user_knn": UserKNN,
-    "item_knn": ItemKNN,
-    "puresvd": PureSVD,
-    "als": ALS,
-    "ials": IALS,
-    "ease": EASE,
-}
+MODELS = Registry(
+    "model",
+    {
+        "gmf": GMF,
+        "mlp": MLP,
+        "neumf": NeuMF,
+        "neumf_pretrained": PretrainedNeuMF,
+        "mf": MF,
+        "popularity": Popularity,
+        "user_knn": UserKNN,
+        "item_knn": ItemKNN,
+        "puresvd": PureSVD,
+        "als": ALS,
+        "ials": IALS,
+        "ease": EASE,
+    },
+)
 
 M = TypeVar("M", bound=nn.Module)
 

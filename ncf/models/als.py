@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ncf.data.split import Split
 from ncf.errors import DataError
-from ncf.models.fitted import Fitted, positives_matrix
+from ncf.models.non_gradient import NonGradientRecommender, positives_matrix
 
 _CHUNK_CELLS = 2**22  # of the padded feature rows gathered at once, and of the systems they make
 
@@ -46,7 +46,7 @@ def _solve(systems: Tensor, right: Tensor) -> Tensor:
     return torch.cholesky_solve(right[..., None], torch.linalg.cholesky(systems))[..., 0]
 
 
-class IALS(Fitted):
+class IALS(NonGradientRecommender):
     """score = w_u . h_i, minimising the sum over all cells of c (p - w_u . h_i)^2 + penalty (Hu et al. 2008, eq. 3).
 
     p is 1 with weight c = 1 + alpha for a positive and 0 with weight 1 for another cell. A user with n positives is
@@ -100,8 +100,20 @@ class IALS(Fitted):
         """users (B,) -> scores of every item (B, I), about 0 to 1."""
         return self.users(users) @ self.items.weight.T
 
+    def user_vectors(self) -> Tensor:
+        """(U, D): w_u."""
+        return self.users.weight.detach()
 
-class ALS(Fitted):
+    def item_vectors(self) -> Tensor:
+        """(I, D): h_i."""
+        return self.items.weight.detach()
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): h_i."""
+        return self.items.weight.detach()
+
+
+class ALS(NonGradientRecommender):
     """score = mean + b_u + b_i + x_u . y_i, minimising the squared error of the given ratings + penalty.
 
     A user with n ratings is penalised by l2 n (|x_u|^2 + b_u^2), an item likewise (Zhou et al. 2008, eq. 3; biases as
@@ -169,3 +181,19 @@ class ALS(Fitted):
         """users (B,) -> scores of every item (B, I), in the unit of the ratings."""
         inner = self.users(users) @ self.items.weight.T
         return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.mean
+
+    @torch.no_grad()
+    def user_vectors(self) -> Tensor:
+        """(U, D+2): x_u, b_u + mean, and 1."""
+        biases = self.user_bias.weight + self.mean
+        return torch.cat([self.users.weight, biases, torch.ones_like(biases)], dim=1)
+
+    @torch.no_grad()
+    def item_vectors(self) -> Tensor:
+        """(I, D+2): y_i, 1, and b_i."""
+        biases = self.item_bias.weight
+        return torch.cat([self.items.weight, torch.ones_like(biases), biases], dim=1)
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): y_i."""
+        return self.items.weight.detach()

@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ncf.data.split import Split
-from ncf.models.fitted import Fitted, positives_matrix, sum_rows
+from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
 
-class EASE(Fitted):
+class EASE(NonGradientRecommender):
     """score(u) = r_u W, with W = argmin |X - XW|^2 + l2 |W|^2 for W of zero diagonal (eq. 1)."""
 
     weights: Tensor  # (I, I)

@@ -5,8 +5,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ncf.models.base import Recommender
+from ncf.models.base import GradientRecommender
 
 
 class GMFTower(nn.Module):
@@ -27,7 +28,7 @@ class GMFTower(nn.Module):
         return torch.addmm(rest, self.users(users) * weight, self.items.weight.T)
 
 
-class GMF(Recommender):
+class GMF(GradientRecommender):
     """logit = w . (p_u * q_i) + b (eq. 9, without the sigmoid)."""
 
     def __init__(self, num_users: int, num_items: int, *, factors: Annotated[int, Field(ge=1)]) -> None:
@@ -44,3 +45,18 @@ class GMF(Recommender):
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
         return self.tower.score(users, self.output.weight[0], self.output.bias)
+
+    @torch.no_grad()
+    def user_vectors(self) -> Tensor:
+        """(U, D+1): p_u * w, and 1."""
+        return F.pad(self.tower.users.weight * self.output.weight[0], (0, 1), value=1.0)
+
+    @torch.no_grad()
+    def item_vectors(self) -> Tensor:
+        """(I, D+1): q_i, and b."""
+        factors = self.tower.items.weight
+        return torch.cat([factors, self.output.bias.expand(len(factors), 1)], dim=1)
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): q_i."""
+        return self.tower.items.weight.detach()

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.data.split import Split
-from ncf.models.fitted import Fitted, positives_matrix, sum_rows
+from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
 Similarity = Literal["cosine", "pearson"]
 
@@ -68,7 +68,7 @@ def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return order, np.take_along_axis(block, order, axis=1)
 
 
-class UserKNN(Fitted):
+class UserKNN(NonGradientRecommender):
     """score(u, i) = sum of the similarities of those among u's k nearest users who have item i."""
 
     neighbours: Tensor  # (U, k)
@@ -107,7 +107,7 @@ class UserKNN(Fitted):
         return sum_rows(weights, self.raters, self.rater_counts).T
 
 
-class ItemKNN(Fitted):
+class ItemKNN(NonGradientRecommender):
     """score(u, i) = sum of the similarities of those among item i's k nearest items that user u has."""
 
     neighbours: Tensor  # (I, k)

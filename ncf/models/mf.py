@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ncf.models.base import Recommender
+from ncf.models.base import GradientRecommender
 
 
-class MF(Recommender):
+class MF(GradientRecommender):
     """logit = p_u . q_i + b_u + b_i + b (eq. 4). With loss=bpr it is BPR-MF (Rendle et al. 2009)."""
 
     def __init__(self, num_users: int, num_items: int, *, factors: Annotated[int, Field(ge=1)]) -> None:
@@ -28,3 +28,19 @@ class MF(Recommender):
         """users (B,) -> logits of every item (B, I)."""
         inner = self.users(users) @ self.items.weight.T
         return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.bias.weight[0]
+
+    @torch.no_grad()
+    def user_vectors(self) -> Tensor:
+        """(U, D+2): p_u, b_u + b, and 1."""
+        biases = self.user_bias.weight + self.bias.weight
+        return torch.cat([self.users.weight, biases, torch.ones_like(biases)], dim=1)
+
+    @torch.no_grad()
+    def item_vectors(self) -> Tensor:
+        """(I, D+2): q_i, 1, and b_i."""
+        biases = self.item_bias.weight
+        return torch.cat([self.items.weight, torch.ones_like(biases), biases], dim=1)
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): q_i."""
+        return self.items.weight.detach()

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ncf.models.base import Recommender
+from ncf.models.base import GradientRecommender
 
 # Rows of hidden activations scored at once: on a CPU they stay in the second-level cache, on a GPU they fill it.
 _CPU_ROWS, _GPU_ROWS = 2**10, 2**20
@@ -103,7 +103,7 @@ def _score_apart(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tens
     return shares
 
 
-class MLP(Recommender):
+class MLP(GradientRecommender):
     """logit = w . ReLU layers([p_u, q_i]) + b (eq. 10, without the sigmoid)."""
 
     def __init__(
@@ -127,3 +127,7 @@ class MLP(Recommender):
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
         return self.tower.score(users, self.output.weight[0], self.output.bias)
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): q_i."""
+        return self.tower.items.weight.detach()

@@ -6,12 +6,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ncf.models.base import Recommender
+from ncf.models.base import GradientRecommender
 from ncf.models.gmf import GMFTower
 from ncf.models.mlp import MLPTower
 
 
-class NeuMF(Recommender):
+class NeuMF(GradientRecommender):
     """logit = w . [GMF features, MLP features] + b (eq. 12, without the sigmoid); embeddings are not shared."""
 
     def __init__(
@@ -39,3 +39,7 @@ class NeuMF(Recommender):
         """users (B,) -> logits of every item (B, I)."""
         gmf, mlp = self.output.weight[0].split(self._parts)
         return self.gmf.score(users, gmf, self.mlp.score(users, mlp, self.output.bias))
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): the items' factors of both parts, side by side."""
+        return torch.cat([self.gmf.items.weight, self.mlp.items.weight], dim=1).detach()

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from ncf.data.split import Split
-from ncf.models.fitted import Fitted
+from ncf.models.non_gradient import NonGradientRecommender
 
 
-class Popularity(Fitted):
+class Popularity(NonGradientRecommender):
     """score(u, i) = how many training positives item i has."""
 
     counts: Tensor

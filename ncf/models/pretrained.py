@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ncf.core.roles import MACHINE
 from ncf.errors import ConfigError
 from ncf.models.neumf import NeuMF
 
@@ -29,8 +30,8 @@ class PretrainedNeuMF(NeuMF):
         gmf_factors: Annotated[int, Field(ge=1)],
         mlp_factors: Annotated[int, Field(ge=1)],
         hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)],
-        pretrained_gmf: Annotated[str, Field(min_length=1)],
-        pretrained_mlp: Annotated[str, Field(min_length=1)],
+        pretrained_gmf: Annotated[str, Field(min_length=1), MACHINE],
+        pretrained_mlp: Annotated[str, Field(min_length=1), MACHINE],
         pretrained_digest: str,
         alpha: Annotated[float, Field(ge=0, le=1)],
     ) -> None:

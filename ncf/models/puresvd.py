@@ -3,16 +3,17 @@
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import Field
 from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from ncf.data.split import Split
 from ncf.errors import ConfigError
-from ncf.models.fitted import Fitted, positives_matrix, sum_rows
+from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
 
-class PureSVD(Fitted):
+class PureSVD(NonGradientRecommender):
     """score(u) = r_u Q Q', with r_u the user's row and Q (I, D) the leading right singular vectors (eq. 9)."""
 
     item_factors: Tensor  # (I, D)
@@ -36,4 +37,20 @@ class PureSVD(Fitted):
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""
-        return sum_rows(self.item_factors, *self.history(users)) @ self.item_factors.T
+        return self._projected(users) @ self.item_factors.T
+
+    def user_vectors(self) -> Tensor:
+        """(U, D): r_u Q."""
+        return self._projected(torch.arange(self.num_users, device=self.item_factors.device))
+
+    def item_vectors(self) -> Tensor:
+        """(I, D): Q."""
+        return self.item_factors
+
+    def item_embeddings(self) -> Tensor:
+        """(I, D): Q."""
+        return self.item_factors
+
+    def _projected(self, users: Tensor) -> Tensor:
+        """users (B,) -> r_u Q (B, D)."""
+        return sum_rows(self.item_factors, *self.history(users))

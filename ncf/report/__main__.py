@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ncf import commands
+from ncf.core import command_line
 from ncf.errors import ConfigError
-from ncf.stats import load as load_registration
+from ncf.study import load as load_registration
 
 STUDY = Path("experiments/focal_loss")
 
 
-def parser() -> commands.Parser:
+def parser() -> command_line.Parser:
     """The options of the command."""
-    options = commands.Parser(prog="python -m ncf.report", description=__doc__.partition("\n")[0] if __doc__ else "")
+    options = command_line.Parser("ncf.report", __doc__)
     options.add_argument("--sweep", help="run folders: a sweep's folder, or several with commas between")
     options.add_argument("--results", type=Path, help=f"or the results.csv of an earlier report ({STUDY}/results.csv)")
     options.add_argument("--registration", type=Path, default=STUDY / "preregistration.yaml", help="(%(default)s)")
@@ -51,4 +51,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    commands.run(main)
+    command_line.run(main)

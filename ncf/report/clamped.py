@@ -14,7 +14,7 @@ import pandas as pd
 from ncf.report.naming import label
 from ncf.report.study import Study, stream
 from ncf.stats import Comparison, StatisticsError, compare
-from ncf.stats.registration import Selector
+from ncf.study.registration import Selector
 
 
 @dataclass(frozen=True)

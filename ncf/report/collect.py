@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from ncf import results
-from ncf.files import atomic, write_text
+from ncf.core.files import atomic, write_text
 from ncf.report.ranked import ranked
 from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS, Study, load
-from ncf.stats import Registration
-from ncf.stats.registration import in_arm
-from ncf.tables import finished_runs, read_runs
+from ncf.runs import artifacts
+from ncf.runs.identity import identity
+from ncf.runs.tables import finished_runs, read_runs
+from ncf.study import Registration
+from ncf.study.registration import in_arm
 
 _SHARES = ("histogram", "loss_share", "gradient_share")
 _CLASSES = ("positive", "negative")
@@ -48,7 +49,7 @@ def collect(sweeps: Sequence[Path], registration: Registration, output: Path) ->
 
 
 def _result(folder: Path) -> dict[str, Any]:
-    result = results.read_result(folder)
+    result = artifacts.read_result(folder)
     assert result is not None
     return result
 
@@ -56,7 +57,7 @@ def _result(folder: Path) -> dict[str, Any]:
 def one_of_each(folders: Sequence[Path]) -> list[Path]:
     """One folder a configuration: the first that has recorded its dynamics, or else the first."""
     found: dict[str, Path] = {}
-    for folder in sorted(folders, key=lambda folder: not (folder / results.DYNAMICS).exists()):
+    for folder in sorted(folders, key=lambda folder: not (folder / artifacts.DYNAMICS).exists()):
         found.setdefault(_result(folder)["config_hash"], folder)
     return sorted(found.values())
 
@@ -72,7 +73,7 @@ def _compared(study: Study, folders: Sequence[Path]) -> list[Path]:
 
 def protocol(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What all runs have in common: the settings that agree; and the versions and machine of the first."""
-    settings = [results.identity(result["config"]) for result in finished]
+    settings = [identity(result["config"]) for result in finished]
     shared = {key: value for key, value in settings[0].items() if all(s.get(key) == value for s in settings)}
     return {
         "settings": shared,
@@ -84,7 +85,7 @@ def protocol(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def curves(folders: Sequence[Path]) -> pd.DataFrame:
     """A row a run and epoch: run, epoch, ndcg@10 on validation, train_loss."""
     columns = ["run", "epoch", "ndcg@10", "train_loss"]
-    parts = [_lines(folder / results.METRICS).assign(run=folder.name) for folder in folders]
+    parts = [_lines(folder / artifacts.EPOCHS).assign(run=folder.name) for folder in folders]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     return table[[c for c in columns if c in table.columns]]
 
@@ -97,7 +98,7 @@ def dynamics(folders: Sequence[Path], runs: pd.DataFrame) -> dict[str, pd.DataFr
     lines = [
         {"run": folder.name, **flat(json.loads(line))}
         for folder in folders
-        if (path := folder / results.DYNAMICS).exists()
+        if (path := folder / artifacts.DYNAMICS).exists()
         for line in path.read_text().splitlines()
     ]
     if not lines:

@@ -6,7 +6,7 @@ import pandas as pd
 from ncf.report.study import SWEEP, NotRunError, Study, stream
 from ncf.stats.effects import mean_difference
 from ncf.stats.intervals import bootstrap
-from ncf.stats.verdict import LEAST_PAIRS
+from ncf.study.verdict import LEAST_PAIRS
 
 GROUPINGS = {"item": "by popularity of the item", "user": "by activity of the user"}
 THIRDS = {

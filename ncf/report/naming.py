@@ -1,6 +1,6 @@
 """The names that readers see."""
 
-from ncf.stats.registration import Selector, Value
+from ncf.study.registration import Selector, Value
 
 LOSS_NAMES = {"bce": "BCE", "alpha_bce": "α-BCE", "focal": "focal", "focal_clamped": "clamped focal"}
 METRIC_NAMES = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR"}

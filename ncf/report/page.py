@@ -9,7 +9,7 @@ import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ncf.files import write_text
+from ncf.core.files import write_text
 from ncf.report import sentences
 from ncf.report.figures import CHARTS, Standing
 from ncf.report.markup import Table

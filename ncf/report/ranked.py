@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ncf import results
-from ncf.config import component
-from ncf.data import DATASETS, SPLITS
-from ncf.data.split import Split
+from ncf.data import read_split
 from ncf.errors import NcfError
+from ncf.evaluation.hypergeometric import expected_metrics
 from ncf.report.groups import metrics_by_third
-from ncf.report.sampled import expected_metrics
 from ncf.report.study import Study, stream
+from ncf.runs import artifacts
+from ncf.runs.ranks_file import counted
+from ncf.runs.tables import read_users
 from ncf.stats import StatisticsError
 from ncf.stats.intervals import two_level
 from ncf.stats.paired import wilcoxon
-from ncf.stats.registration import Registration
-from ncf.stats.verdict import LEAST_PAIRS
-from ncf.tables import read_users
+from ncf.study.registration import Registration
+from ncf.study.verdict import LEAST_PAIRS
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ def ranked(folders: Sequence[Path], study: Study, config: Mapping[str, Any]) -> 
 
     Raises DataError as `ncf.tables.read_users`.
     """
-    kept = [folder for folder in folders if (folder / results.RANKS).exists()]
+    kept = [folder for folder in folders if (folder / artifacts.RANKS).exists()]
     if not kept:
         return {name: pd.DataFrame() for name in ("sampled", "groups", "users")}
     users = read_users(kept)
@@ -42,8 +41,8 @@ def ranked(folders: Sequence[Path], study: Study, config: Mapping[str, Any]) -> 
 
 def sampled(users: pd.DataFrame) -> pd.DataFrame:
     """A row a run: run, and hit@10 and ndcg@10 expected among 99 sampled negatives."""
-    rank, tied, candidates = (users[c].to_numpy() for c in ("rank", "tied", "candidates"))
-    above = np.rint(rank - (tied + 1) / 2).astype(np.int64)
+    ranks = counted(users)
+    above, tied, candidates = (column.numpy() for column in (ranks.above, ranks.tied, ranks.candidates))
     values = pd.DataFrame(expected_metrics(above, tied, candidates, CUTOFF))
     return values.groupby(users["run"], sort=False).mean().reset_index()
 
@@ -62,7 +61,7 @@ def groups(users: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
 def popularity(config: Mapping[str, Any]) -> pd.Series | None:
     """How often each raw item id occurs in training; None, with a warning, where the data set is not to be had."""
     try:
-        split: Split = component("split", SPLITS, config["split"])(component("data", DATASETS, config["data"])())
+        split = read_split(config)
     except NcfError as error:
         log.warning("no gain by item popularity: %s", error)
         return None

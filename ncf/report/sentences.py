@@ -5,16 +5,16 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from ncf.evaluation.hypergeometric import SAMPLED
 from ncf.report.clamped import Change, changes
 from ncf.report.figures.effects import row_name
 from ncf.report.figures.grid import surface
 from ncf.report.flips import flips
 from ncf.report.naming import label, metric_name, number
-from ncf.report.sampled import SAMPLED
 from ncf.report.study import Study, contrast_name
 from ncf.report.tables import p_value, percents
-from ncf.stats import Verdict
-from ncf.stats.verdict import Finished
+from ncf.study import Verdict
+from ncf.study.verdict import JudgedComparison
 
 _ANSWERS = {
     "supported": "Yes, as far as was registered",
@@ -60,20 +60,20 @@ def in_short(study: Study) -> list[str]:
     return [f"Change of {metric_name(study.primary)}, {name}: {listed(lines)}."]
 
 
-def contrast(study: Study, finished: Finished) -> str:
+def contrast(study: Study, finished: JudgedComparison) -> str:
     """Which two arms, in which metric."""
     claim = finished.compared.claim
     metric = metric_name(finished.compared.metric).removeprefix("test ")
     return f"{contrast_name(study, claim.treatment, claim.baseline)}, {metric}"
 
 
-def where(finished: Finished) -> str:
+def where(finished: JudgedComparison) -> str:
     """The ratio, or that a gain is to grow over all of them."""
     ratios = finished.compared.ratios
     return f"1:{ratios[0]}" if len(ratios) == 1 else "growth"
 
 
-def change(finished: Finished) -> str:
+def change(finished: JudgedComparison) -> str:
     """The relative change with its interval, empty without runs."""
     return percents(finished.result.effects["relative_change"]) if finished.result else ""
 
@@ -91,7 +91,7 @@ def reason(verdict: Verdict) -> str:
     return f"{verdict.hypothesis} {verdict.reason}."
 
 
-def finding(study: Study, finished: Finished) -> str:
+def finding(study: Study, finished: JudgedComparison) -> str:
     """One comparison in a line: "focal vs BCE, 1:10, NDCG@10: 0.0601 against 0.0590, +1.9% [...], ..."."""
     name = row_name(study, finished.compared)
     if finished.result is None:

@@ -4,7 +4,6 @@ The tables lie in one folder: `results.csv` (a row a run) and its companions, wh
 beyond it. A companion may be missing; what needs it is then left out, and says so.
 """
 
-import hashlib
 import itertools
 import json
 import shutil
@@ -16,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ncf.core.rng import numpy_generator
 from ncf.errors import DataError
 from ncf.report.naming import label
-from ncf.stats import Plan, Registration, Verdict, plans, verdict
-from ncf.stats.registration import Selector, Value, in_arm
-from ncf.stats.verdict import Finished, arm_values
+from ncf.study import ComparisonPlan, Registration, Verdict, plans, verdict
+from ncf.study.registration import Selector, Value, in_arm
+from ncf.study.verdict import JudgedComparison, arm_values
 
 RESULTS, PROTOCOL = "results.csv", "protocol.json"
 COMPANIONS = {
@@ -69,7 +69,7 @@ class Study:
         return verdict(self.registration, self.runs)
 
     @cached_property
-    def plans(self) -> list[Plan]:
+    def plans(self) -> list[ComparisonPlan]:
         return plans(self.registration)
 
     @property
@@ -133,7 +133,7 @@ class Study:
         keys = ["run", "loss", "gamma", "alpha", "model", "neg_ratio", "seed"]
         return table.merge(self.runs[[key for key in keys if key in self.runs.columns]], on="run", validate="m:1")
 
-    def comparisons(self, says: str = "higher") -> dict[tuple[str, str, str, tuple[int, ...]], Finished]:
+    def comparisons(self, says: str = "higher") -> dict[tuple[str, str, str, tuple[int, ...]], JudgedComparison]:
         """(treatment, baseline, metric, ratios) -> what the verdicts found; one that several rest on comes once."""
         return {
             (f.compared.claim.treatment, f.compared.claim.baseline, f.compared.metric, f.compared.ratios): f
@@ -208,8 +208,7 @@ def contrast_name(study: Study, treatment: str, baseline: str) -> str:
 
 def stream(registration: Registration, address: str) -> np.random.Generator:
     """The random stream of one bootstrap, addressed, so that adding an analysis changes no other."""
-    key = hashlib.blake2b(f"{registration.bootstrap_seed}/{address}".encode(), digest_size=8).digest()
-    return np.random.default_rng(int.from_bytes(key, "little"))
+    return numpy_generator(registration.bootstrap_seed, address)
 
 
 def _read(path: Path) -> pd.DataFrame:

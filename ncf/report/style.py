@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from ncf.stats.registration import Selector
+from ncf.study.registration import Selector
 
 # Okabe and Ito (2008), told apart with any colour vision; each comes with a marker, so that print in grey works too.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"]

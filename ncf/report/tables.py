@@ -13,7 +13,7 @@ from ncf.report.naming import GRID_NAMES, label, metric_name
 from ncf.report.study import EXPERIMENT, SWEEP, NotRunError, Study
 from ncf.stats.intervals import Interval
 from ncf.stats.power import smallest_p
-from ncf.stats.registration import Value, resolved
+from ncf.study.registration import Value, resolved
 
 ALPHAS = (0.25, 0.5, 0.75)
 

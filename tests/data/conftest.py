@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from data_helpers import Handler, MakeArchive, Prepare, members, ratings_text, settings, write_zip
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data import DATASETS, Interactions
 
 

@@ -12,7 +12,7 @@ from data_helpers import settings as keys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data import DATASETS, movielens
 from ncf.data import archive as archive_module
 from ncf.errors import DataError

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data import DATASETS, Interactions
 from ncf.data.delimited import read_ratings
 from ncf.data.ratings import Columns

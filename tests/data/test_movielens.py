@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from data_helpers import RATINGS, RELEASE_NAMES, Prepare, members, ratings_text, settings, write_zip
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data import DATASETS, SPLITS
 from ncf.data.split import tied_last_positives
 from ncf.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ from data_helpers import interactions_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data import SPLITS, Interactions, Pairs, Split
 from ncf.data.split import Ties, leave_one_out, tied_last_positives
 from ncf.errors import ConfigError, DataError

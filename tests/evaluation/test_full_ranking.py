@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 from tiny_splits import split, table, targets_of_validation
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.errors import ConfigError
 from ncf.evaluation import EVALUATIONS, FullRanking
 

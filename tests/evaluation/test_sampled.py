@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from tiny_splits import table
 
 from ncf import negatives
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data.split import Pairs, Split
 from ncf.errors import DataError, TrainingError
 from ncf.evaluation import EVALUATIONS, SampledRanking, test_targets, validation_targets

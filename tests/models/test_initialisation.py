@@ -7,18 +7,18 @@ import torch
 from scipy import stats
 from torch import nn
 
-from ncf.config import component
-from ncf.models import MODELS, Recommender, build
-from ncf.rng import generator
+from ncf.core.config import component
+from ncf.models import MODELS, GradientRecommender, build
+from ncf.core.rng import generator
 
-TRAINED = [name for name, model in MODELS.items() if issubclass(model, Recommender)]
+TRAINED = [name for name, model in MODELS.items() if issubclass(model, GradientRecommender)]
 SIZES = {"factors": 16, "gmf_factors": 16, "mlp_factors": 16, "hidden": [32, 16]}
 RUNS = {"pretrained_gmf": "gmf", "pretrained_mlp": "mlp", "pretrained_digest": "", "alpha": 0.5}
 KEYS = {"neumf": ("gmf_factors", "mlp_factors", "hidden"), "mlp": ("factors", "hidden")}
 KEYS["neumf_pretrained"] = (*KEYS["neumf"], *RUNS)
 
 
-def make(name: str, users: int = 300, items: int = 200, seed: int = 42) -> Recommender:
+def make(name: str, users: int = 300, items: int = 200, seed: int = 42) -> GradientRecommender:
     keys = {key: (SIZES | RUNS)[key] for key in KEYS.get(name, ("factors",))}
     return build(
         component("model", MODELS, {"name": name, **keys}), users, items, generator(seed, "initialisation")

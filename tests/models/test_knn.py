@@ -6,7 +6,7 @@ import torch
 from test_recommender_contract import SPLIT
 
 from ncf.models import MODELS, build, knn
-from ncf.rng import generator
+from ncf.core.rng import generator
 
 CASES = [
     (kind, k, similarity, shrinkage)

@@ -12,9 +12,9 @@ from ncf.evaluation import FullRanking, validation_targets
 from ncf.models import als
 from ncf.models.als import ALS, IALS
 from ncf.models.ease import EASE
-from ncf.models.fitted import positives_matrix
+from ncf.models.non_gradient import positives_matrix
 from ncf.models.puresvd import PureSVD
-from ncf.rng import generator
+from ncf.core.rng import generator
 
 EVERYONE = torch.arange(12)
 

@@ -7,7 +7,7 @@ import torch
 
 from ncf.errors import ConfigError
 from ncf.models import GMF, MLP, PretrainedNeuMF, build
-from ncf.rng import generator
+from ncf.core.rng import generator
 
 USERS, ITEMS = 6, 9
 

@@ -10,14 +10,14 @@ import torch
 from omegaconf import OmegaConf
 from toys import pairs, random_split
 
-from ncf.config import component
+from ncf.core.config import component
 from ncf.data.split import Split
-from ncf.models import MODELS, Fitted, build
-from ncf.rng import generator
+from ncf.models import MODELS, NonGradientRecommender, build
+from ncf.core.rng import generator
 
 CONF = Path(__file__).parents[2] / "conf/model"
 SMALL = {"factors": 6, "gmf_factors": 6, "mlp_factors": 6, "hidden": [8, 4], "k": 5, "sweeps": 3}
-FITTED = [name for name, model in MODELS.items() if issubclass(model, Fitted)]
+FITTED = [name for name, model in MODELS.items() if issubclass(model, NonGradientRecommender)]
 
 
 def settings(name: str) -> dict:
@@ -38,7 +38,7 @@ def ready(name: str, split: Split = SPLIT, seed: int = 1) -> torch.nn.Module:
     """The model with its weights drawn, and fitted if it is fitted without gradient."""
     make = component("model", MODELS, settings(name))
     model = build(make, split.num_users, split.num_items, generator(seed, "initialisation"))
-    if isinstance(model, Fitted):
+    if isinstance(model, NonGradientRecommender):
         model.fit(split)
     return model
 
@@ -77,7 +77,7 @@ def test_the_state_dict_is_the_whole_model(name):
     model = ready(name)
     make = component("model", MODELS, settings(name))
     other = build(make, 12, 15, generator(2, "initialisation"))
-    other.restore(model.state_dict()) if isinstance(other, Fitted) else other.load_state_dict(model.state_dict())
+    other.restore(model.state_dict()) if isinstance(other, NonGradientRecommender) else other.load_state_dict(model.state_dict())
     assert torch.equal(other.score(torch.arange(12)), model.score(torch.arange(12)))
 
 

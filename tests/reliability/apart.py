@@ -18,7 +18,13 @@ from unittest.mock import patch
 
 from toys import same
 
-from ncf import checkpoint, results, train, trainer
+from ncf import train
+
+from ncf.runs import checkpoint
+
+from ncf.runs import results
+
+from ncf.training import trainer
 from ncf.data import DATASETS
 from ncf.errors import DataError
 

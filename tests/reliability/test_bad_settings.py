@@ -15,7 +15,7 @@ from toys import compose
 
 from ncf import train
 from ncf.errors import ConfigError
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 
 pytestmark = pytest.mark.slow
 

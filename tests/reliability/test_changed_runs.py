@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from toys import compose, small
 
-from ncf import checkpoint, results, train
+from ncf import train
+
+from ncf.runs import checkpoint
+
+from ncf.runs import results
 from ncf.errors import CheckpointError
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 
 SIZES = "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]"
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from toys import compose, small
 
-from ncf import results, train
+from ncf import train
+
+from ncf.runs import results
 from ncf.errors import DataError
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 
 Row = tuple[str, str, int]
 CROWD: list[Row] = [(f"u{u}", f"i{i}", 10 * u + i) for u in range(20) for i in range(12) if (u + i) % 3]

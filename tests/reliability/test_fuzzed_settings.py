@@ -14,7 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from toys import compose
 
-from ncf import results, train
+from ncf import train
+
+from ncf.runs import results
 from ncf.errors import ConfigError
 
 DEFAULT = compose()

@@ -9,7 +9,7 @@ import pytest
 from apart import die_after, differences, finish, onward, outcome, save_often
 from toys import command
 
-from ncf.results import RESULT
+from ncf.runs.results import RESULT
 
 
 def test_five_kills_change_no_bit(arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path) -> None:

@@ -9,11 +9,19 @@ import pytest
 from apart import finish
 from toys import compose, small
 
-from ncf import checkpoint, compare, loading, pretraining, results, train
-from ncf.config import component
+from ncf import compare, train
+
+from ncf.runs import checkpoint
+
+from ncf.runs import loading
+
+from ncf.runs import pretraining
+
+from ncf.runs import results
+from ncf.core.config import component
 from ncf.data import DATASETS, Interactions
 from ncf.errors import CheckpointError, DataError
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 
 HEADER = "user_id,item_id,rating,timestamp\n"
 

@@ -11,11 +11,13 @@ from apart import differences, finish, outcome
 from torch import Tensor
 from toys import random_split
 
-from ncf import checkpoint, trainer
+from ncf.runs import checkpoint
+
+from ncf.training import trainer
 from ncf.data.split import Split
 from ncf.errors import TrainingError
 from ncf.evaluation import FullRanking, test_targets
-from ncf.results import RESULT
+from ncf.runs.results import RESULT
 
 FULL = FullRanking(cutoffs=[5, 10], ties="average", memory_mb=1)
 

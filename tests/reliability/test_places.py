@@ -16,10 +16,14 @@ import torch
 from apart import Deed, differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
 from toys import compose, run, small
 
-from ncf import checkpoint, results, trainer
+from ncf.runs import checkpoint
+
+from ncf.runs import results
+
+from ncf.training import trainer
 from ncf.errors import TrainingError
-from ncf.runs import LOCK, claim, state
-from ncf.signals import StopFlag
+from ncf.runs.state import LOCK, claim, state
+from ncf.core.signals import StopFlag
 from ncf.train import memory_explained, train
 
 MESSAGES = [

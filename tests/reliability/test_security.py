@@ -17,9 +17,12 @@ from apart import finish
 from toys import compose, small
 
 import ncf
-from ncf import checkpoint, resume, train, trust
+from ncf import train
+from ncf.runs import checkpoint
+from ncf.runs import resume
+from ncf.core import trust
 from ncf.errors import CheckpointError, ConfigError, NcfError
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 
 
 class Bomb:

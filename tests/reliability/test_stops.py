@@ -10,9 +10,13 @@ from typing import Any
 import pytest
 from apart import differences, finish, outcome, start, status
 
-from ncf import checkpoint, resume, trainer
-from ncf.results import METRICS, RESULT
-from ncf.signals import STOPPED
+from ncf.runs import checkpoint
+
+from ncf.runs import resume
+
+from ncf.training import trainer
+from ncf.runs.results import METRICS, RESULT
+from ncf.core.signals import STOPPED
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
 

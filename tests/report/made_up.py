@@ -8,7 +8,7 @@ import pandas as pd
 
 from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS
 from ncf.stats import Registration, load
-from ncf.stats.registration import in_arm
+from ncf.study.registration import in_arm
 
 REGISTRATION = Path(__file__).parents[2] / "experiments" / "focal_loss" / "preregistration.yaml"
 NEVER_LEARN = (42, 45)  # seeds whose clamped runs do not

@@ -13,7 +13,7 @@ from toys import compose, small
 from ncf.report.collect import collect, flat, one_of_each
 from ncf.report.sampled import expected_metrics
 from ncf.report.study import COMPANIONS, Study
-from ncf.signals import StopFlag
+from ncf.core.signals import StopFlag
 from ncf.stats import load as load_registration
 from ncf.train import train
 

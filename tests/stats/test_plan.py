@@ -4,9 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from ncf.stats.checks import StatisticsError
-from ncf.stats.plan import describe, plans, require_plan
+from ncf.study.plan import describe, plans, require_plan
 from ncf.stats.power import detectable_effect, seeds_needed
-from ncf.stats.registration import Registration, load
+from ncf.study.registration import Registration, load
 
 STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
 PILOT = {"metric": "test/ndcg@10", "ratio": 10, "baseline_mean": 0.06, "sd_difference": 0.006, "pairs": 10}

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from ncf.stats.checks import StatisticsError
-from ncf.stats.registration import Registration, in_arm, load
+from ncf.study.registration import Registration, in_arm, load
 
 STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
 

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from ncf.stats.checks import StatisticsError
 from ncf.stats.multiplicity import holm
 from ncf.stats.paired import wilcoxon
-from ncf.stats.registration import Registration, load
-from ncf.stats.verdict import Verdict, decide, verdict
+from ncf.study.registration import Registration, load
+from ncf.study.verdict import Verdict, decide, verdict
 
 STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
 NDCG, HIT = "test/ndcg@10", "test/hit@10"

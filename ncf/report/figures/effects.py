@@ -8,8 +8,8 @@ from ncf.report.naming import metric_name
 from ncf.report.study import SWEEP, NotRunError, Study, contrast_name
 from ncf.report.style import COLOURS, GREY, LIGHT, MARKERS, WIDTH, percent
 from ncf.stats.intervals import Interval
-from ncf.stats.registration import Compared
-from ncf.stats.verdict import Finished
+from ncf.study.registration import Compared
+from ncf.study.verdict import JudgedComparison
 
 FINDINGS = {  # colour, marker, filled
     "better": (COLOURS[2], "^", True),
@@ -75,7 +75,7 @@ def _indifference(ax: Axes, margin: float, vertical: bool) -> None:
 
 def forest(study: Study) -> tuple[Figure, str]:
     """Every registered comparison: estimate, interval, corrected p, finding."""
-    rows: list[tuple[str, Finished | None]] = []
+    rows: list[tuple[str, JudgedComparison | None]] = []
     for v in study.verdicts:
         rows += [(f"{v.hypothesis}: {v.outcome}", None)]
         rows += [(row_name(study, finished.compared), finished) for finished in v.comparisons]
@@ -120,7 +120,7 @@ def row_name(study: Study, compared: Compared) -> str:
     return f"{contrast_name(study, claim.treatment, claim.baseline)}, {over}, {metric}"
 
 
-def _forest_row(ax: Axes, notes: Axes, y: int, finished: Finished) -> None:
+def _forest_row(ax: Axes, notes: Axes, y: int, finished: JudgedComparison) -> None:
     if finished.result is None:
         notes.text(0, y, "not enough runs yet", fontsize=8, color=GREY, va="center")
         return

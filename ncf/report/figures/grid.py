@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ncf.report.naming import metric_name, number
 from ncf.report.study import EXPERIMENT, NotRunError, Study
 from ncf.report.style import GREY, WIDTH
-from ncf.stats.registration import Selector, Value
+from ncf.study.registration import Selector, Value
 
 Array = np.ndarray
 

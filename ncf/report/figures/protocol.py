@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
+from ncf.evaluation.hypergeometric import SAMPLED
 from ncf.report.flips import flips
 from ncf.report.naming import label, metric_name
-from ncf.report.sampled import SAMPLED
 from ncf.report.study import Study
 from ncf.report.style import WIDTH, look
 

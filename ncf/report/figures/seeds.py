@@ -9,7 +9,7 @@ from ncf.report.clamped import pairs as clamped_pairs
 from ncf.report.naming import label, metric_name
 from ncf.report.study import EXPERIMENT, SWEEP, NotRunError, Study
 from ncf.report.style import COLOURS, GREY, MARKERS, WIDTH, look
-from ncf.stats.registration import Selector
+from ncf.study.registration import Selector
 
 
 def paired(study: Study) -> tuple[Figure, str]:

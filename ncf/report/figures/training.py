@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ncf.report.naming import label, metric_name
 from ncf.report.study import NotRunError, Study
 from ncf.report.style import GREY, WIDTH, look, percent
-from ncf.stats.registration import Selector, in_arm
+from ncf.study.registration import Selector, in_arm
 
 BIN_NAMES = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
 DYNAMICS = (

@@ -1,0 +1,46 @@
+"""The configuration folder, and a run's configuration composed from it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ncf.errors import ConfigError
+
+_PACKAGE = Path(__file__).parents[1]
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+"""`conf/`: inside the package where it was installed from a wheel, beside it in a checkout."""
+
+
+@contextmanager
+def configuration() -> Iterator[None]:
+    """Let `compose` read `conf/` while the context lasts, unless Hydra reads it already."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """The configuration of a training run with these overrides.
+
+    Args:
+        overrides: as on the command line of `ncf.train`: ["model=ease", "model.l2=200.0"].
+        config_dir: a folder of the user's own YAML files, beside `conf/`.
+
+    Raises:
+        ConfigError: the overrides do not compose.
+    """
+    extra = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+    try:
+        with configuration():
+            return hydra.compose("train", [*overrides, *extra])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(" ".join(str(error).split())) from None

@@ -1,0 +1,118 @@
+"""From a YAML group to a checked component: unknown, missing or out-of-range keys fail here, before data is read.
+
+Convention: a component is a class or function whose keyword-only parameters are its YAML keys, annotated with
+their range (`Annotated[float, Field(ge=0)]`); its positional parameters are what the program hands it (a split,
+a number of users). The group's `name` picks it from a closed registry, so nothing in a config names code.
+"""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from ncf.core.roles import RESULT, Role
+from ncf.errors import ConfigError
+
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The group as resolved built-in values. Raises ConfigError for an interpolation that does not resolve."""
+    if not isinstance(node, DictConfig):
+        return dict(node)
+    try:
+        return typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{_word(error.full_key or 'config')}: {_word(str(error).splitlines()[0])}") from None
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {"trainer.epochs": 100, ...}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapping[str, Any]) -> partial[Any]:
+    """The factory that `node["name"]` picks from `registry`, bound to the other keys of `node`, all checked.
+
+    Raises:
+        ConfigError: naming `group.key`, what was expected and what was given.
+    """
+    values = plain(node)
+    name = values.pop("name", None)
+    if not isinstance(name, str) or name not in registry:
+        raise ConfigError(f"{group}.name: expected {_one_of(registry)}, got {name!r}{_hint(name, registry)}")
+    return bind(group, registry[name], values)
+
+
+def bind(group: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> partial[Any]:
+    """`factory` bound to `values`, checked against the annotations of its keyword-only parameters."""
+    schema = _schema(factory)
+    try:
+        checked = schema.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(_explain(group, schema, error.errors())) from None
+    return partial(factory, **{key: getattr(checked, key) for key in schema.model_fields})
+
+
+@cache
+def roles(factory: Callable[..., Any]) -> Mapping[str, Role]:
+    """Key -> the role that its annotation declares, RESULT where it declares none."""
+    return {key: next((m for m in _metadata(hint) if isinstance(m, Role)), RESULT) for key, hint in _keys(factory)}
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    return getattr(hint, "__metadata__", ())
+
+
+def _keys(factory: Callable[..., Any]) -> list[tuple[str, Any]]:
+    """The keyword-only parameters of `factory` with their annotations."""
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
+    parameters = inspect.signature(factory).parameters.values()
+    return [(p.name, hints[p.name]) for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
+def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
+    fields: dict[str, Any] = {key: (hint, ...) for key, hint in _keys(factory)}
+    return create_model("Settings", __config__=_STRICT, **fields)
+
+
+def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
+    """A clause for each key that is wrong; what the members of a union expect is joined by "or"."""
+    found: dict[str, tuple[list[str], Any]] = {}
+    for error in errors:
+        name, *inner = error["loc"]
+        key = ".".join(map(_word, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
+        reasons, _ = found.setdefault(key, ([], error))
+        reasons.append(error["msg"][0].lower() + error["msg"][1:])
+    return "; ".join(f"{key}: {_reason(schema, reasons, error)}" for key, (reasons, error) in found.items())
+
+
+def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][0], schema.model_fields)}"
+    if error["type"] == "missing":
+        return "missing"
+    return f"{', or '.join(reasons)}, got {error['input']!r}"
+
+
+def _word(key: object) -> str:
+    """The key as it can stand in one line."""
+    return str(key) if str(key).isprintable() and str(key).strip() else repr(key)
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "one of " + ", ".join(sorted(names))
+
+
+def _hint(name: object, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

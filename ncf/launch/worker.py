@@ -1,0 +1,131 @@
+"""The runs of a sweep, many at a time as stacks: what one process of the stacked launcher does.
+
+The folders are the queue: a process claims the next run that nobody has in hand, lets it join the stack if it has the
+shape of those in it, and else starts the next stack with it once this one is empty.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ncf.core.compose import compose, configuration
+from ncf.core.files import write_text
+from ncf.core.signals import StopFlag, stop_flag
+from ncf.errors import NcfError
+from ncf.runs.job import Job, open_job
+from ncf.runs.plan import plan_run
+from ncf.runs.state import ClaimError, claim, done, failures_recorded
+from ncf.runs.tracking import NoTracker
+from ncf.training.fast.stack import signature, stack_size, stackable, train_stacked
+from ncf.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Works through `jobs` (run folder -> overrides) until each is finished, failed or another process's."""
+
+    def __init__(self, jobs: Mapping[Path, Sequence[str]], size: int | None, stopped: StopFlag) -> None:
+        self._jobs, self._size, self._stopped = iter(jobs.items()), size, stopped
+        self._claims: dict[Path, contextlib.ExitStack] = {}
+        self._next: Job | None = None  # claimed, but of another shape than the stack in hand
+
+    def work(self) -> None:
+        """Train stack after stack."""
+        while not self._stopped() and (first := self._take()) is not None:
+            joined: dict[int, Job] = {}
+            assert isinstance(first.trainer, Trainer)
+            size = self._size or stack_size(first.trainer)
+            for trainer, error in train_stacked(self._compatible(first, joined), size):
+                self._end(joined.pop(id(trainer)), error)
+        for folder in list(self._claims):
+            self._release(folder)
+
+    def _compatible(self, first: Job, joined: dict[int, Job]) -> Iterator[Trainer]:
+        """`first` and the runs after it, up to the first of another shape."""
+        assert isinstance(first.trainer, Trainer)
+        shape, job = signature(first.trainer), first
+        while True:
+            assert isinstance(job.trainer, Trainer)
+            joined[id(job.trainer)] = job
+            yield job.trainer
+            following = None if self._stopped() else self._take()
+            if following is None:
+                return
+            assert isinstance(following.trainer, Trainer)
+            if signature(following.trainer) != shape:
+                self._next = following
+                return
+            job = following
+
+    def _take(self) -> Job | None:
+        """The next run that can join a stack; what cannot is trained here and now, what fails is put on record."""
+        if (kept := self._next) is not None:
+            self._next = None
+            return kept
+        for folder, overrides in self._jobs:
+            with contextlib.suppress(ClaimError):
+                if not done(folder):
+                    self._claim(folder)
+                    job = self._prepare(folder, overrides)
+                    if job is not None:
+                        return job
+                    self._release(folder)
+        return None
+
+    def _prepare(self, folder: Path, overrides: Sequence[str]) -> Job | None:
+        with contextlib.suppress(Exception), failures_recorded(folder):
+            cfg = compose(overrides)
+            record_config(folder, cfg, overrides)
+            job = open_job(plan_run(cfg), folder, self._stopped)
+            if not isinstance(job, Job):
+                return None
+            tracked = not isinstance(job.plan.tracking, NoTracker)  # a tracker follows one run at a time
+            if isinstance(job.trainer, Trainer) and stackable(job.trainer) and not tracked:
+                return job
+            job.run()
+        return None
+
+    def _end(self, job: Job, error: NcfError | None) -> None:
+        with contextlib.suppress(Exception), failures_recorded(job.folder):
+            if error is not None:
+                raise error
+            job.finish()
+        self._release(job.folder)
+
+    def _claim(self, folder: Path) -> None:
+        """Raises ClaimError if another process has the run in hand."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(claim(folder))
+            self._claims[folder] = stack.pop_all()
+
+    def _release(self, folder: Path) -> None:
+        self._claims.pop(folder).close()
+
+
+def record_config(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """`.hydra/` as a solo run leaves it, without Hydra's own configuration."""
+    (folder / ".hydra").mkdir(exist_ok=True)
+    write_text(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
+    own = [line for line in overrides if not line.startswith("hydra")]
+    write_text(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(own)))
+
+
+def work(jobs: Mapping[Path, Sequence[str]], size: int | None) -> None:
+    """One process of the launcher, from its first run to its last; stacks of at most `size`, or `stack_size`, runs."""
+    with configuration(), stop_flag() as stopped:
+        Worker(jobs, size, stopped).work()
+
+
+def work_in_processes(jobs: Mapping[Path, Sequence[str]], n_jobs: int, size: int | None) -> None:
+    """Work through `jobs` in `n_jobs` processes (-1: one a core), each with stacks of at most `size` runs."""
+    processes = min(n_jobs if n_jobs > 0 else os.cpu_count() or 1, len(jobs))
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for worker in [pool.submit(work, jobs, size) for _ in range(processes)]:
+            worker.result()

@@ -1,0 +1,107 @@
+"""What a run leaves behind in its folder: `result.json`, `metrics.jsonl`, and the names of the other files."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, ValidationError
+
+import ncf
+from ncf.core.files import append_text, write_text
+from ncf.errors import DataError
+
+FORMAT = 1
+RESULT, RANKS, EPOCHS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl"
+
+
+class _Result(BaseModel):
+    """What readers of a result rely on."""
+
+    valid: Annotated[dict[str, float], Field(min_length=1)]
+    test: Annotated[dict[str, float], Field(min_length=1)]
+    config: dict[str, Any]
+    config_hash: str
+    data_digest: str
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine and commit that a result came from."""
+    return {
+        "versions": {
+            "ncf": ncf.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": platform.machine(),
+        "commit": _commit(),
+    }
+
+
+@cache
+def _commit() -> str | None:
+    """The checkout's commit, with "-dirty" if the code differs from it; None outside a checkout."""
+    root = Path(ncf.__file__).parent.parent
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """`result.json`, the last file of a run: its presence means finished."""
+    write_text(folder / RESULT, json.dumps({"format": FORMAT, **result}, indent=2) + "\n")
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The result of a finished run, None if it is not finished.
+
+    Raises:
+        DataError: the file is not a result, or one of a format that this version does not read.
+    """
+    path = folder / RESULT
+    try:
+        result = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected the JSON of a finished run, found none ({error})") from None
+    known = result if isinstance(result, dict) else {}
+    if known.get("format") != FORMAT:
+        raise DataError(
+            f"{path}: expected result format {FORMAT} (ncf {ncf.__version__}), "
+            f"found {known.get('format')!r} (ncf {_version(known)})"
+        )
+    try:
+        _Result.model_validate(known)
+    except ValidationError as error:
+        key, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
+        raise DataError(
+            f"{path}: damaged, expected the keys of a finished run, found {key!r} wrong ({reason})"
+        ) from None
+    return known
+
+
+def _version(result: Mapping[str, Any]) -> Any:
+    versions = result.get("versions")
+    return versions.get("ncf") if isinstance(versions, dict) else None
+
+
+class EpochLog:
+    """`metrics.jsonl`: a line an epoch, appended as it ends."""
+
+    def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
+        """Start from `history`, the epochs that a resumed run has behind it."""
+        self._path = folder / EPOCHS
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in history))
+
+    def append(self, line: Mapping[str, float]) -> None:
+        """Add the line of one epoch."""
+        append_text(self._path, json.dumps(dict(line)) + "\n")

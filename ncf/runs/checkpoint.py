@@ -1,0 +1,179 @@
+"""Checkpoints: everything that determines the future of a run, in tensors and primitives only.
+
+`checkpoint.pt` is the newest, `checkpoint.previous.pt` the one before it. Each carries the SHA-256 of its content,
+verified on load, so a damaged newest one is noticed and the previous one is used.
+"""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import torch
+from pydantic import BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
+from torch import Tensor
+
+from ncf.core.files import atomic, writing
+from ncf.errors import CheckpointError, NcfError
+from ncf.training.trainer import Progress
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+NEWEST, PREVIOUS, DAMAGED = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt"
+
+
+def _progress(raw: Any) -> Progress:
+    TypeAdapter(Progress).validate_python(raw)
+    return Progress(**raw)  # as it was saved: validation turns whole numbers into floats
+
+
+class Checkpoint(BaseModel):
+    """What a checkpoint holds. A model that is fitted without gradient has no more than settings, progress and best.
+
+    Attributes:
+        settings: of the run.
+        data_digest: of the split it trains on; None in those of the first versions.
+        progress: the next step to take, and what early stopping remembers.
+        best: the weights of the best epoch.
+        model: the weights as they are.
+        optimizer: its state dict.
+        loss_sum: () float64, of the epoch so far.
+        sound: (), the finite steps of the epoch so far.
+        dynamics: the sums of the epoch so far, if they are recorded.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=())
+
+    settings: dict[str, Any]
+    data_digest: str | None = None
+    progress: Annotated[Progress, PlainValidator(_progress)]
+    best: dict[str, Tensor]
+    model: dict[str, Tensor] | None = None
+    optimizer: dict[str, Any] | None = None
+    loss_sum: Tensor | None = None
+    sound: Tensor | None = None
+    dynamics: dict[str, Any] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What the trainer's `load` takes."""
+        return {**dict(self), "progress": vars(self.progress)}
+
+
+def save(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write `state` as the newest checkpoint of `folder`; the last newest becomes the previous one.
+
+    Raises:
+        FileError: the disk is full or the folder read-only; the older checkpoints are intact.
+    """
+    content = {"format": FORMAT, **state}
+    with writing(folder / NEWEST), atomic(folder / NEWEST, keep=folder / PREVIOUS) as file:
+        try:
+            torch.save({**content, "sha256": digest(content)}, file)
+        except RuntimeError as error:  # how torch reports that `file` refused to be written to
+            raise error.__context__ or error from None
+
+
+def load(folder: Path) -> Checkpoint | None:
+    """The newest sound checkpoint of `folder`, on the CPU; None if it has none.
+
+    A damaged newest one is set aside, so that the next save does not put it in the place of the sound one.
+
+    Raises:
+        CheckpointError: there are checkpoints and each is damaged, or the newest sound one holds no run.
+    """
+    failures = []
+    for path in (folder / NEWEST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            content = _content(path)
+        except CheckpointError as error:
+            log.warning("%s", error)
+            failures.append(str(error))
+            continue
+        if failures:
+            log.warning("%s: going on from it instead; the damaged one is kept as %s", path, DAMAGED)
+            with writing(folder / DAMAGED):
+                (folder / NEWEST).replace(folder / DAMAGED)
+        return _validated(path, content)
+    if failures:
+        raise CheckpointError("; ".join(failures) + "; delete the checkpoints to start the run anew")
+    return None
+
+
+def read(path: Path) -> Checkpoint:
+    """The checkpoint at `path`, on the CPU, its checksum verified. Raises CheckpointError if it is not sound."""
+    return _validated(path, _content(path))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content, expected = _parse(file)
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({error})") from None
+    if digest(content) != expected:
+        raise CheckpointError(f"{path}: damaged, its content does not match its SHA-256")
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {content.get('format')!r}")
+    return content
+
+
+def _validated(path: Path, content: dict[str, Any]) -> Checkpoint:
+    """The record in a file whose checksum is right. Raises CheckpointError, naming the key, if it is none."""
+    try:
+        return Checkpoint.model_validate({key: value for key, value in content.items() if key != "format"})
+    except (ValidationError, TypeError) as error:
+        found = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("keys",), "msg": str(error)}
+        key = ".".join(map(str, found["loc"]))
+        raise CheckpointError(f"{path}: expected the state of a run, found {key!r} wrong ({found['msg']})") from None
+
+
+@contextlib.contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Convert errors raised while restoring state from the checkpoint of `folder` into CheckpointError."""
+    try:
+        yield
+    except (NcfError, torch.OutOfMemoryError):
+        raise
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(f"{folder / NEWEST}: expected the state of this run, found another ({found})") from None
+
+
+def _parse(file: BinaryIO) -> tuple[dict[str, Any], str]:
+    """The content and the SHA-256 stored with it. Raises ValueError for a file that is none of ours."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the one place
+        return content, content.pop("sha256")
+    except Exception as error:  # a damaged archive fails in any of a dozen ways, all of which mean the same
+        raise ValueError(type(error).__name__) from None
+
+
+def digest(value: Any) -> str:
+    """SHA-256 hex of nested dicts, lists, tensors and primitives: of what they hold, not of how a file stores it."""
+    sha = hashlib.sha256()
+    _feed(sha, value)
+    return sha.hexdigest()
+
+
+def _feed(sha: Any, value: Any) -> None:
+    if isinstance(value, Mapping):
+        sha.update(f"dict {len(value)};".encode())
+        for key, item in value.items():
+            _feed(sha, key)
+            _feed(sha, item)
+    elif isinstance(value, list | tuple):
+        sha.update(f"list {len(value)};".encode())
+        for item in value:
+            _feed(sha, item)
+    elif isinstance(value, Tensor):
+        sha.update(f"{value.dtype} {tuple(value.shape)};".encode())
+        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    else:
+        sha.update(f"{type(value).__name__} {value!r};".encode())

@@ -1,0 +1,51 @@
+"""The groups of a run's configuration: what each picks from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ncf.core.registry import Component, Registry, import_inherited_extensions
+from ncf.data import DATASETS, SPLITS
+from ncf.errors import ConfigError
+from ncf.evaluation import EVALUATIONS
+from ncf.losses import LOSSES
+from ncf.models import MODELS
+from ncf.runs.tracking import TRACKERS
+from ncf.training.optimizers import OPTIMIZERS
+from ncf.training.samplers import SAMPLERS
+from ncf.training.settings import TrainerSettings
+
+_REGISTRIES = (DATASETS, SPLITS, SAMPLERS, MODELS, LOSSES, OPTIMIZERS, EVALUATIONS, TRACKERS)
+REGISTRIES: dict[str, Registry] = {registry.group: registry for registry in _REGISTRIES}
+
+GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
+CHOICES = (*GROUPS, "experiment")
+"""What can be chosen on the command line by name: loss=focal, experiment=ablation_gamma."""
+
+PROTOCOL = ("split", "evaluation", "trainer")
+"""The groups in which runs of one table may not differ, but for settings of the machine."""
+
+
+def register(group: str, name: str, component: Component) -> None:
+    """Make `component` what `group=name` picks: `ncf.register("loss", "hinge", Hinge)`.
+
+    Args:
+        group: data, split, sampler, model, loss, optimizer, evaluation or tracking.
+        name: of the component, in YAML too.
+        component: a class or function whose keyword-only parameters are the YAML keys, annotated with their range.
+
+    Raises:
+        ConfigError: there is no such group, or another component has the name.
+    """
+    if group not in REGISTRIES:
+        raise ConfigError(f"register: expected one of {', '.join(sorted(REGISTRIES))}, got {group!r}")
+    REGISTRIES[group].add(name, component)
+
+
+def chosen(group: str, settings: Mapping[str, Any]) -> Component | None:
+    """The component that a run's settings choose in a group; None if this version has none of its name."""
+    if group == "trainer":
+        return TrainerSettings
+    return REGISTRIES[group].get(str(settings.get("name"))) if group in REGISTRIES else None
+
+
+import_inherited_extensions()  # of a worker process, before it names runs by what its components declare

@@ -1,0 +1,171 @@
+"""A run in hand: opened at its first step or where its checkpoint stands, trained by whoever opened it, finished."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ncf import models
+from ncf.core.files import remove_temporaries
+from ncf.core.rng import generator
+from ncf.data.split import Split
+from ncf.evaluation import Ranks, test_targets, validation_targets
+from ncf.losses import needs
+from ncf.runs import artifacts, checkpoint, pretraining, resume
+from ncf.runs.checkpoint import Checkpoint
+from ncf.runs.identity import config_hash, registered
+from ncf.runs.plan import RunPlan, pick_device, refuse_without_cuda
+from ncf.runs.ranks_file import write_ranks
+from ncf.training.batches import Batches
+from ncf.training.dynamics import Calibration, Dynamics
+from ncf.training.fitting import OneFit
+from ncf.training.samplers import refuse_users_of_everything
+from ncf.training.step import build_step
+from ncf.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is ready to train, or to go on.
+
+    Attributes:
+        registration: path and SHA-256 of the study's registration, if the run is made under one.
+    """
+
+    folder: Path
+    plan: RunPlan
+    split: Split
+    trainer: Trainer | OneFit
+    registration: dict[str, str] | None
+
+    def run(self) -> Result | None:
+        """Fit and finish; None if it was interrupted. Raises TrainingError where training cannot go on."""
+        return self.finish() if self.fit() else None
+
+    def fit(self) -> bool:
+        """Train to the end; False if it was interrupted. Raises TrainingError where training cannot go on."""
+        with self.plan.tracking.following(self.folder, self.plan.settings):
+            return self.trainer.fit()
+
+    def finish(self) -> Result:
+        """Rank the held-out positives, those of test for the first time, and write the result, `result.json` last."""
+        plan, split, trainer = self.plan, self.split, self.trainer
+        device = pick_device(plan.run.device)
+        score, evaluate = trainer.model.score, plan.evaluation.evaluate
+        ranks: dict[str, Ranks] = {
+            "valid": evaluate(score, validation_targets(split, device)),
+            "test": evaluate(score, test_targets(split, device)),
+        }
+        write_ranks(self.folder, split, ranks)
+        history = trainer.progress.history
+        result = {
+            **{part: plan.evaluation.metrics(r) for part, r in ranks.items()},
+            "tied_positives": {part: r.tied_positives() for part, r in ranks.items()},
+            "best_epoch": trainer.progress.best_epoch,
+            "epochs": len(history),
+            "seed": plan.run.seed,
+            "config": plan.settings,
+            "config_hash": config_hash(plan.settings),
+            "registration": self.registration,
+            "data_digest": split.digest,
+            "device": str(device),
+            "timings": {key: sum(line[key] for line in history) for key in ("train_seconds", "valid_seconds")},
+            **artifacts.environment(),
+        }
+        artifacts.write_result(self.folder, result)
+        return result
+
+
+def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | Result:
+    """The run of `plan` at its first step, or where its checkpoint in `folder` stands; its result if it is finished.
+
+    Raises:
+        ConfigError, DataError: settings that this machine cannot follow, before any data is read; bad data.
+        CheckpointError: `folder` holds a run with other settings, or only damaged checkpoints.
+    """
+    device = pick_device(plan.run.device)
+    refuse_without_cuda(plan, device)
+    registration = registered(plan.run.registration)
+    set_up_torch(plan)
+
+    saved, finished = checkpoint.load(folder), artifacts.read_result(folder)
+    history = resume.history(folder, saved, finished, plan)
+    if finished is not None and finished["config_hash"] == config_hash(plan.settings):
+        log.info("%s is finished already", folder)
+        return finished
+
+    split = plan.split(plan.data())
+    refuse_users_of_everything(split)
+    plan.evaluation.check(split.num_items)
+    resume.refuse_other_data(folder, saved, split)
+    remove_temporaries(folder)
+    epochs = artifacts.EpochLog(folder, history)
+
+    def save(state: dict[str, Any]) -> None:
+        checkpoint.save(folder, {"settings": plan.settings, "data_digest": split.digest, **state})
+
+    dynamics = folder / artifacts.DYNAMICS if plan.run.dynamics else None
+    trainer = build_trainer(plan, split, device, dynamics, record=epochs.append, save=save, stopped=stopped)
+    if saved is not None:
+        _go_on(trainer, saved, folder)
+    return Job(folder, plan, split, trainer, registration)
+
+
+def build_trainer(
+    plan: RunPlan, split: Split, device: torch.device, dynamics: Path | None = None, **hooks: Any
+) -> Trainer | OneFit:
+    """A trainer at the first step of the run. It can validate; it has no way to reach a test item.
+
+    Args:
+        dynamics: where to record them, if they are wanted.
+        hooks: `record`, `save` and `stopped` of the trainer.
+
+    Returns:
+        For a model that is fitted without gradient: what fits it.
+    """
+    run, settings = plan.run, plan.trainer
+    model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation"))
+    if isinstance(model, models.NonGradientRecommender):
+        return OneFit(model, split, device, hooks["save"])
+    if isinstance(model, models.PretrainedNeuMF):
+        pretraining.start(model, split)
+    assert isinstance(model, models.GradientRecommender)
+    model = model.to(device)
+    sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
+    batches = Batches(split.train, sampler, run.neg_ratio, settings.batch_size, run.seed, device, needs(plan.loss))
+    step = build_step(model, plan.loss, plan.optimizer(model), settings, batches.groups, batches.sample())
+    targets = validation_targets(split, device)
+
+    def validate() -> dict[str, float]:
+        return plan.evaluation.metrics(plan.evaluation.evaluate(model.score, targets))
+
+    observer = None if dynamics is None else _observer(plan, split, model, batches, dynamics)
+    return Trainer(step, batches, validate, settings, dynamics=observer, **hooks)
+
+
+def set_up_torch(plan: RunPlan) -> None:
+    """The run's number of threads, and under `deterministic` only algorithms that give the same bits every time."""
+    torch.set_num_threads(plan.trainer.threads)
+    if plan.run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it before CUDA starts
+    torch.use_deterministic_algorithms(plan.run.deterministic)
+
+
+def _observer(plan: RunPlan, split: Split, model: models.GradientRecommender, batches: Batches, path: Path) -> Dynamics:
+    """What records the training dynamics at `path`; of the held-out items it sees validation's only."""
+    calibration = Calibration(model, batches, split.valid, split.num_items)
+    return Dynamics(plan.loss, split.valid, split.num_items, calibration, path, batches.device)
+
+
+def _go_on(trainer: Trainer | OneFit, saved: Checkpoint, folder: Path) -> None:
+    with checkpoint.understood(folder):
+        trainer.load(saved.state())
+    log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)

@@ -1,0 +1,74 @@
+"""Where the first weights of `model=neumf_pretrained` come from: the run folders of a GMF and an MLP.
+
+The digest of the weights, not the folders' place, belongs to what identifies a run: the configuration computes it with
+`${pretrained:...}`, so a run whose towers were trained anew meanwhile is another run, and is not resumed as the same.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from ncf.data.split import Split
+from ncf.errors import ConfigError
+from ncf.models.pretrained import PretrainedNeuMF
+from ncf.runs import artifacts, checkpoint
+from ncf.runs.identity import refuse_foreign
+
+_SOURCES = ("gmf", "mlp")
+
+
+def weights(source: str, folder: Path) -> dict[str, Tensor]:
+    """The best weights of the finished run of model `source` in `folder`.
+
+    Raises:
+        ConfigError: there is no such run, it is not finished, or it trained another model.
+        CheckpointError: its checkpoint is missing, damaged, another run's or holds none.
+    """
+    result = _finished(source, folder)
+    if (name := result["config"]["model"]["name"]) != source:
+        raise ConfigError(
+            f"model.pretrained_{source}: expected a run of model={source}, found model={name} in {folder}"
+        )
+    saved = checkpoint.read(folder / checkpoint.NEWEST)
+    refuse_foreign(folder, artifacts.RESULT, result["config"], saved.settings)
+    return saved.best
+
+
+def digest(*folders: str) -> str:
+    """SHA-256 hex of the weights in the GMF's and the MLP's run folder. Raises as `weights`."""
+    return checkpoint.digest([weights(*one) for one in zip(_SOURCES, map(Path, folders), strict=True)])
+
+
+def start(model: PretrainedNeuMF, split: Split) -> None:
+    """Put the pre-trained weights into `model`, which is on the CPU.
+
+    Raises:
+        ConfigError: as `weights`; or a run was trained on other data, or has other shapes.
+    """
+    folders = {"gmf": Path(model.pretrained_gmf), "mlp": Path(model.pretrained_mlp)}
+    for source, folder in folders.items():
+        found = _finished(source, folder)["data_digest"]
+        if found != split.digest:
+            raise ConfigError(
+                f"model.pretrained_{source}: expected a run on data of digest {split.digest[:16]}, "
+                f"found {found[:16]} in {folder}"
+            )
+    gmf, mlp = (weights(source, folder) for source, folder in folders.items())
+    if checkpoint.digest([gmf, mlp]) != model.pretrained_digest:
+        raise ConfigError("model.pretrained_digest: expected the digest of the pre-trained weights; leave it to ncf")
+    model.start_from(gmf, mlp)
+
+
+def _finished(source: str, folder: Path) -> dict[str, Any]:
+    result = artifacts.read_result(folder)
+    if result is None:
+        raise ConfigError(
+            f"model.pretrained_{source}: expected the folder of a finished run of model={source}, "
+            f"found no {artifacts.RESULT} in {folder}"
+        )
+    return result
+
+
+OmegaConf.register_new_resolver("pretrained", digest, replace=True)

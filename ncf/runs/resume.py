@@ -1,0 +1,89 @@
+"""Going on with a run: the command line that began it, and the settings that may not change."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ncf.core import trust
+from ncf.data.split import Split
+from ncf.errors import CheckpointError
+from ncf.runs import checkpoint
+from ncf.runs.checkpoint import Checkpoint
+from ncf.runs.identity import changes, role_of
+from ncf.runs.plan import RunPlan
+from ncf.training.settings import TrainerSettings
+
+
+def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
+    """The command line with `resume=<folder>` spelt out: the overrides that the run began with, and its folder.
+
+    Args:
+        groups: the names of the configuration's groups.
+
+    Raises:
+        ConfigError: the folder holds no run, or one whose overrides are none that a run begins with.
+    """
+    folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    if not folders or folders[-1] in ("", "null"):
+        return arguments
+    folder = Path(folders[-1])
+    overrides = trust.saved_overrides(folder, groups)
+    kept = [line for line in overrides if not line.startswith("resume=")]
+    given = [argument for argument in arguments if not argument.startswith("resume=")]
+    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was. It was one run
+    # of a sweep, if its experiment is one.
+    where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
+    where.append("hydra.mode=RUN")
+    return [*kept, *given, *where]
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def history(
+    folder: Path, saved: Checkpoint | None, finished: Mapping[str, Any] | None, plan: RunPlan
+) -> list[dict[str, float]]:
+    """The lines of the epochs that the run in `folder` has behind it, by its checkpoint or else its result.
+
+    Raises:
+        CheckpointError: it cannot go on with the settings of `plan`.
+    """
+    if saved is None:
+        if finished is not None:
+            refuse_changes(folder, plan.settings, finished["config"])
+        return []
+    refuse_changes(folder, plan.settings, saved.settings)
+    with checkpoint.understood(folder):
+        refuse_less(folder, plan.trainer, saved.progress.history)
+    return saved.progress.history
+
+
+def refuse_other_data(folder: Path, saved: Checkpoint | None, split: Split) -> None:
+    """Raises CheckpointError if the run in `folder` began on another split."""
+    if saved is not None and saved.data_digest not in (None, split.digest):
+        raise CheckpointError(
+            f"{folder}: cannot go on with other data than it began with ({saved.data_digest} -> {split.digest})"
+        )
+
+
+def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:
+    """Raises CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
+    changed = {key: how for key, how in changes(saved, settings).items() if not role_of(key, settings).free_on_resume}
+    if changed:
+        what = "; ".join(f"{key}: {how}" for key, how in changed.items())
+        raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({what})")
+
+
+def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mapping[str, float]]) -> None:
+    """Raises CheckpointError if a run of these settings would have ended before the last epoch of `history`."""
+    best, best_epoch = float("-inf"), 0
+    for done, line in enumerate(history):
+        if done >= trainer.epochs or done - best_epoch >= trainer.patience:
+            raise CheckpointError(
+                f"{folder}: {len(history)} epochs are done, but with trainer.epochs={trainer.epochs} and "
+                f"trainer.patience={trainer.patience} it would have ended after {done}; begin it in another folder"
+            )
+        if line.get(trainer.monitor, best) > best:  # a model that is fitted has no value on record
+            best, best_epoch = line[trainer.monitor], done + 1

@@ -1,0 +1,240 @@
+"""A study's pre-registration: hypotheses, comparisons, decision rules, seeds and grids as data, checked when loaded."""
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+from ncf.core.balance import resolve_alpha
+from ncf.stats.checks import StatisticsError
+
+Ratio = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Value = str | int | float
+Selector = dict[str, Value]
+"""Column -> value that a run must have; `alpha: balanced` stands for r / (r + 1) at ratio r."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Claim(_Strict):
+    """One block of comparisons: one for each metric and ratio, or, for `grows`, one for each metric.
+
+    Attributes:
+        says: "higher": the treatment is above the baseline at each ratio; "grows": its gain, treatment - baseline,
+            grows with the logarithm of the ratio.
+        treatment: name of an arm.
+        baseline: name of an arm, paired with the treatment by seed.
+        ratios: negatives a positive.
+        metrics: result columns.
+    """
+
+    says: Literal["higher", "grows"]
+    treatment: str
+    baseline: str
+    ratios: Annotated[list[Ratio], Field(min_length=1)]
+    metrics: Annotated[list[str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _two_ratios_to_grow(self) -> Self:
+        if self.says == "grows" and len(set(self.ratios)) < 2:
+            raise ValueError(f"a gain that grows needs at least two ratios, got {self.ratios}")
+        return self
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison that a claim makes: a single ratio, or for "grows" all of the claim's."""
+
+    claim: Claim
+    metric: str
+    ratios: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Such as "focal vs bce, test/ndcg@10, 1:10"."""
+        over = ", ".join(f"1:{ratio}" for ratio in self.ratios)
+        growth = "growth over " if self.claim.says == "grows" else ""
+        return f"{self.claim.treatment} vs {self.claim.baseline}, {self.metric}, {growth}{over}"
+
+
+class Hypothesis(_Strict):
+    """What is claimed, and when the claim counts as supported: if all of its comparisons hold, or any of them.
+
+    The comparisons of one hypothesis are one family for the correction.
+    """
+
+    statement: str
+    supported_if: Literal["all", "any"]
+    claims: Annotated[list[Claim], Field(min_length=1)]
+
+    def comparisons(self) -> list[Compared]:
+        """The family: each claim's comparisons, ratio by ratio, metric by metric."""
+        return [
+            Compared(claim, metric, ratios)
+            for claim in self.claims
+            for ratios in ([tuple(claim.ratios)] if claim.says == "grows" else [(r,) for r in claim.ratios])
+            for metric in claim.metrics
+        ]
+
+
+class Grid(_Strict):
+    """Runs to make: each block's lists are crossed, then crossed with the ratios and their seeds."""
+
+    blocks: Annotated[list[dict[str, Value | list[Value]]], Field(min_length=1)]
+    seeds: Annotated[dict[Ratio, Count], Field(min_length=1)]
+
+
+class Pilot(_Strict):
+    """Spread seen before the registered runs: standard deviation of paired differences of a metric at a ratio."""
+
+    metric: str
+    ratio: Ratio
+    baseline_mean: Annotated[float, Field(gt=0)]
+    sd_difference: Annotated[float, Field(gt=0)]
+    pairs: Annotated[int, Field(ge=2)]
+
+
+class Registration(_Strict):
+    """The whole plan; see `experiments/focal_loss/preregistration.yaml` for one with comments.
+
+    Attributes:
+        sha256: digest of the file's bytes; computed, never read from the file.
+        question: what the study asks, in one sentence.
+        alpha: family-wise error of each hypothesis.
+        correction: how p-values are corrected within a hypothesis.
+        smallest_effect: smallest relative change of interest, the margin of equivalence.
+        power: probability, wanted of the design, of seeing a change of `smallest_effect`.
+        interval_level: nominal coverage of the intervals.
+        resamples: of the bootstrap.
+        bootstrap_seed: of the bootstrap.
+        first_seed: the registered seeds are first_seed, first_seed + 1, ...
+        seeds: ratio -> how many seeds the comparisons use.
+        metrics: result columns that may be compared.
+        arms: name -> which runs belong to it.
+        hypotheses: name -> hypothesis.
+        grids: name -> runs to make.
+        pilot: spreads that the planner works with; may be empty.
+    """
+
+    sha256: str
+    question: str
+    alpha: Fraction
+    correction: Literal["holm", "bonferroni"]
+    smallest_effect: Fraction
+    power: Fraction
+    interval_level: Fraction
+    resamples: Annotated[int, Field(ge=999)]
+    bootstrap_seed: int
+    first_seed: Annotated[int, Field(ge=0)]
+    seeds: Annotated[dict[Ratio, Count], Field(min_length=1)]
+    metrics: Annotated[list[str], Field(min_length=1)]
+    arms: dict[str, Selector]
+    hypotheses: Annotated[dict[str, Hypothesis], Field(min_length=1)]
+    grids: Annotated[dict[str, Grid], Field(min_length=1)]
+    pilot: list[Pilot]
+
+    @model_validator(mode="after")
+    def _claims_refer_to_what_is_registered(self) -> Self:
+        for name, claim in ((name, claim) for name, h in self.hypotheses.items() for claim in h.claims):
+            _known(f"hypotheses.{name}: arm", [claim.treatment, claim.baseline], list(self.arms))
+            _known(f"hypotheses.{name}: ratio", claim.ratios, list(self.seeds))
+            _known(f"hypotheses.{name}: metric", claim.metrics, self.metrics)
+        return self
+
+    @model_validator(mode="after")
+    def _grids_make_every_compared_run(self) -> Self:
+        runs = [run for name in self.grids for run in self.runs(name)]
+        for name, arm, ratio in sorted(self._compared()):
+            made = {run["seed"] for run in runs if run["neg_ratio"] == ratio and in_arm(run, self.arms[arm], ratio)}
+            if not made.issuperset(self.seeds_at(ratio)):
+                raise ValueError(f"hypotheses.{name}: no grid makes all registered runs of arm {arm!r} at 1:{ratio}")
+        return self
+
+    def _compared(self) -> set[tuple[str, str, int]]:
+        claims = [(name, claim) for name, h in self.hypotheses.items() for claim in h.claims]
+        return {(name, arm, r) for name, c in claims for r in c.ratios for arm in (c.treatment, c.baseline)}
+
+    def seeds_at(self, *ratios: int) -> range:
+        """The registered seeds that a comparison over these ratios uses: those that all of them have."""
+        return range(self.first_seed, self.first_seed + min(self.seeds[ratio] for ratio in ratios))
+
+    def runs(self, grid: str) -> list[dict[str, Value]]:
+        """Every run of a grid as column -> value, `neg_ratio` and `seed` among them, `balanced` alpha resolved.
+
+        Raises KeyError for an unknown grid.
+        """
+        return [
+            {**{key: resolved(value, ratio) for key, value in choice.items()}, "neg_ratio": ratio, "seed": seed}
+            for block in self.grids[grid].blocks
+            for ratio, count in self.grids[grid].seeds.items()
+            for choice in _crossed(block)
+            for seed in range(self.first_seed, self.first_seed + count)
+        ]
+
+
+def load(path: Path) -> Registration:
+    """The registration in a YAML file.
+
+    Raises:
+        StatisticsError: the file is missing or not YAML, a key is unknown, missing or out of range, or a hypothesis
+            refers to an arm, ratio, metric or run that is not registered; names file and key.
+    """
+    try:
+        raw = path.read_bytes()
+        data = OmegaConf.to_container(OmegaConf.create(raw.decode()), resolve=True)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise StatisticsError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict) or "sha256" in data:
+        raise StatisticsError(f"{path}: expected a mapping of settings without sha256, which is computed")
+    try:
+        return Registration.model_validate({**data, "sha256": hashlib.sha256(raw).hexdigest()})
+    except ValidationError as error:
+        raise StatisticsError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from None
+
+
+def resolved(value: Value, ratio: int) -> Value:
+    """`value`, with "balanced" as the alpha r / (r + 1) that gives positives and negatives equal total weight."""
+    return resolve_alpha(value, ratio) if value == "balanced" else value
+
+
+def in_arm(run: dict[str, Any], selector: Selector, ratio: int) -> bool:
+    """Whether a run (column -> value) has every value of the selector; numbers agree to nine digits."""
+    return all(column in run and _equal(run[column], resolved(value, ratio)) for column, value in selector.items())
+
+
+def _equal(given: Any, wanted: Value) -> bool:
+    if isinstance(wanted, str) or isinstance(given, str):
+        return bool(given == wanted)
+    return abs(float(given) - float(wanted)) <= 1e-9  # NaN is equal to nothing
+
+
+def _crossed(block: dict[str, Value | list[Value]]) -> list[dict[str, Value]]:
+    options = [value if isinstance(value, list) else [value] for value in block.values()]
+    return [dict(zip(block, choice)) for choice in itertools.product(*options)]
+
+
+def _known(what: str, names: list[Any], registered: list[Any]) -> None:
+    for name in names:
+        if name not in registered:
+            raise ValueError(f"{what}: expected one of {registered}, got {name!r}")
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}" + (
+        "" if error["type"] == "missing" else f", got {error['input']!r}"
+    )

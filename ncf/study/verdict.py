@@ -1,0 +1,169 @@
+"""From a results table to a verdict, by the registered rule alone."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ncf.core.rng import numpy_generator
+from ncf.stats.checks import Array, StatisticsError
+from ncf.stats.comparison import Comparison, compare
+from ncf.stats.multiplicity import bonferroni, holm
+from ncf.stats.trend import growth
+from ncf.study.registration import Compared, Hypothesis, Registration, Selector, resolved
+
+Finding = Literal["better", "worse", "equivalent", "undecided", "incomplete"]
+Outcome = Literal["supported", "refuted", "inconclusive"]
+LEAST_PAIRS = 3
+
+
+@dataclass(frozen=True)
+class JudgedComparison:
+    """One registered comparison after the runs.
+
+    Attributes:
+        compared: what was registered.
+        missing: registered seeds without a run in both arms; the comparison is incomplete if there are any.
+        result: over the seeds there are; None if they are too few for it. For "grows" each pair is (b + g, b), b the
+            seed's mean baseline over the ratios and g the growth of its fitted gain from lowest to highest ratio.
+        p: Wilcoxon p corrected within the hypothesis; 1 if incomplete.
+        p_equivalent: TOST p corrected likewise.
+        finding: what it shows, at the registered alpha.
+    """
+
+    compared: Compared
+    missing: tuple[int, ...]
+    result: Comparison | None
+    p: float
+    p_equivalent: float
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A hypothesis judged: the outcome, why in words, and every comparison that it rests on."""
+
+    hypothesis: str
+    statement: str
+    outcome: Outcome
+    reason: str
+    comparisons: tuple[JudgedComparison, ...]
+
+
+def verdict(registration: Registration, results: pd.DataFrame) -> list[Verdict]:
+    """Each registered hypothesis judged on `results`, in the registered order.
+
+    A comparison is *better* or *worse* when its corrected Wilcoxon p is at most alpha, by the sign of the mean
+    difference; otherwise *equivalent* when its corrected TOST p is; otherwise *undecided*. Supported: all (any) of
+    the comparisons are better. Refuted: one (all) of them is worse or equivalent. Else inconclusive. Only registered
+    seeds count, and a comparison that lacks some is *incomplete*, however clear its other seeds look.
+
+    Args:
+        registration: the plan.
+        results: one row a finished run; columns `neg_ratio`, `seed`, those of the arms, and the metrics.
+
+    Raises:
+        StatisticsError: a column is missing, an arm has two runs of one seed and ratio, a metric is not finite, or
+            a comparison is degenerate (all differences zero).
+    """
+    return [_judge(name, hypothesis, registration, results) for name, hypothesis in registration.hypotheses.items()]
+
+
+def decide(findings: list[Finding], supported_if: Literal["all", "any"]) -> Outcome:
+    """The outcome that findings add up to under a rule; see `verdict`."""
+    holds = [finding == "better" for finding in findings]
+    fails = [finding in ("worse", "equivalent") for finding in findings]
+    supported, refuted = (all(holds), any(fails)) if supported_if == "all" else (any(holds), all(fails))
+    return "supported" if supported else "refuted" if refuted else "inconclusive"
+
+
+def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) -> pd.Series:
+    """`metric` of an arm's runs at a ratio, indexed by seed.
+
+    Raises:
+        StatisticsError: a column is missing, a seed has two runs, or a run's metric is not finite.
+    """
+    absent = {"neg_ratio", "seed", metric, *arm} - set(results.columns)
+    if absent:
+        raise StatisticsError(f"results: expected columns {sorted(absent)}, got {sorted(results.columns)}")
+    rows = results[results["neg_ratio"] == ratio]
+    for column, value in arm.items():
+        rows = rows[_has(rows[column], resolved(value, ratio))]
+    where = f"{arm} at 1:{ratio} with seed"
+    values = rows.set_index("seed")[metric].astype(float)
+    for seed in values.index[values.index.duplicated()]:
+        raise StatisticsError(f"results: expected one run of {where} {seed}, got several")
+    for seed in values.index[~np.isfinite(values)]:
+        raise StatisticsError(f"results: expected a finite {metric} of {where} {seed}, got {values[seed]}")
+    return values
+
+
+def _has(column: pd.Series, value: str | int | float) -> pd.Series:
+    if isinstance(value, str):
+        return column == value
+    return (pd.to_numeric(column, errors="coerce") - value).abs() <= 1e-9
+
+
+def _judge(name: str, hypothesis: Hypothesis, registration: Registration, results: pd.DataFrame) -> Verdict:
+    measured = [(c, *_measure(c, registration, results)) for c in hypothesis.comparisons()]
+    whole = [result if not missing else None for _, missing, result in measured]
+    # An incomplete comparison stays in the family with p = 1, so that the others are corrected as registered.
+    correct = holm if registration.correction == "holm" else bonferroni
+    p = correct(np.array([result.wilcoxon.p if result else 1.0 for result in whole])).tolist()
+    same = correct(np.array([result.equivalence.p if result else 1.0 for result in whole])).tolist()
+    findings = [_finding(result, a, b, registration.alpha) for result, a, b in zip(whole, p, same)]
+    finished = tuple(JudgedComparison(*m, a, b, finding) for m, a, b, finding in zip(measured, p, same, findings))
+    reason = _reason(findings, hypothesis.supported_if)
+    return Verdict(name, hypothesis.statement, decide(findings, hypothesis.supported_if), reason, finished)
+
+
+def _finding(result: Comparison | None, p: float, p_equivalent: float, alpha: float) -> Finding:
+    if result is None:
+        return "incomplete"
+    if p <= alpha:
+        return "better" if result.treatment_mean > result.baseline_mean else "worse"
+    return "equivalent" if p_equivalent <= alpha else "undecided"
+
+
+def _reason(findings: list[Finding], supported_if: str) -> str:
+    counts = [f"{findings.count(kind)} {kind}" for kind in dict.fromkeys(findings)]
+    return f"needs {supported_if} of {len(findings)} comparisons better: {', '.join(counts)}"
+
+
+def _measure(
+    compared: Compared, registration: Registration, results: pd.DataFrame
+) -> tuple[tuple[int, ...], Comparison | None]:
+    """The registered seeds that are missing, and the comparison over those there are."""
+    registered = registration.seeds_at(*compared.ratios)
+    arms = [registration.arms[compared.claim.treatment], registration.arms[compared.claim.baseline]]
+    columns = [
+        arm_values(results, arm, r, compared.metric).reindex(registered) for arm in arms for r in compared.ratios
+    ]
+    present = pd.concat(columns, axis=1).dropna()
+    missing = tuple(seed for seed in registered if seed not in present.index)
+    if len(present) < LEAST_PAIRS:
+        return missing, None
+    treatment, baseline = np.split(present.to_numpy(dtype=np.float64), 2, axis=1)  # (seeds, ratios) each
+    try:
+        return missing, _compare(treatment, baseline, compared, registration)
+    except StatisticsError as error:
+        if missing:  # it decides nothing yet, so it must not stand in the way of those that do
+            return missing, None
+        raise StatisticsError(f"{compared.name}: {error}") from None
+
+
+def _compare(treatment: Array, baseline: Array, compared: Compared, registration: Registration) -> Comparison:
+    level = baseline.mean(axis=1)  # (seeds,), the baseline itself at a single ratio
+    if compared.claim.says == "grows":
+        treated = level + growth(treatment - baseline, np.array(compared.ratios))
+    else:
+        treated = treatment[:, 0]
+    return compare(
+        treated,
+        level,
+        margin=registration.smallest_effect,
+        level=registration.interval_level,
+        resamples=registration.resamples,
+        rng=numpy_generator(registration.bootstrap_seed, compared.name),  # its own: adding one changes no other
+    )

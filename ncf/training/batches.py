@@ -1,0 +1,98 @@
+"""The training batches of every epoch, drawn on the device."""
+
+from collections.abc import Collection, Iterator
+
+import torch
+from torch import Tensor
+
+from ncf.core.rng import generator
+from ncf.data.batch import Batch
+from ncf.data.split import Pairs
+from ncf.errors import ConfigError, DataError
+from ncf.training.samplers import NegativeSampler
+
+_BLOCK_DRAWS = 2**18  # negatives drawn at once: 2 MiB, and long enough that a draw's fixed cost vanishes
+_SAMPLE_GROUPS = 8
+
+
+class Batches:
+    """The training batches of every epoch, each addressed by (seed, epoch, step) and by nothing else.
+
+    Args:
+        train: the positives (N,).
+        neg_ratio: K, negatives a positive.
+        batch_size: rows a batch, positives and negatives together; rounded down to whole groups of 1 + K.
+        needs: the optional fields of `Batch` that are to be there.
+
+    Raises:
+        ConfigError: batch_size holds no whole group.
+        DataError: ratings are needed, and `train` has none.
+    """
+
+    def __init__(
+        self,
+        train: Pairs,
+        sampler: NegativeSampler,
+        neg_ratio: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str,
+        needs: Collection[str] = (),
+    ) -> None:
+        self.groups = groups_per_batch(batch_size, neg_ratio)
+        self.neg_ratio, self.seed, self.device = neg_ratio, seed, device
+        self.steps = -(-len(train) // self.groups)
+        self.rows = len(train) * (1 + neg_ratio)
+        self.sampler = sampler
+        self._users = torch.from_numpy(train.users).to(device)
+        self._items = torch.from_numpy(train.items).to(device)
+        self._ratings = _ratings(train).to(device) if "ratings" in needs else None
+        self.needs = frozenset(needs)
+        self.block_steps = max(1, _BLOCK_DRAWS // (self.groups * neg_ratio))
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from `first_step` on."""
+        shuffle = generator(self.seed, "shuffle", epoch, device=self.device)
+        order = torch.randperm(len(self._users), generator=shuffle, device=self.device)
+        size = self.block_steps * self.groups
+        for block in range(first_step // self.block_steps, -(-self.steps // self.block_steps)):
+            stream = generator(self.seed, "negatives", epoch, block, self.device)
+            drawn = self._draw(order[block * size : (block + 1) * size], stream)
+            skip = max(0, first_step - block * self.block_steps)
+            split = {name: tensor.split(self.groups)[skip:] for name, tensor in drawn.tensors().items()}
+            yield from (Batch(**dict(zip(split, parts))) for parts in zip(*split.values(), strict=True))
+
+    def sample(self) -> Batch:
+        """A few groups with negatives of a stream of their own: to look at a model, not to train it."""
+        rows = torch.arange(min(_SAMPLE_GROUPS, len(self._users)), device=self.device)
+        return self._draw(rows, generator(self.seed, "check", device=self.device))
+
+    def _draw(self, rows: Tensor, stream: torch.Generator) -> Batch:
+        """The positives at `rows` (M,), each with K negatives."""
+        users = self._users[rows]
+        negatives = self.sampler.draw(users, self.neg_ratio, stream)
+        return Batch(
+            users,
+            torch.cat([self._items[rows, None], negatives], dim=1),
+            None if self._ratings is None else self._ratings[rows],
+            self.sampler.log_probs(users, negatives) if "log_probs" in self.needs else None,
+        )
+
+
+def groups_per_batch(batch_size: int, neg_ratio: int) -> int:
+    """Whole groups of one positive and `neg_ratio` negatives in a batch of `batch_size` rows.
+
+    Raises:
+        ConfigError: not even one fits.
+    """
+    if batch_size < 1 + neg_ratio:
+        raise ConfigError(
+            f"trainer.batch_size: expected at least one group of 1 + neg_ratio = {1 + neg_ratio} rows, got {batch_size}"
+        )
+    return batch_size // (1 + neg_ratio)
+
+
+def _ratings(train: Pairs) -> Tensor:
+    if train.ratings is None:
+        raise DataError("loss: needs the ratings of the positives, but the data have none")
+    return torch.from_numpy(train.ratings)

@@ -1,0 +1,145 @@
+"""The fast steps, and which of them a run takes."""
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+from ncf.data.batch import Batch
+from ncf.errors import TrainingError
+from ncf.losses import AnyLoss
+from ncf.losses.kernel import fused_per_example, losses_and_logit_grad
+from ncf.models import GradientRecommender
+from ncf.training.fast import closed_form
+from ncf.training.fast.adam import FusedAdam
+from ncf.training.fast.closed_form import ClosedForm
+from ncf.training.fast.cuda_graph import GraphedStep
+from ncf.training.settings import TrainerSettings
+from ncf.training.step import LazyOptimizer, Step
+
+
+def choose(
+    model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, settings: TrainerSettings, groups: int
+) -> Step:
+    """The fastest step for this model and optimizer; `groups` is the positives in a whole batch."""
+    half = settings.precision == "bfloat16"
+    if settings.compile:
+        return CompiledStep(model, loss, optimizer, groups)
+    if half or isinstance(optimizer, LazyOptimizer) or not closed_form.supports(model):
+        return FusedLossStep(model, loss, optimizer, half)
+    return ClosedFormStep(model, loss, optimizer, graph=bool(settings.cuda_graph))
+
+
+class FusedLossStep(Step):
+    """Any model by autograd, from the logit gradient that the loss's kernel gives.
+
+    Args:
+        half: compute the logits in bfloat16 where autocast does.
+    """
+
+    def __init__(
+        self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, half: bool = False
+    ) -> None:
+        super().__init__(model, loss, optimizer)
+        self._half = half
+
+    def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As of `Step`."""
+        for parameter in self.parameters:
+            parameter.grad = None
+        with torch.autocast(batch.users.device.type, torch.bfloat16) if self._half else contextlib.nullcontext():
+            logits: Tensor = self.model(batch.users, batch.items)
+        logits = logits.float() if self._half else logits
+        losses, logit_grad = losses_and_logit_grad(self.loss, logits.detach(), batch)
+        logits.backward(logit_grad.div_(batch.rows))
+        return logits.detach(), losses.sum()
+
+
+class CompiledStep(FusedLossStep):
+    """Any model with dense gradients: loss and gradients as one function by torch.compile.
+
+    Batches of fewer than `groups` groups, the last of an epoch, are left to autograd: they would be compiled anew.
+    """
+
+    def __init__(
+        self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, groups: int
+    ) -> None:
+        super().__init__(model, loss, optimizer)
+        self._groups = groups
+
+        def _mean_loss(weights: dict[str, Tensor], fields: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            batch = Batch(**fields)
+            logits = torch.func.functional_call(model, weights, (batch.users, batch.items))
+            total = fused_per_example(loss, logits, batch).sum()
+            return total / batch.rows, (logits, total)
+
+        self._gradients = torch.compile(torch.func.grad_and_value(_mean_loss, has_aux=True), dynamic=False)
+
+    def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As of `Step`. Raises TrainingError if torch cannot compile the model."""
+        if len(batch.users) != self._groups:
+            return super().backward(batch)
+        named = dict(self.model.named_parameters())
+        weights = {name: parameter.detach() for name, parameter in named.items()}
+        try:
+            gradients, (_, (logits, total)) = self._gradients(weights, batch.tensors())
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TrainingError(
+                f"trainer.compile: torch.compile could not compile this model ({reason}); on a CPU it needs a C++ "
+                "compiler. trainer.compile=false trains without"
+            ) from error
+        for name, parameter in named.items():
+            parameter.grad = gradients[name]
+        return logits, total
+
+
+class ClosedFormStep(Step):
+    """GMF, MLP and NeuMF by gradients in closed form, on parameters that lie in one tensor.
+
+    Args:
+        graph: replay the step as a CUDA graph, where the model is on a CUDA device and the optimizer a `FusedAdam`.
+    """
+
+    def __init__(
+        self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, graph: bool = False
+    ) -> None:
+        super().__init__(model, loss, optimizer)
+        self._update: Callable[[], object] = optimizer.step
+        form = ClosedForm([model])
+        self.lay_out(form.flat.values[0], form.flat.gradients[0])
+        self._form = form
+        self.graphed = graph and self.tally.broken.is_cuda and isinstance(optimizer, FusedAdam)
+        self._replay = GraphedStep(super().__call__, self.changed()) if self.graphed else None
+
+    def lay_out(self, values: Tensor, gradients: Tensor) -> None:
+        """Take note that all parameters are views of `values` (N,) now, and their gradients views of `gradients`."""
+        self._flat_gradients = gradients
+        if isinstance(self.optimizer, FusedAdam):
+            self.optimizer.lay_out(values, gradients)
+            self._update = self.optimizer.step_laid_out
+
+    def changed(self) -> list[Tensor]:
+        """The tensors that a step changes."""
+        assert isinstance(self.optimizer, FusedAdam)
+        tally = self.tally
+        return [*self.optimizer.laid_out(), tally.loss_sum, tally.finite_steps, tally.broken]
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """As of `Step`; a step that is observed is not replayed, since only a few are looked at."""
+        return super().__call__(batch) if self._replay is None or self.observer else self._replay(batch)
+
+    def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As of `Step`."""
+        logits = self._form.forward(batch.users, batch.items)
+        losses, logit_grad = losses_and_logit_grad(self.loss, logits, batch)
+        self._form.backward(logit_grad.div_(batch.rows))
+        return logits, losses.sum()
+
+    def apply(self, total: Tensor) -> None:
+        """As of `Step`."""
+        self.tally.check([total, self._flat_gradients])
+        self._update()
+        self.tally.add(total)

@@ -1,0 +1,235 @@
+"""Training: epochs of steps, validation after each, early stopping on validation only, the best epoch restored.
+
+The trainer never sees a test item: it is handed the batches and a function that validates, not the split.
+"""
+
+import copy
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ncf.data.batch import Batch
+from ncf.errors import TrainingError
+from ncf.training.arithmetic import arithmetic
+from ncf.training.batches import Batches
+from ncf.training.dynamics import Dynamics
+from ncf.training.settings import TrainerSettings
+from ncf.training.step import Step
+
+SAVE_SHARE = 50  # times as long as the last save took, at least, until the next
+GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
+
+
+@dataclass
+class Progress:
+    """Where a run is: the next step to take, and what early stopping remembers."""
+
+    epoch: int = 1
+    step: int = 0
+    best_epoch: int = 0
+    best_value: float = float("-inf")
+    seconds: float = 0.0  # of training in this epoch so far
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def epochs_without_improvement(self) -> int:
+        """Epochs since the best one."""
+        return len(self.history) - self.best_epoch
+
+
+class Trainer:
+    """Trains by `step` on `batches`; `fit` returns when early stopping, the last epoch or `stopped` ends it.
+
+    Args:
+        validate: gives the validation metrics of the model as it is.
+        record: takes the line of each finished epoch.
+        save: takes a state dict of tensors and primitives; called every `settings.checkpoint_every`.
+        stopped: true once the run should save and return after the step in hand.
+        dynamics: observes each step and epoch.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        batches: Batches,
+        validate: Callable[[], dict[str, float]],
+        settings: TrainerSettings,
+        record: Callable[[dict[str, float]], None] = lambda line: None,
+        save: Callable[[dict[str, Any]], None] = lambda state: None,
+        stopped: Callable[[], bool] = lambda: False,
+        dynamics: Dynamics | None = None,
+    ) -> None:
+        self.model, self.step, self.batches, self.settings = step.model, step, batches, settings
+        self.progress = Progress()
+        self.dynamics = dynamics
+        if dynamics:
+            step.observer = self._observe
+        self._validate, self._record, self._save, self.stopped = validate, record, save, stopped
+        self._best = self._weights()
+        self._saved_at, self._save_seconds = time.monotonic(), 0.0
+
+    def _observe(self, batch: Batch, logits: Tensor) -> None:
+        assert self.dynamics
+        self.dynamics.observe(self.progress.step, batch, logits)
+
+    def fit(self) -> bool:
+        """Train from where `progress` stands. True if the run is over, False if `stopped` interrupted it.
+
+        When it is over the model has the weights of the best epoch.
+
+        Raises:
+            TrainingError: a loss or gradient was not finite; the weights are those before that step.
+        """
+        with self._bar() as bar:
+            while not self.over():
+                if not self._train_epoch(bar):
+                    self.checkpoint()
+                    return False
+                bar.set_postfix_str(self.end_epoch())
+        self.close()
+        return True
+
+    def over(self) -> bool:
+        """Whether early stopping or the last epoch has been reached."""
+        return (
+            self.progress.epoch > self.settings.epochs
+            or self.progress.epochs_without_improvement() >= self.settings.patience
+        )
+
+    def close(self) -> None:
+        """Save the finished run and put the best epoch's weights back."""
+        self.checkpoint()
+        self.model.load_state_dict(self._best)
+
+    def _train_epoch(self, bar: Any) -> bool:
+        """The steps of one epoch that are still to do; False if interrupted between two of them."""
+        with arithmetic(self.settings.precision):
+            return self._steps(bar)
+
+    def _steps(self, bar: Any) -> bool:
+        progress, begun = self.progress, time.perf_counter()
+        for batch in self.batches.epoch(progress.epoch, progress.step):
+            self.step(batch)
+            progress.step += 1
+            bar.update(batch.rows)
+            if progress.step % GLANCE_STEPS == 0:
+                now = time.perf_counter()
+                progress.seconds, begun = progress.seconds + now - begun, now
+                if self.due():
+                    self.checkpoint()
+            if self.stopped() and progress.step < self.batches.steps:
+                return False
+        progress.seconds += time.perf_counter() - begun
+        return True
+
+    def _weights(self) -> dict[str, Tensor]:
+        """A copy of the model's state, each tensor with memory of its own."""
+        return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+
+    def _check_finite(self) -> None:
+        tally = self.step.tally
+        if tally.broken.item():
+            step = int(tally.finite_steps.item()) + 1
+            raise TrainingError(
+                f"epoch {self.progress.epoch}, step {step}: expected a finite loss and gradient, got inf or NaN; "
+                "the update was not applied. A smaller optimizer.lr may help"
+            )
+
+    def end_epoch(self) -> str:
+        """Validate, remember the best weights, record the epoch; what came out, in a few words.
+
+        Raises:
+            TrainingError: a loss or gradient of this epoch was not finite.
+        """
+        self.step.flush()  # `score` reads whole tables
+        self._check_finite()
+        progress = self.progress
+        begun = time.perf_counter()
+        metrics = self._validate()
+        line = {
+            "epoch": progress.epoch,
+            "train_loss": self.step.tally.loss_sum.item() / self.batches.rows,
+            "train_seconds": progress.seconds,
+            "valid_seconds": time.perf_counter() - begun,
+            "rows_per_second": self.batches.rows / progress.seconds,
+            **metrics,
+        }
+        if self.dynamics:
+            self.dynamics.end_epoch(progress.epoch)
+        progress.history.append(line)
+        self._record(line)
+        value = metrics[self.settings.monitor]
+        if value > progress.best_value:
+            progress.best_value, progress.best_epoch = value, progress.epoch
+            self._best = self._weights()
+        summary = (
+            f"epoch {progress.epoch}, loss {line['train_loss']:.4f}, {self.settings.monitor} {value:.4f} "
+            f"(best {progress.best_value:.4f} at {progress.best_epoch})"
+        )
+        progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
+        self.step.tally.reset()
+        if self.due(epoch_end=True):
+            self.checkpoint()
+        return summary
+
+    def due(self, epoch_end: bool = False) -> bool:
+        """Whether it is time for a checkpoint; saving takes a fiftieth of the time at most, however large the model."""
+        match = re.fullmatch(r"(\d+)(\D+)", self.settings.checkpoint_every)
+        assert match
+        count, unit = int(match[1]), match[2]
+        if unit.startswith("epoch"):
+            return epoch_end and (self.progress.epoch - 1) % count == 0
+        interval = count * (60 if unit == "min" else 1)
+        return time.monotonic() - self._saved_at >= max(interval, SAVE_SHARE * self._save_seconds)
+
+    def checkpoint(self) -> None:
+        """Save the run as it stands. Raises TrainingError instead if it is no longer finite."""
+        self._check_finite()
+        begun = time.monotonic()
+        self._save(self.state())
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - begun
+
+    def state(self) -> dict[str, Any]:
+        """Everything that determines what follows; random streams are addressed by epoch and step, so these suffice."""
+        return {
+            "progress": copy.deepcopy(vars(self.progress)),
+            "model": self._weights(),
+            "best": self._best,
+            "optimizer": self.step.optimizer.state_dict(),
+            "loss_sum": self.step.tally.loss_sum,
+            "sound": self.step.tally.finite_steps,
+            "dynamics": self.dynamics.state() if self.dynamics else None,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Stand where the run that gave `state` stood."""
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        tally = self.step.tally
+        self._best = {name: tensor.to(tally.broken.device) for name, tensor in state["best"].items()}
+        self.step.optimizer.load_state_dict(state["optimizer"])
+        tally.loss_sum.copy_(state["loss_sum"])
+        tally.finite_steps.copy_(state["sound"])
+        if self.dynamics and state.get("dynamics"):
+            self.dynamics.load(state["dynamics"])
+
+    def _bar(self) -> Any:
+        done = (self.progress.epoch - 1) * self.batches.rows + self.progress.step * self.batches.groups * (
+            1 + self.batches.neg_ratio
+        )
+        return tqdm(
+            total=self.settings.epochs * self.batches.rows,
+            initial=done,
+            desc="training",
+            unit="rows",
+            unit_scale=True,
+            dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 30,
+            disable=not self.settings.progress,
+        )
