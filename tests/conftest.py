@@ -8,8 +8,7 @@ import pytest
 import torch
 from toys import compose
 
-from ncf.core.config import component
-from ncf.data import DATASETS, SPLITS, Split
+from ncf.data import Split, read_split
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,7 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ml100k() -> Split:
     """The default split of the real MovieLens-100K, from the checkout's own `data/` so that it is fetched once."""
     cfg = compose(f"data.root={Path(__file__).parents[1] / 'data'}")
-    return component("split", SPLITS, cfg.split)(component("data", DATASETS, cfg.data)())
+    return read_split(cfg)
 
 
 @pytest.fixture

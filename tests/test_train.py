@@ -14,13 +14,10 @@ from omegaconf import OmegaConf
 from toys import compose, same, small
 
 from ncf import train
-
-from ncf.runs import checkpoint
-
-from ncf.runs import results
+from ncf.core.signals import StopFlag
 from ncf.data import DATASETS
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError
-from ncf.core.signals import StopFlag
+from ncf.runs import checkpoint, results
 
 Cli = Callable[..., tuple[int, str, str]]
 

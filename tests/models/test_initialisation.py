@@ -8,8 +8,8 @@ from scipy import stats
 from torch import nn
 
 from ncf.core.config import component
-from ncf.models import MODELS, GradientRecommender, build
 from ncf.core.rng import generator
+from ncf.models import MODELS, GradientRecommender, build
 
 TRAINED = [name for name, model in MODELS.items() if issubclass(model, GradientRecommender)]
 SIZES = {"factors": 16, "gmf_factors": 16, "mlp_factors": 16, "hidden": [32, 16]}

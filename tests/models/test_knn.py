@@ -5,8 +5,8 @@ import pytest
 import torch
 from test_recommender_contract import SPLIT
 
-from ncf.models import MODELS, build, knn
 from ncf.core.rng import generator
+from ncf.models import MODELS, build, knn
 
 CASES = [
     (kind, k, similarity, shrinkage)

@@ -7,6 +7,7 @@ from test_knn import dense
 from test_recommender_contract import SPLIT, ready
 from toys import compose, random_split
 
+from ncf.core.rng import generator
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import FullRanking, validation_targets
 from ncf.models import als
@@ -14,7 +15,6 @@ from ncf.models.als import ALS, IALS
 from ncf.models.ease import EASE
 from ncf.models.non_gradient import positives_matrix
 from ncf.models.puresvd import PureSVD
-from ncf.core.rng import generator
 
 EVERYONE = torch.arange(12)
 

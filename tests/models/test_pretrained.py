@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import torch
 
+from ncf.core.rng import generator
 from ncf.errors import ConfigError
 from ncf.models import GMF, MLP, PretrainedNeuMF, build
-from ncf.core.rng import generator
 
 USERS, ITEMS = 6, 9
 

@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from toys import pairs, random_split
 
 from ncf.core.config import component
+from ncf.core.rng import generator
 from ncf.data.split import Split
 from ncf.models import MODELS, NonGradientRecommender, build
-from ncf.core.rng import generator
 
 CONF = Path(__file__).parents[2] / "conf/model"
 SMALL = {"factors": 6, "gmf_factors": 6, "mlp_factors": 6, "hidden": [8, 4], "k": 5, "sweeps": 3}

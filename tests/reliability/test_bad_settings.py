@@ -14,8 +14,8 @@ from test_train import BAD
 from toys import compose
 
 from ncf import train
-from ncf.errors import ConfigError
 from ncf.core.signals import StopFlag
+from ncf.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,9 @@ import pytest
 from toys import compose, small
 
 from ncf import train
-
-from ncf.runs import checkpoint
-
-from ncf.runs import results
-from ncf.errors import CheckpointError
 from ncf.core.signals import StopFlag
+from ncf.errors import CheckpointError
+from ncf.runs import checkpoint, results
 
 SIZES = "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]"
 

@@ -6,10 +6,9 @@ import pytest
 from toys import compose, small
 
 from ncf import train
-
-from ncf.runs import results
-from ncf.errors import DataError
 from ncf.core.signals import StopFlag
+from ncf.errors import DataError
+from ncf.runs import results
 
 Row = tuple[str, str, int]
 CROWD: list[Row] = [(f"u{u}", f"i{i}", 10 * u + i) for u in range(20) for i in range(12) if (u + i) % 3]

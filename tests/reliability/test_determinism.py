@@ -11,11 +11,8 @@ import torch
 from toys import compose, small
 
 from ncf import train
-
-from ncf.runs import checkpoint
-
-from ncf.runs import results
 from ncf.core.signals import StopFlag
+from ncf.runs import checkpoint, results
 
 # The layers of the default model, since small ones are never split between threads.
 FULL_SIZE = "model.gmf_factors=64", "model.mlp_factors=64", "model.hidden=[128,64,32]", "trainer.epochs=1"

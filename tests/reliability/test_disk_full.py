@@ -10,9 +10,7 @@ import pytest
 from apart import differences, finish, no_file_beyond, outcome
 from toys import command, small
 
-from ncf.runs import checkpoint
-
-from ncf.runs import results
+from ncf.runs import checkpoint, results
 from ncf.runs.checkpoint import NEWEST
 
 Resize = Callable[[str], Path]

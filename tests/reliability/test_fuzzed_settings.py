@@ -15,9 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from toys import compose
 
 from ncf import train
-
-from ncf.runs import results
 from ncf.errors import ConfigError
+from ncf.runs import results
 
 DEFAULT = compose()
 OmegaConf.set_struct(DEFAULT, False)

@@ -10,18 +10,11 @@ from apart import finish
 from toys import compose, small
 
 from ncf import compare, train
-
-from ncf.runs import checkpoint
-
-from ncf.runs import loading
-
-from ncf.runs import pretraining
-
-from ncf.runs import results
 from ncf.core.config import component
+from ncf.core.signals import StopFlag
 from ncf.data import DATASETS, Interactions
 from ncf.errors import CheckpointError, DataError
-from ncf.core.signals import StopFlag
+from ncf.runs import checkpoint, loading, pretraining, results
 
 HEADER = "user_id,item_id,rating,timestamp\n"
 

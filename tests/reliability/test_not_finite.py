@@ -8,16 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from apart import differences, finish, outcome
+from ncf.runs.results import RESULT
 from torch import Tensor
 from toys import random_split
 
-from ncf.runs import checkpoint
-
-from ncf.training import trainer
 from ncf.data.split import Split
 from ncf.errors import TrainingError
 from ncf.evaluation import FullRanking, test_targets
-from ncf.runs.results import RESULT
+from ncf.runs import checkpoint
+from ncf.training import trainer
 
 FULL = FullRanking(cutoffs=[5, 10], ties="average", memory_mb=1)
 

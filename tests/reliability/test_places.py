@@ -16,15 +16,12 @@ import torch
 from apart import Deed, differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
 from toys import compose, run, small
 
-from ncf.runs import checkpoint
-
-from ncf.runs import results
-
-from ncf.training import trainer
-from ncf.errors import TrainingError
-from ncf.runs.state import LOCK, claim, state
 from ncf.core.signals import StopFlag
+from ncf.errors import TrainingError
+from ncf.runs import checkpoint, results
+from ncf.runs.state import LOCK, claim, state
 from ncf.train import memory_explained, train
+from ncf.training import trainer
 
 MESSAGES = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),

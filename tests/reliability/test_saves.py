@@ -17,10 +17,10 @@ import torch
 from apart import differences, finish, outcome
 from toys import same
 
+from ncf.core.files import remove_temporaries
+from ncf.errors import CheckpointError
 from ncf.runs import checkpoint
 from ncf.runs.checkpoint import DAMAGED, NEWEST, PREVIOUS
-from ncf.errors import CheckpointError
-from ncf.core.files import remove_temporaries
 
 CALLS = ("open", "fsync", "chmod", "rename", "replace", "unlink", "close")
 

@@ -18,11 +18,10 @@ from toys import compose, small
 
 import ncf
 from ncf import train
-from ncf.runs import checkpoint
-from ncf.runs import resume
 from ncf.core import trust
-from ncf.errors import CheckpointError, ConfigError, NcfError
 from ncf.core.signals import StopFlag
+from ncf.errors import CheckpointError, ConfigError, NcfError
+from ncf.runs import checkpoint, resume
 
 
 class Bomb:

@@ -9,14 +9,11 @@ from typing import Any
 
 import pytest
 from apart import differences, finish, outcome, start, status
-
-from ncf.runs import checkpoint
-
-from ncf.runs import resume
-
-from ncf.training import trainer
 from ncf.runs.results import METRICS, RESULT
+
 from ncf.core.signals import STOPPED
+from ncf.runs import checkpoint, resume
+from ncf.training import trainer
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
 

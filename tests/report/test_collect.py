@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ncf.report.sampled import expected_metrics
 from toys import compose, small
 
-from ncf.report.collect import collect, flat, one_of_each
-from ncf.report.sampled import expected_metrics
-from ncf.report.study import COMPANIONS, Study
 from ncf.core.signals import StopFlag
+from ncf.report.collect import collect, flat, one_of_each
+from ncf.report.study import COMPANIONS, Study
 from ncf.stats import load as load_registration
 from ncf.train import train
 

@@ -4,9 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import hypergeom
-
 from ncf.report.sampled import SAMPLED, _hypergeometric, _running_totals, expected_metrics
+from scipy.stats import hypergeom
 
 
 def expect(above: list[int], tied: list[int], candidates: list[int], cutoff: int = 10) -> dict[str, np.ndarray]:

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from ncf.runs.results import read_result, resolved
 from omegaconf import OmegaConf
 
 from experiments.baselines import comparisons, order, page, published, rankings, tuning
 from experiments.baselines.arms import ARMS, HERE, METRICS, PROTOCOL, REFERENCE, RETUNED, TUNED
 from ncf.evaluation.ranking import Ranks
 from ncf.models import MODELS
-from ncf.runs.results import read_result, resolved
 from ncf.train import CONF, check, train
 from ncf.tune import SPACES
 

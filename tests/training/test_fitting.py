@@ -4,11 +4,8 @@ import torch
 from toys import compose, run, small
 
 from ncf import train
-
-from ncf.runs import checkpoint
-
-from ncf.runs import results
 from ncf.models import MODELS
+from ncf.runs import checkpoint, results
 
 
 def overrides(root, *more):

@@ -4,8 +4,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from ncf.stats.checks import StatisticsError
-from ncf.study.plan import describe, plans, require_plan
 from ncf.stats.power import detectable_effect, seeds_needed
+from ncf.study.plan import describe, plans, require_plan
 from ncf.study.registration import Registration, load
 
 STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"

@@ -18,7 +18,6 @@ import hydra
 from omegaconf import DictConfig
 
 from ncf import train
-
 from ncf.runs import results
 
 

@@ -7,11 +7,8 @@ import pytest
 from toys import compose, small
 
 from ncf import train
-
-from ncf.runs import results
-
-from ncf.runs import tracking
 from ncf.errors import ConfigError
+from ncf.runs import results, tracking
 
 
 def scalars(folder):

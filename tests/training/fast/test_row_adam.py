@@ -13,18 +13,17 @@ from torch import Tensor, nn
 from toys import PLAIN, compose, random_split, run, same, small
 
 from ncf import models
-
-from ncf.runs import checkpoint
 from ncf.core.config import component
+from ncf.core.rng import generator
 from ncf.data.split import Split
 from ncf.errors import ConfigError, TrainingError
 from ncf.losses import BCE
 from ncf.models import MODELS
-from ncf.training.optimizers import OPTIMIZERS
-from ncf.core.rng import generator
-from ncf.training.fast.row_adam import MissedUpdates, RowAdam, gauss
-from ncf.training.samplers import Batches, uniform
+from ncf.runs import checkpoint
 from ncf.train import check
+from ncf.training.fast.row_adam import MissedUpdates, RowAdam, gauss
+from ncf.training.optimizers import OPTIMIZERS
+from ncf.training.samplers import Batches, uniform
 from ncf.training.trainer import Trainer, TrainerSettings
 
 ROWS, FACTORS = 6, 3

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from toys import compose, replayed, run, same, small
 
-from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.errors import ConfigError
-from ncf.training.fast.steps import Autograd, InClosedForm
 from ncf.train import build_trainer, check
+from ncf.training.fast.cuda_graph import GraphedStep
+from ncf.training.fast.steps import Autograd, InClosedForm
 from ncf.training.trainer import Trainer
 
 NCF = ("model=gmf", "model.factors=8"), ("model=mlp", "model.factors=8", "model.hidden=[16,8]"), ("model=neumf",)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-
 from ncf.runs.results import METRICS, RANKS, read_result
-from ncf.runs.state import FAILURE, claim, state
+
 from ncf.launch.worker import work
+from ncf.runs.state import FAILURE, claim, state
 
 SMALL = (
     "data=synthetic", "data.users=60", "data.items=50", "data.interactions=900", "neg_ratio=4", "trainer.epochs=3",

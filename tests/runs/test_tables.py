@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from toys import compose, small
 
-from ncf.errors import DataError
 from ncf.core.signals import StopFlag
-from ncf.stats import load, verdict
+from ncf.errors import DataError
 from ncf.runs.tables import finished_runs, read_runs, read_users
+from ncf.stats import load, verdict
 from ncf.train import train
 
 STUDY = Path(__file__).parents[1] / "experiments/focal_loss/preregistration.yaml"

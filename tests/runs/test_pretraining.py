@@ -9,9 +9,8 @@ from toys import compose, run, small
 
 import ncf
 from ncf import train
-from ncf.runs import pretraining
-from ncf.runs import results
 from ncf.errors import CheckpointError, ConfigError
+from ncf.runs import pretraining, results
 
 SIZES = {"gmf": ["model.factors=8"], "mlp": ["model.factors=8", "model.hidden=[16,8]"]}
 

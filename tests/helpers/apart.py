@@ -19,14 +19,10 @@ from unittest.mock import patch
 from toys import same
 
 from ncf import train
-
-from ncf.runs import checkpoint
-
-from ncf.runs import results
-
-from ncf.training import trainer
 from ncf.data import DATASETS
 from ncf.errors import DataError
+from ncf.runs import checkpoint, results
+from ncf.training import trainer
 
 UNREAD = "data: the settings are right, so it would be read now"
 Deed = Callable[[], object]

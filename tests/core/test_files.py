@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ncf.errors import FileError, NcfError
 from ncf.core.files import TEMPORARY, append_text, atomic, remove_temporaries, write_text
+from ncf.errors import FileError, NcfError
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -14,15 +14,15 @@ from torch import Tensor
 from toys import compose, pairs, random_split, same, small
 
 from ncf import models
+from ncf.core.rng import generator
+from ncf.core.signals import StopFlag
 from ncf.data.split import Split
-from ncf.training.dynamics import OBSERVE_EVERY, Calibration, Dynamics, held_out_items, reliability
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
 from ncf.models import GMF
-from ncf.core.rng import generator
-from ncf.training.samplers import Batches, uniform
-from ncf.core.signals import StopFlag
-from ncf.training.fast.stack import train_stacked
 from ncf.train import Job, prepare, train
+from ncf.training.dynamics import OBSERVE_EVERY, Calibration, Dynamics, held_out_items, reliability
+from ncf.training.fast.stack import train_stacked
+from ncf.training.samplers import Batches, uniform
 
 LOSSES: list[Loss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), FocalClamped(gamma=2.0, alpha=0.25)]
 

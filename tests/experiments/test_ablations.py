@@ -7,9 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ncf.runs import checkpoint
-
-from ncf.runs import results
+from ncf.runs import checkpoint, results
 from ncf.train import CONF, check
 
 ABLATIONS = sorted(path.stem for path in (CONF / "experiment").glob("ablation_*.yaml"))

@@ -7,9 +7,9 @@ import pytest
 import torch
 from toys import same
 
+from ncf.errors import CheckpointError
 from ncf.runs import checkpoint
 from ncf.runs.checkpoint import DAMAGED, NEWEST, PREVIOUS, digest
-from ncf.errors import CheckpointError
 
 STATE = {
     "settings": {"a": 1, "b": [1, 2.5, None, "x"], "c": {"d": True}},

@@ -15,7 +15,7 @@ from toys import small
 
 from ncf.runs.tables import read_runs, read_users
 
-STUDY = Path(__file__).parents[1] / "experiments/focal_loss/preregistration.yaml"
+STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
 
 
 def small_study(folder: Path, seeds: int = 2) -> Path:

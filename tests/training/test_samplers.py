@@ -15,9 +15,9 @@ from torch import Tensor
 from toys import pairs, random_split
 
 from ncf.core.config import component
+from ncf.core.rng import generator
 from ncf.data.split import Pairs, Split
 from ncf.errors import ConfigError, DataError
-from ncf.core.rng import generator
 from ncf.training.samplers import (
     SAMPLERS,
     Batches,

@@ -12,17 +12,17 @@ from scipy import stats
 from toys import PLAIN, compose, replayed, same, small
 
 from ncf import models
-from ncf.training.fast.closed_form import ClosedForm
-from ncf.training.fast.cuda_graph import GraphedStep
+from ncf.core.rng import generator
 from ncf.data.split import Pairs, Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
 from ncf.models import MODELS, GradientRecommender
-from ncf.training.optimizers import adam
-from ncf.core.rng import generator
-from ncf.training.samplers import Batches, uniform
-from ncf.training.fast.stack import _JointUpdate, _Stack, signature, stack_size, train_stacked
 from ncf.train import build_trainer, check
+from ncf.training.fast.closed_form import ClosedForm
+from ncf.training.fast.cuda_graph import GraphedStep
+from ncf.training.fast.stack import _JointUpdate, _Stack, signature, stack_size, train_stacked
+from ncf.training.optimizers import adam
+from ncf.training.samplers import Batches, uniform
 from ncf.training.trainer import Trainer, TrainerSettings
 
 USERS, ITEMS, RATIO = 30, 40, 4

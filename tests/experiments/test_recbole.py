@@ -10,8 +10,8 @@ from scipy import stats
 
 from experiments.recbole import clamped
 from experiments.recbole.published import MARGIN, published_focal
-from ncf.losses import FocalClamped
 from ncf.core.rng import generator
+from ncf.losses import FocalClamped
 
 
 @pytest.mark.parametrize("gamma", [0.0, 2.0])

@@ -17,14 +17,13 @@ from sweeps import STUDY, events, h3_at_4, outcome, small_study, start, wait_for
 from toys import small
 
 from ncf import train
-
-from ncf.runs import resume
 from ncf.errors import ConfigError
+from ncf.runs import resume
 from ncf.runs.state import account, claim, state
-from ncf.stats import load
-from ncf.study.registration import Registration, in_arm
-from ncf.study.registered_runs import Part, admits, overrides, parts, registered_runs
 from ncf.runs.tables import read_runs
+from ncf.stats import load
+from ncf.study.registered_runs import Part, admits, overrides, parts, registered_runs
+from ncf.study.registration import Registration, in_arm
 
 EXPERIMENTS = ("focal_loss", "h1", "h2", "h3", "grid", "clamped")
 

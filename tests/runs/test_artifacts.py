@@ -11,9 +11,9 @@ import torch
 from omegaconf import OmegaConf
 from toys import compose, random_split
 
-from ncf.runs import results
 from ncf.errors import DataError
 from ncf.evaluation import FullRanking, Ranks, test_targets, validation_targets
+from ncf.runs import results
 
 SETTINGS = results.resolved(compose())
 INCIDENTAL = {

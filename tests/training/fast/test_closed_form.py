@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ncf import models
-from ncf.training.fast.closed_form import ClosedForm, supports
-from ncf.models import GMF, MLP, MODELS, NeuMF, GradientRecommender
 from ncf.core.rng import generator
+from ncf.models import GMF, MLP, MODELS, GradientRecommender, NeuMF
+from ncf.training.fast.closed_form import ClosedForm, supports
 
 USERS, ITEMS = 6, 9
 WIDTHS = st.integers(1, 9)

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from toys import PLAIN, compose, random_split, same
 
 from ncf import models
-from ncf.training.arithmetic import arithmetic
 from ncf.core.config import component
+from ncf.core.rng import generator
 from ncf.data.split import Split
 from ncf.errors import TrainingError
 from ncf.losses import BCE, LOSSES, Focal, Loss
-from ncf.training.optimizers import adam
-from ncf.core.rng import generator
-from ncf.training.samplers import Batches, uniform
 from ncf.train import Plan, build_trainer, check
+from ncf.training.arithmetic import arithmetic
+from ncf.training.optimizers import adam
+from ncf.training.samplers import Batches, uniform
 from ncf.training.trainer import Trainer, TrainerSettings
 
 SETTINGS = {

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from ncf.core.compose import CONF
+from ncf.core.compose import compose as composed
 from ncf.data.split import Pairs, Split
-from ncf.runs.results import write_result
-from ncf.train import CONF
+from ncf.runs.artifacts import write_result
 
 # A run of about a second: 60 users, 80 items, 1,500 positives, three epochs of 24 steps.
 SMALL = (
@@ -26,7 +25,7 @@ SMALL = (
 )  # fmt: skip
 
 # The keys of TrainerSettings that change nothing, or only how a step is computed.
-PLAIN: dict[str, Any] = {"compile": False, "cuda_graph": "auto", "precision": "float32", "progress": False}
+PLAIN: dict[str, Any] = {"fast": False, "compile": False, "cuda_graph": "auto", "precision": "float32", "progress": False}
 
 # Values for the keys that no YAML can have a default for.
 REQUIRED = {"archive": "some.csv", "candidates": 40, "pretrained_gmf": "gmf", "pretrained_mlp": "mlp"}
@@ -61,8 +60,7 @@ def keys_of(group: str, name: str) -> dict[str, Any]:
 
 def compose(*overrides: str) -> DictConfig:
     """The configuration of `python -m ncf.train` with these overrides."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra_compose("train", list(overrides))
+    return composed(overrides)
 
 
 def small(root: Path, *overrides: str) -> tuple[str, ...]:
