@@ -31,9 +31,10 @@ test: $(READY)  ## run the tests (under 3 minutes)
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale
 	$(RUN) -m pytest -m slow -n 0 --timeout 3600
 
-lint: $(READY)  ## style, forbidden calls and types
+lint: $(READY)  ## style, forbidden calls, layers and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 
 sweep: $(READY)  ## run the registered focal-loss study; stop it at any time, start it again to go on

@@ -36,8 +36,14 @@ class StackedLauncher(Launcher):
         from ncf.launch.worker import work_in_processes
 
         jobs = {self._folder(overrides): tuple(overrides) for overrides in job_overrides}
-        work_in_processes(jobs, self.n_jobs, self.max_stack)
+        work_in_processes(jobs, self.n_jobs, self.max_stack, self._config_dir())
         return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
+
+    def _config_dir(self) -> str | None:
+        """The folder that `--config-dir` names, if it was given."""
+        assert self.config is not None
+        sources = self.config.hydra.runtime.config_sources
+        return next((source.path for source in sources if source.provider == "command-line"), None)
 
     def _folder(self, overrides: Sequence[str]) -> Path:
         assert self.config is not None

@@ -1,7 +1,7 @@
 """ncf: does this change to a neural recommender really help?
 
 Shape legend, used by every docstring of the package:
-`B` users (or groups) in a batch, `K` negatives a positive, `U` users, `I` items, `D` factors, `S` stacked runs.
+`B` users (or groups) in a batch, `K` negatives, `U` users, `I` items, `D` factors, `S` stacked runs, `N` units.
 """
 
 from typing import Any
@@ -10,9 +10,13 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`ncf.load(run_folder)`, imported when it is asked for: torch takes a second that not every command needs."""
+    """`ncf.load` and `ncf.register`, imported when asked for: torch takes a second that not every command needs."""
     if name == "load":
         from ncf.runs.loading import load
 
         return load
+    if name == "register":
+        from ncf.runs.components import register
+
+        return register
     raise AttributeError(f"module 'ncf' has no attribute {name!r}")

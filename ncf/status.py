@@ -1,9 +1,10 @@
 """`python -m ncf.status [folder]`: how far the sweeps in a folder are, read from the disk alone."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from ncf.errors import DataError, NcfError
+from ncf.core import command_line
+from ncf.errors import DataError
 from ncf.launch.progress import PLAN, SweepProgress, read_plan
 from ncf.runs.state import RunStatus
 
@@ -35,17 +36,17 @@ def report(folder: Path) -> bool:
     return sound
 
 
-def main(arguments: list[str]) -> int:
-    """Exit status 0, 1 if a run has failed, 2 for bad input."""
-    if len(arguments) > 1 or arguments[:1] in (["-h"], ["--help"]):
-        print(f"usage: python -m ncf.status [folder]    default: {SWEEPS}", file=sys.stderr)
-        return 2
-    try:
-        return 0 if report(Path(*arguments) if arguments else SWEEPS) else 1
-    except NcfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def parser() -> command_line.Parser:
+    """The options of the command."""
+    options = command_line.Parser("ncf.status", __doc__)
+    options.add_argument("folder", nargs="?", type=Path, default=SWEEPS, help=f"of a sweep, or of several ({SWEEPS})")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line: 1 if a run has failed. Raises NcfError for whatever the user can mend."""
+    return 0 if report(parser().parse(arguments).folder) else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    command_line.run(main)

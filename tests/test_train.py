@@ -17,7 +17,10 @@ from ncf import train
 from ncf.core.signals import StopFlag
 from ncf.data import DATASETS
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError
-from ncf.runs import checkpoint, results
+from ncf.runs import artifacts, checkpoint
+from ncf.runs.identity import config_hash
+from ncf.runs.job import Job, open_job
+from ncf.runs.plan import plan_run
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -60,28 +63,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 
 
 def test_a_finished_folder_holds_what_the_contract_says(finished: Path) -> None:
-    result = json.loads((finished / results.RESULT).read_text())
+    result = json.loads((finished / artifacts.RESULT).read_text())
     names = {f"{metric}@{k}" for metric in ("hit", "ndcg") for k in (5, 10, 20)} | {"mrr"}
     assert result["valid"].keys() == result["test"].keys() == names
     assert all(0 <= value <= 1 for part in ("valid", "test") for value in result[part].values())
     assert result["config"]["trainer"]["epochs"] == 3
-    assert result["config_hash"] == results.config_hash(result["config"])
+    assert result["config_hash"] == config_hash(result["config"])
     assert (result["seed"], result["device"], result["epochs"]) == (42, "cpu", 3)
     assert len(result["data_digest"]) == 64
     assert result["versions"].keys() >= {"ncf", "torch", "python"}
-    lines = [json.loads(line) for line in (finished / results.METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (finished / artifacts.EPOCHS).read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert lines[0].keys() == {"epoch", "train_loss", "train_seconds", "valid_seconds", "rows_per_second", *names}
     assert lines[result["best_epoch"] - 1]["ndcg@10"] == max(line["ndcg@10"] for line in lines)
-    assert checkpoint.load(finished)["progress"]["best_epoch"] == result["best_epoch"]
+    assert checkpoint.load(finished).progress.best_epoch == result["best_epoch"]
     assert not list(finished.glob(".tmp-*"))
 
 
 def test_test_metrics_are_those_of_the_best_epoch_on_validation(finished: Path, root: Path, tmp_path: Path) -> None:
     """The checkpoint's best weights give the result's metrics again, and its last weights do not."""
-    result, state = results.read_result(finished), checkpoint.load(finished)
-    job = train.prepare(compose(*small(root)), tmp_path, StopFlag())
-    assert isinstance(job, train.Job)
+    result, state = artifacts.read_result(finished), checkpoint.load(finished)
+    job = open_job(plan_run(compose(*small(root))), tmp_path, StopFlag())
+    assert isinstance(job, Job)
     targets = train.test_targets(job.split, "cpu")
     job.trainer.model.load_state_dict(state["best"])
     assert job.plan.evaluation.metrics(job.plan.evaluation.evaluate(job.trainer.model.score, targets)) == result["test"]
@@ -89,23 +92,23 @@ def test_test_metrics_are_those_of_the_best_epoch_on_validation(finished: Path, 
 
 def test_two_runs_of_one_seed_leave_identical_ranks_and_weights(finished: Path, root: Path, tmp_path: Path) -> None:
     again = trained(tmp_path / "again", root)
-    assert (tmp_path / "again" / results.RANKS).read_bytes() == (finished / results.RANKS).read_bytes()
+    assert (tmp_path / "again" / artifacts.RANKS).read_bytes() == (finished / artifacts.RANKS).read_bytes()
     states = [checkpoint.load(folder) for folder in (finished, tmp_path / "again")]
     assert same(states[0]["model"], states[1]["model"])
-    assert again["test"] == results.read_result(finished)["test"]
+    assert again["test"] == artifacts.read_result(finished)["test"]
     other = trained(tmp_path / "other", root, "seed=43")
     assert other["test"] != again["test"]
 
 
 def test_a_finished_run_is_not_run_again(finished: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "build_trainer", None)
-    assert trained(finished, root) == results.read_result(finished)
+    assert trained(finished, root) == artifacts.read_result(finished)
 
 
 def test_where_files_lie_and_what_is_shown_does_not_change_a_result(finished: Path, tmp_path: Path) -> None:
     moved = trained(tmp_path / "moved", tmp_path / "other root", "trainer.checkpoint_every=1epoch")
-    assert moved["config_hash"] == results.read_result(finished)["config_hash"]
-    assert moved["test"] == results.read_result(finished)["test"]
+    assert moved["config_hash"] == artifacts.read_result(finished)["config_hash"]
+    assert moved["test"] == artifacts.read_result(finished)["test"]
 
 
 @pytest.mark.parametrize("model", ["gmf", "mlp"])
@@ -289,7 +292,7 @@ def test_the_last_thing_printed_is_the_table_and_the_folder(cli: Cli, root: Path
     assert Path(lines[-1]) == tmp_path / "a run"
     assert OmegaConf.load(tmp_path / "a run" / ".hydra" / "config.yaml").seed == 42
     shown = dict(zip(lines[-4].split(), map(float, lines[-2].split()[1:]), strict=True))
-    result = results.read_result(tmp_path / "a run")
+    result = artifacts.read_result(tmp_path / "a run")
     assert shown == pytest.approx(result["test"], abs=5e-5)
 
 
@@ -300,7 +303,7 @@ def test_the_job_returns_the_monitored_validation_metric_for_sweepers(
     cfg = compose(*small(root, f"trainer.monitor={monitor}", "trainer.epochs=1"))
     hydra = OmegaConf.create({"runtime": {"output_dir": str(tmp_path)}, "mode": "RUN"})
     monkeypatch.setattr(train.HydraConfig, "get", lambda: hydra)
-    assert train.run(cfg) == results.read_result(tmp_path)["valid"][monitor]
+    assert train.run(cfg) == artifacts.read_result(tmp_path)["valid"][monitor]
 
 
 def test_help_and_cfg_say_something_useful(cli: Cli) -> None:

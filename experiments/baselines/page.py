@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 from experiments.baselines import figures, order
 from experiments.baselines.arms import ARMS, HERE, METRICS, NAMES, REFERENCE, RETUNED, TUNED, Arm
 from experiments.baselines.comparisons import best_baseline, corrected, p_text
+from ncf.core.config import flatten
 from ncf.core.files import write_text
 from ncf.report.markup import Table
 from ncf.report.style import RC, save
-from ncf.runs.results import flatten
 
 COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published", "pairs")
 LEVEL = 0.05  # of a corrected p

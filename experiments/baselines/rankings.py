@@ -8,20 +8,19 @@ users: those whose held-out item has at most the median number of training posit
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import hypergeom
 
 import ncf
 from experiments.baselines.arms import METRICS
-from ncf.evaluation.metrics import hit, ndcg
-from ncf.evaluation.ranking import Ranks, chunk_size, rank
-from ncf.evaluation.targets import test_targets
+from ncf.evaluation import test_targets
+from ncf.evaluation.hypergeometric import expected_metrics
+from ncf.evaluation.metrics import NDCG, Hit
+from ncf.evaluation.ranking import chunk_size, rank
 from ncf.runs.tables import read_users
 
 ONE_DRAW, EVERY_DRAW, ALL_ITEMS = "one draw", "every draw", "all items"
 RARE, POPULAR = "one draw, rare items", "one draw, popular items"
 RANKINGS = (ONE_DRAW, EVERY_DRAW, ALL_ITEMS, RARE, POPULAR)
-NEGATIVES, CUTOFF = 99, 10
-_GAIN = {"ndcg@10": 1 / np.log2(np.arange(CUTOFF) + 2), "hit@10": np.ones(CUTOFF)}  # by items above the positive
+CUTOFF = 10
 _MEMORY_MB = 64  # for one chunk of scores
 
 Values = dict[str, dict[str, np.ndarray]]
@@ -49,28 +48,13 @@ def _of_run(folder: Path) -> Values:
     assert (drawn["item_id"] == items[order]).all()
     positives = np.bincount(run.split.train.items, minlength=run.split.num_items)[ranks.items][order]
     rare = positives <= np.median(positives)
-    full = {"ndcg@10": ndcg(ranks, CUTOFF, "average").numpy(), "hit@10": hit(ranks, CUTOFF, "average").numpy()}
+    every_draw = expected_metrics(*(t.numpy() for t in (ranks.above, ranks.tied, ranks.candidates)), CUTOFF)
+    full = {"ndcg@10": NDCG()(ranks, CUTOFF, "average").numpy(), "hit@10": Hit()(ranks, CUTOFF, "average").numpy()}
     one_draw = {metric: drawn[metric].to_numpy() for metric in METRICS}
     return {
         ONE_DRAW: one_draw,
-        EVERY_DRAW: {metric: every_draw(ranks, gain, NEGATIVES)[order] for metric, gain in _GAIN.items()},
+        EVERY_DRAW: {metric: every_draw[metric][order] for metric in METRICS},
         ALL_ITEMS: {metric: full[metric][order] for metric in METRICS},
         RARE: {metric: values[rare] for metric, values in one_draw.items()},
         POPULAR: {metric: values[~rare] for metric, values in one_draw.items()},
     }
-
-
-def every_draw(ranks: Ranks, gain: np.ndarray, negatives: int) -> np.ndarray:
-    """Expected metric (N,) of each positive among `negatives` other candidates drawn without replacement.
-
-    Args:
-        ranks: among all candidates; a positive that ties may stand at any of its places alike.
-        gain: (P,), the metric's value with 0 to P - 1 candidates above the positive, 0 beyond.
-        negatives: of a draw; with `a` of n - 1 candidates above, how many of them it has is hypergeometric.
-    """
-    above, tied, candidates = (t.numpy() for t in (ranks.above, ranks.tied, ranks.candidates))
-    row = np.repeat(np.arange(len(tied)), tied)  # a row a place that a positive may have
-    place = np.arange(len(row)) - np.repeat(np.cumsum(tied) - tied, tied)
-    cases, which = np.unique([candidates[row] - 1, above[row] + place], axis=1, return_inverse=True)
-    chance = hypergeom.pmf(np.arange(len(gain))[:, None], *cases, negatives)  # (P, cases), of so many drawn above
-    return np.bincount(row, (gain @ chance)[which]) / tied

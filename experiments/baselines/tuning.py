@@ -30,7 +30,7 @@ def tune_one(arm: Arm, trials: int, minutes: float) -> dict[str, Any]:
     """The study of one model, and its choice as YAML; the row of `tuning.csv`."""
     summary: dict[str, Any] = {"best": {}, "trials": 0, "seconds": 0.0, "value": math.nan}
     fixed = [*arm.overrides, *_sizes_of_towers(arm)]
-    if arm.choices[0].removeprefix("model=") in OmegaConf.load(SPACES):
+    if (SPACES / f"{arm.choices[0].removeprefix('model=')}.yaml").exists():
         summary = tune(fixed, trials, minutes, STUDIES)
     chosen = {key: rounded(value) for key, value in summary["best"].items()}
     settings = [line for line in fixed if line not in arm.choices]

@@ -18,10 +18,9 @@ ALPHA, GAMMA, COLUMNS = 0.25, 2.0, 11
 
 def ncf_loss() -> Callable[[Tensor], Tensor]:
     """The fused kernel."""
-    from ncf.losses import Focal
+    from ncf.losses.kernel import focal_losses
 
-    focal = Focal(gamma=GAMMA, alpha=ALPHA)
-    return lambda logits: focal(logits).sum()
+    return lambda logits: focal_losses(logits, GAMMA, ALPHA, 1 - ALPHA).sum()
 
 
 def formula_loss() -> Callable[[Tensor], Tensor]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ncf.runs.results import environment
+from ncf.runs.artifacts import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results"
@@ -24,10 +24,10 @@ Timing = dict[str, float]
 class Side:
     """A process running `python -m experiments.benchmarks.<module>`, with `threads` for torch, OpenMP and MKL.
 
-    `module` may have an argument behind a space.
+    `module` may have an argument behind a space; `root` is the checkout whose code it runs.
     """
 
-    def __init__(self, module: str, python: str, threads: int) -> None:
+    def __init__(self, module: str, python: str, threads: int, root: Path = ROOT) -> None:
         SCRATCH.mkdir(parents=True, exist_ok=True)
         width = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         self._process = subprocess.Popen(
@@ -37,7 +37,7 @@ class Side:
             text=True,
             bufsize=1,
             cwd=SCRATCH,
-            env=os.environ | width | {"PYTHONPATH": str(ROOT), "KINETO_LOG_LEVEL": "9"},
+            env=os.environ | width | {"PYTHONPATH": str(root), "KINETO_LOG_LEVEL": "9"},
         )
 
     def send(self, command: str, **arguments: Any) -> None:
@@ -58,15 +58,20 @@ class Side:
         self.send(command, **arguments)
         return self.receive()
 
+    def processor_seconds(self) -> float:
+        """Processor time of the process so far, from /proc."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self) -> None:
         """Close its input, which ends it."""
         self._process.communicate()
 
 
 @contextlib.contextmanager
-def side(module: str, python: str = sys.executable, threads: int = 1) -> Iterator[Side]:
+def side(module: str, python: str = sys.executable, threads: int = 1, root: Path = ROOT) -> Iterator[Side]:
     """A side that ends with the block."""
-    process = Side(module, python, threads)
+    process = Side(module, python, threads, root)
     try:
         yield process
     finally:

@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 
 from experiments.benchmarks.harness import ROOT
 from experiments.benchmarks.serve import serve, timed
+from ncf.core.compose import compose
+from ncf.core.rng import generator
 from ncf.data.split import Pairs
 from ncf.models import mlp
-from ncf.core.rng import generator
-from ncf.training.samplers import uniform
+from ncf.runs.job import build_trainer
+from ncf.runs.plan import plan_run
 from ncf.training.fast.stack import train_stacked
-from ncf.train import CONF, build_trainer, check
+from ncf.training.samplers import uniform
 
 _BLOCK_DRAWS = 2**18
 
@@ -25,8 +26,7 @@ class Ours:
     def prepare(self, overrides: list[str], threads: int = 1) -> dict[str, Any]:
         """Build everything anew, under `overrides` of the default configuration."""
         fixed = [f"data.root={ROOT / 'data'}", "trainer.progress=false", "trainer.patience=1000"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            self.plan = check(compose("train", [*fixed, *overrides]))
+        self.plan = plan_run(compose([*fixed, *overrides]))
         torch.set_num_threads(threads)
         self.split = self.plan.split(self.plan.data())
         self.trainer = build_trainer(self.plan, self.split, torch.device("cpu"))

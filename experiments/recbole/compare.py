@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ncf.train import table as result_table
+from ncf.launch.hydra_app import table as result_table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

@@ -10,17 +10,19 @@ from functools import partial
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from ncf import models
+from ncf.core.compose import compose
+from ncf.core.rng import generator
+from ncf.data.batch import Batch
 from ncf.data.split import Pairs, Split
 from ncf.evaluation import FullRanking, validation_targets
 from ncf.losses import BCE
+from ncf.runs.job import build_trainer
+from ncf.runs.plan import plan_run
 from ncf.training.optimizers import OPTIMIZERS
-from ncf.core.rng import generator
 from ncf.training.samplers import NegativeSampler
-from ncf.train import CONF, build_trainer, check
 from ncf.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -71,8 +73,7 @@ def catalogue(rows: list[int], repeats: int) -> list[dict[str, Any]]:
 def pipeline(users: int, items: int, interactions: int, steps: int, evaluated: int, root: str) -> dict[str, Any]:
     """A world is made, split and trained on for `steps`, and `evaluated` of its users are ranked."""
     overrides = [f"data.users={users}", f"data.items={items}", f"data.interactions={interactions}"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        plan = check(compose("train", ["data=synthetic", "optimizer=row_adam", f"data.root='{root}'", *overrides]))
+    plan = plan_run(compose(["data=synthetic", "optimizer=row_adam", f"data.root='{root}'", *overrides]))
     clock = Clock()
     data = plan.data()
     clock.lap("generate")
@@ -82,9 +83,9 @@ def pipeline(users: int, items: int, interactions: int, steps: int, evaluated: i
     assert isinstance(trainer, Trainer)
     clock.lap("build")
     batches = trainer.batches.epoch(1)
-    seconds = [train_step(trainer, *next(batches)) for _ in range(steps)]
+    seconds = [train_step(trainer, next(batches)) for _ in range(steps)]
     clock.lap("train")
-    trainer.optimizer.flush()  # type: ignore[attr-defined]
+    trainer.step.flush()
     clock.lap("flush")
     rank_some(plan.evaluation, trainer, split, evaluated)
     clock.lap("rank")
@@ -117,10 +118,10 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def train_step(trainer: Trainer, users: Tensor, items: Tensor) -> float:
-    """Seconds of processor time of one step on users (B,) and items (B, 1+K), as the trainer takes it."""
+def train_step(trainer: Trainer, batch: Batch) -> float:
+    """Seconds of processor time of one step on `batch`, as the trainer takes it."""
     begun = time.process_time()
-    trainer.step(users, items)
+    trainer.step(batch)
     return time.process_time() - begun
 
 

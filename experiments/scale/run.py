@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from experiments.scale.plot import RESULTS, draw
 from ncf.core.files import write_text
-from ncf.runs.results import environment
+from ncf.runs.artifacts import environment
 
 ROWS = [10_000, 100_000, 1_000_000]
 REPEATS = 7

@@ -42,11 +42,12 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (--help shows the options)")
 
 
-def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
-    """Exit with the status of `command`: 0, or 2 and one line for an error that the user can mend."""
+def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:
+    """Exit with the status that `command` returns (None: 0), or 2 and one line for an error that the user can mend."""
     forgiving_streams()
+    status = None
     try:
-        command(take_imports(sys.argv[1:]))
+        status = command(take_imports(sys.argv[1:]))
         sys.stdout.flush()
     except NcfError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -57,7 +58,7 @@ def run(command: Callable[[Sequence[str]], None]) -> NoReturn:
         drop_output()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    sys.exit(0)
+    sys.exit(status or 0)
 
 
 def take_imports(arguments: Sequence[str]) -> list[str]:

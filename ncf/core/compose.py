@@ -11,6 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ncf.core import trust
 from ncf.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -36,9 +37,14 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConf
         config_dir: a folder of the user's own YAML files, beside `conf/`.
 
     Raises:
-        ConfigError: the overrides do not compose.
+        ConfigError: the overrides do not compose, or a file of `config_dir` names code.
     """
-    extra = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+    extra = []
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise ConfigError(f"--config-dir: expected a folder, got {config_dir!r}")
+        trust.refuse_code(Path(config_dir), exempt=CONF / "hydra")
+        extra.append(f"hydra.searchpath=['file://{Path(config_dir).resolve()}']")
     try:
         with configuration():
             return hydra.compose("train", [*overrides, *extra])

@@ -105,6 +105,8 @@ def run(main: Callable[[], object]) -> None:
     Raises:
         SystemExit: 2 for what was typed, 130 for Ctrl-C before or after training, which saves itself.
     """
+    global _run_began
+    _run_began = False
     forgiving_streams()
     logging.raiseExceptions = False  # a log on a full disk would say so by tracebacks
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here

@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 class Worker:
     """Works through `jobs` (run folder -> overrides) until each is finished, failed or another process's."""
 
-    def __init__(self, jobs: Mapping[Path, Sequence[str]], size: int | None, stopped: StopFlag) -> None:
-        self._jobs, self._size, self._stopped = iter(jobs.items()), size, stopped
+    def __init__(
+        self, jobs: Mapping[Path, Sequence[str]], size: int | None, stopped: StopFlag, config_dir: str | None = None
+    ) -> None:
+        self._jobs, self._size, self._stopped, self._config_dir = iter(jobs.items()), size, stopped, config_dir
         self._claims: dict[Path, contextlib.ExitStack] = {}
         self._next: Job | None = None  # claimed, but of another shape than the stack in hand
 
@@ -81,7 +83,7 @@ class Worker:
 
     def _prepare(self, folder: Path, overrides: Sequence[str]) -> Job | None:
         with contextlib.suppress(Exception), failures_recorded(folder):
-            cfg = compose(overrides)
+            cfg = compose(overrides, self._config_dir)
             record_config(folder, cfg, overrides)
             job = open_job(plan_run(cfg), folder, self._stopped)
             if not isinstance(job, Job):
@@ -117,15 +119,21 @@ def record_config(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> No
     write_text(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(own)))
 
 
-def work(jobs: Mapping[Path, Sequence[str]], size: int | None) -> None:
+def work(jobs: Mapping[Path, Sequence[str]], size: int | None, config_dir: str | None = None) -> None:
     """One process of the launcher, from its first run to its last; stacks of at most `size`, or `stack_size`, runs."""
     with configuration(), stop_flag() as stopped:
-        Worker(jobs, size, stopped).work()
+        Worker(jobs, size, stopped, config_dir).work()
 
 
-def work_in_processes(jobs: Mapping[Path, Sequence[str]], n_jobs: int, size: int | None) -> None:
-    """Work through `jobs` in `n_jobs` processes (-1: one a core), each with stacks of at most `size` runs."""
+def work_in_processes(
+    jobs: Mapping[Path, Sequence[str]], n_jobs: int, size: int | None, config_dir: str | None
+) -> None:
+    """Work through `jobs` in `n_jobs` processes (-1: one a core), each with stacks of at most `size` runs.
+
+    Args:
+        config_dir: the user's own YAML files, as `compose` takes them.
+    """
     processes = min(n_jobs if n_jobs > 0 else os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for worker in [pool.submit(work, jobs, size) for _ in range(processes)]:
+        for worker in [pool.submit(work, jobs, size, config_dir) for _ in range(processes)]:
             worker.result()

@@ -12,17 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ncf.core.rng import numpy_generator
 from ncf.errors import DataError
-from ncf.report.naming import label
 from ncf.study import ComparisonPlan, Registration, Verdict, plans, verdict
 from ncf.study.registration import Selector, Value, in_arm
 from ncf.study.verdict import JudgedComparison, arm_values
 
 RESULTS, PROTOCOL = "results.csv", "protocol.json"
+PRESENTATION = "report.yaml"
+"""The registration's key `report` where the registration itself lacks it, in a file beside it."""
+
 COMPANIONS = {
     "curves": "curves.csv.gz",  # a row a run and epoch: validation metric and training loss
     "attention": "attention.csv.gz",  # a row an arm, ratio and epoch: where loss and gradient come from
@@ -32,16 +32,19 @@ COMPANIONS = {
     "users": "users.csv",  # a row a comparison: statistics over users
 }
 _NAMES = ("run", "config_hash", "data_digest", "registration", "commit", "ncf")  # which may look like numbers
-SWEEP = "make sweep"
-EXPERIMENT = "python -m ncf.train -m experiment={}"
 
 
 class NotRunError(Exception):
-    """The data that a figure or table needs are not there: what is missing, and the command that runs it."""
+    """The data that a figure or table needs are not there.
 
-    def __init__(self, missing: str, command: str) -> None:
-        super().__init__(missing, command)
-        self.missing, self.command = missing, command
+    Args:
+        missing: what they are.
+        made_by: the command that makes them, as a key of the registered `report.commands`.
+    """
+
+    def __init__(self, missing: str, made_by: str = "runs") -> None:
+        super().__init__(missing, made_by)
+        self.missing, self.made_by = missing, made_by
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,41 @@ class Study:
         return plans(self.registration)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that all runs share."""
+        return dict(self.protocol.get("settings", {}))
+
+    def command(self, made_by: str) -> str:
+        """The command that makes a grid, "dynamics" or the "report"; without one of its own, what makes all runs."""
+        commands = {"report": "python -m ncf.report", **self.registration.report.commands}
+        return commands.get(made_by, commands.get("runs", ""))
+
+    @cached_property
+    def outcomes(self) -> dict[str, list[str]]:
+        """Outcome -> the hypotheses that have it."""
+        found: dict[str, list[str]] = {}
+        for v in self.verdicts:
+            found.setdefault(v.outcome, []).append(v.hypothesis)
+        return found
+
+    @cached_property
+    def detectable(self) -> dict[int, tuple[int, float, float]]:
+        """Ratio -> seeds, and the smallest changes that its best and its worst comparison see; only with a pilot."""
+        compared = [c for hypothesis in self.registration.hypotheses.values() for c in hypothesis.comparisons()]
+        found = [
+            (c.ratios[0], plan.seeds, plan.prospect.detectable)
+            for plan, c in zip(self.plans, compared, strict=True)
+            if plan.prospect
+        ]
+        by_ratio = pd.DataFrame(found, columns=["ratio", "seeds", "change"]).groupby("ratio")
+        return {ratio: (rows["seeds"].iloc[0], rows["change"].min(), rows["change"].max()) for ratio, rows in by_ratio}
+
+    @property
+    def commits(self) -> dict[str, int]:
+        """Commit -> how many runs were made at it, the most first."""
+        return {str(commit): int(n) for commit, n in self.runs["commit"].fillna("unknown").value_counts().items()}
+
+    @property
     def ratios(self) -> list[int]:
         """The registered ratios, ascending."""
         return sorted(self.registration.seeds)
@@ -87,14 +125,26 @@ class Study:
         """The treatment of the first claim, last, after every baseline that it is compared with."""
         claims = [claim for hypothesis in self.registration.hypotheses.values() for claim in hypothesis.claims]
         treatment = claims[0].treatment
-        wanted = {claim.baseline for claim in claims if claim.treatment == treatment} | {treatment}
-        return {name: arm for name, arm in self.registration.arms.items() if name in wanted}
+        baselines = {claim.baseline for claim in claims if claim.treatment == treatment}
+        arms = self.registration.arms
+        return {name: arms[name] for name in [*(name for name in arms if name in baselines), treatment]}
 
     @cached_property
     def contrasts(self) -> list[tuple[str, str]]:
         """(treatment, baseline) of every claim, each once."""
         claims = [claim for hypothesis in self.registration.hypotheses.values() for claim in hypothesis.claims]
         return list(dict.fromkeys((claim.treatment, claim.baseline) for claim in claims))
+
+    @property
+    def seeds(self) -> dict[int, int]:
+        """Ratio -> how many seeds are registered."""
+        return {ratio: len(self.registration.seeds_at(ratio)) for ratio in self.ratios}
+
+    @cached_property
+    def all_arms(self) -> list[Selector]:
+        """The registered arms, then the choices of the grids that the report lists after them."""
+        listed = [arm for grid in self.registration.report.grids for arm in self.arms_of(grid)]
+        return [*self.registration.arms.values(), *listed]
 
     def arms_of(self, grid: str) -> list[Selector]:
         """The distinct choices of a registered grid, empty if there is no such grid."""
@@ -117,16 +167,19 @@ class Study:
 
     def runs_of(self, arm: Selector, ratio: int) -> pd.Series:
         """The run of an arm at a ratio by registered seed."""
-        rows = self.runs[(self.runs["neg_ratio"] == ratio) & self.runs["seed"].isin(self.registration.seeds_at(ratio))]
-        own = np.array([in_arm(row, arm, ratio) for row in rows.to_dict("records")], dtype=bool)
-        return rows[own].set_index("seed")["run"]
+        rows = of_arm(self.runs, arm, ratio)
+        return rows[rows["seed"].isin(self.registration.seeds_at(ratio))].set_index("seed")["run"]
 
-    def companion(self, name: str, what: str, command: str = SWEEP) -> pd.DataFrame:
+    def companion(self, name: str, what: str, made_by: str = "runs") -> pd.DataFrame:
         """A companion table. Raises NotRunError if it is not there."""
         table = self.companions[name]
         if table.empty:
-            raise NotRunError(what, command)
+            raise NotRunError(what, made_by)
         return table
+
+    def by_seed(self, arms: dict[str, Selector], ratio: int, metric: str) -> pd.DataFrame:
+        """`metric` of several arms (seeds, arms), for the seeds that all of them have."""
+        return pd.DataFrame({name: self.values(arm, ratio, metric) for name, arm in arms.items()}).dropna()
 
     def joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """A companion with a row a run beside the columns of `runs` that say which run it is."""
@@ -198,17 +251,14 @@ def load(folder: Path, registration: Registration) -> Study:
     return Study(registration, runs, facts, companions)
 
 
-def contrast_name(study: Study, treatment: str, baseline: str) -> str:
-    """Two arms in a few words: "focal vs BCE", "focal vs α-BCE, balanced α"."""
-    arms = [study.registration.arms[name] for name in (treatment, baseline)]
-    names = [label({"loss": arm["loss"]}) for arm in arms]
-    balanced = ", balanced α" if all(arm.get("alpha") == "balanced" for arm in arms) else ""
-    return f"{names[0]} vs {names[1]}{balanced}"
-
-
-def stream(registration: Registration, address: str) -> np.random.Generator:
-    """The random stream of one bootstrap, addressed, so that adding an analysis changes no other."""
-    return numpy_generator(registration.bootstrap_seed, address)
+def of_arm(table: pd.DataFrame, arm: Selector, ratio: int) -> pd.DataFrame:
+    """The rows of a table, with the columns of `runs` in it, that belong to an arm at a ratio."""
+    if not set(arm) <= set(table.columns):
+        return table[:0]
+    rows = table[table["neg_ratio"] == ratio]
+    choices = rows[list(arm)].drop_duplicates()
+    own = [in_arm(choice, arm, ratio) for choice in choices.to_dict("records")]
+    return rows.merge(choices[own])
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -46,8 +46,10 @@ def environment() -> dict[str, Any]:
 
 @cache
 def _commit() -> str | None:
-    """The checkout's commit, with "-dirty" if the code differs from it; None outside a checkout."""
+    """The checkout's commit, with "-dirty" if the code differs from it; None where the package is installed."""
     root = Path(ncf.__file__).parent.parent
+    if not (root / "pyproject.toml").exists():  # site-packages may lie within somebody else's repository
+        return None
     try:
         command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()

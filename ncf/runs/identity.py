@@ -86,4 +86,9 @@ def registered(path: str | None) -> dict[str, str] | None:
 
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(resolved(_root_)), replace=True)
+OmegaConf.register_new_resolver(
+    "sweep_name",
+    lambda *, _root_: OmegaConf.select(_root_, "hydra.runtime.choices.experiment") or "adhoc",
+    replace=True,
+)
 OmegaConf.register_new_resolver("rows", lambda groups, neg_ratio: groups * (1 + neg_ratio), replace=True)

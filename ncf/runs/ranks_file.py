@@ -40,17 +40,19 @@ def read_ranks(folder: Path, part: str) -> pd.DataFrame:
         DataError: the file is missing, or not what `write_ranks` writes.
     """
     path = folder / RANKS
-    types = {"split": str, "user_id": str, "item_id": str, "rank": float, "candidates": int, "tied": int}
     try:
-        with path.open() as file:
-            if next(csv.reader(file), None) != HEADER:
-                raise ValueError(f"expected the header {','.join(HEADER)}")
-            table = pd.read_csv(file, names=HEADER, dtype=types, na_filter=False)
+        table = pd.read_csv(path, dtype=str, na_filter=False, index_col=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the ranks of a finished run ({error})") from None
-    bad = ~(table["rank"].between(1, table["candidates"]) & table["tied"].between(1, table["candidates"]))
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: expected the ranks of a finished run ({reason})") from None
+    if list(table) != HEADER:
+        raise DataError(f"{path}, line 1: expected the header {','.join(HEADER)}, found {','.join(map(str, table))}")
+    rank, candidates, tied = (pd.to_numeric(table[name], errors="coerce") for name in HEADER[3:])
+    whole = (candidates % 1 == 0) & (tied % 1 == 0)
+    bad = ~(whole & rank.between(1, candidates) & tied.between(1, candidates))
     if bad.any():
         raise DataError(f"{path}, line {bad.idxmax() + 2}: expected 1 <= rank, tied <= candidates, found otherwise")
+    table = table.assign(rank=rank.astype(float), candidates=candidates.astype(int), tied=tied.astype(int))
     table = table[table["split"] == part].drop(columns="split").reset_index(drop=True)
     if table.empty:
         raise DataError(f"{path}: expected rows of {part}, found none")

@@ -104,8 +104,33 @@ class Pilot(_Strict):
     pairs: Annotated[int, Field(ge=2)]
 
 
+class Presentation(_Strict):
+    """What a report shows, and the words that only this study needs; it decides nothing.
+
+    Attributes:
+        sections: names of the report's sections, in their order; None stands for all of the library's own.
+        grids: grids whose choices the tables list after the arms.
+        names: grid -> what the reader calls it.
+        commands: "report", "runs", "dynamics" or a grid -> the command that makes it.
+        background: what a reader needs who is new to the question.
+        limits: what this study cannot say.
+    """
+
+    sections: list[str] | None = None
+    grids: list[str] = []
+    names: dict[str, str] = {}
+    commands: dict[str, str] = {}
+    background: str = ""
+    limits: list[str] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_names_sections(cls, data: Any) -> Any:
+        return {"sections": data} if isinstance(data, list) else data
+
+
 class Registration(_Strict):
-    """The whole plan; see `experiments/focal_loss/preregistration.yaml` for one with comments.
+    """The whole plan.
 
     Attributes:
         sha256: digest of the file's bytes; computed, never read from the file.
@@ -124,6 +149,7 @@ class Registration(_Strict):
         hypotheses: name -> hypothesis.
         grids: name -> runs to make.
         pilot: spreads that the planner works with; may be empty.
+        report: what a report of the study shows: a list of its sections, or a `Presentation`; optional.
     """
 
     sha256: str
@@ -142,6 +168,7 @@ class Registration(_Strict):
     hypotheses: Annotated[dict[str, Hypothesis], Field(min_length=1)]
     grids: Annotated[dict[str, Grid], Field(min_length=1)]
     pilot: list[Pilot]
+    report: Presentation = Presentation()
 
     @model_validator(mode="after")
     def _claims_refer_to_what_is_registered(self) -> Self:
@@ -149,6 +176,7 @@ class Registration(_Strict):
             _known(f"hypotheses.{name}: arm", [claim.treatment, claim.baseline], list(self.arms))
             _known(f"hypotheses.{name}: ratio", claim.ratios, list(self.seeds))
             _known(f"hypotheses.{name}: metric", claim.metrics, self.metrics)
+        _known("report.grids", self.report.grids, list(self.grids))
         return self
 
     @model_validator(mode="after")
@@ -182,24 +210,42 @@ class Registration(_Strict):
         ]
 
 
-def load(path: Path) -> Registration:
+def load(path: Path, report: Path | None = None) -> Registration:
     """The registration in a YAML file.
+
+    Args:
+        path: the file.
+        report: a file with the registration's key `report` alone, so that a study whose registration must not change
+            any more can still say what its report shows; not read if it does not exist.
 
     Raises:
         StatisticsError: the file is missing or not YAML, a key is unknown, missing or out of range, or a hypothesis
             refers to an arm, ratio, metric or run that is not registered; names file and key.
     """
+    raw, data = _read(path)
+    if "sha256" in data:
+        raise StatisticsError(f"{path}: expected a mapping of settings without sha256, which is computed")
+    if report and report.exists():
+        _, presentation = _read(report)
+        if set(presentation) != {"report"} or "report" in data:
+            raise StatisticsError(f"{report}: expected the one key `report`, given nowhere else")
+        data |= presentation
+    try:
+        return Registration.model_validate({**data, "sha256": hashlib.sha256(raw).hexdigest()})
+    except ValidationError as error:
+        raise StatisticsError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from None
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """A YAML file's bytes and the mapping in it."""
     try:
         raw = path.read_bytes()
         data = OmegaConf.to_container(OmegaConf.create(raw.decode()), resolve=True)
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise StatisticsError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or "sha256" in data:
-        raise StatisticsError(f"{path}: expected a mapping of settings without sha256, which is computed")
-    try:
-        return Registration.model_validate({**data, "sha256": hashlib.sha256(raw).hexdigest()})
-    except ValidationError as error:
-        raise StatisticsError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from None
+    if not isinstance(data, dict):
+        raise StatisticsError(f"{path}: expected a mapping of settings")
+    return raw, {str(key): value for key, value in data.items()}
 
 
 def resolved(value: Value, ratio: int) -> Value:

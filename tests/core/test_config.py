@@ -9,25 +9,12 @@ from omegaconf import OmegaConf
 from pydantic import Field
 from toys import compose, keys_of
 
-from ncf import train
-from ncf.core.config import bind, component, plain
-from ncf.data import DATASETS, SPLITS
+from ncf.core.compose import CONF
+from ncf.core.config import bind, component, flatten, plain, roles
+from ncf.core.roles import DISPLAY, MACHINE, RESULT
 from ncf.errors import ConfigError
-from ncf.evaluation import EVALUATIONS
-from ncf.losses import LOSSES
-from ncf.models import MODELS
-from ncf.training.optimizers import OPTIMIZERS
-from ncf.training.samplers import SAMPLERS
-
-REGISTRIES: dict[str, Any] = {
-    "data": DATASETS,
-    "split": SPLITS,
-    "sampler": SAMPLERS,
-    "model": MODELS,
-    "loss": LOSSES,
-    "optimizer": OPTIMIZERS,
-    "evaluation": EVALUATIONS,
-}
+from ncf.runs.components import REGISTRIES
+from ncf.training.settings import TrainerSettings
 
 
 def toy(context: str, *, size: Annotated[int, Field(ge=1)], rate: float, flag: bool, note: str | None) -> dict:
@@ -126,7 +113,7 @@ def test_every_component_has_a_yaml_with_its_keys_and_no_other(group: str, name:
 
 @pytest.mark.parametrize("group", REGISTRIES)
 def test_every_yaml_belongs_to_a_component(group: str) -> None:
-    for path in (train.CONF / group).glob("*.yaml"):
+    for path in (CONF / group).glob("*.yaml"):
         assert OmegaConf.load(path).name in REGISTRIES[group], path
 
 
@@ -134,6 +121,39 @@ def test_every_yaml_belongs_to_a_component(group: str) -> None:
 def test_defaults_live_in_the_yaml_only(group: str, name: str) -> None:
     for parameter in inspect.signature(REGISTRIES[group][name]).parameters.values():
         assert parameter.default is parameter.empty, parameter
+
+
+def test_nested_settings_flatten_to_dotted_keys_and_lists_stay_whole() -> None:
+    nested = {"seed": 1, "trainer": {"epochs": 2, "clock": {"every": "60s"}}, "model": {"hidden": [8, 4]}, "none": {}}
+    assert flatten(nested) == {"seed": 1, "trainer.epochs": 2, "trainer.clock.every": "60s", "model.hidden": [8, 4]}
+
+
+def test_the_role_of_a_key_is_the_one_in_its_annotation_and_result_without_one() -> None:
+    def made(context: str, *, a: Annotated[int, Field(ge=1), MACHINE], b: float, c: Annotated[str, DISPLAY]) -> None:
+        raise AssertionError("roles are read, nothing is made")
+
+    assert roles(made) == {"a": MACHINE, "b": RESULT, "c": DISPLAY}
+
+
+def test_a_key_of_a_plain_dataclass_and_of_a_function_are_bound_alike() -> None:
+    keys = plain(compose().trainer)
+    assert bind("trainer", TrainerSettings, keys)().epochs == keys["epochs"]
+    with pytest.raises(ConfigError, match=r"^trainer\.epochs: .*got 0$"):
+        bind("trainer", TrainerSettings, keys | {"epochs": 0})
+
+
+def test_what_the_members_of_a_union_expect_is_joined_by_or() -> None:
+    with pytest.raises(ConfigError) as caught:
+        component("loss", REGISTRIES["loss"], {"name": "focal", "gamma": 2.0, "alpha": "half"})
+    assert str(caught.value) == (
+        "loss.alpha: input should be a valid number, or input should be 'balanced', got 'half'"
+    )
+
+
+def test_an_item_of_a_list_is_named_by_its_place() -> None:
+    keys = keys_of("evaluation", "full") | {"cutoffs": [5, 0]}
+    with pytest.raises(ConfigError, match=r"^evaluation\.cutoffs\.1: .*greater than 0, got 0$"):
+        component("evaluation", REGISTRIES["evaluation"], keys)
 
 
 def test_the_protocol_of_the_reference_study_is_the_default() -> None:

@@ -2,11 +2,12 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from ncf.core.files import TEMPORARY, append_text, atomic, remove_temporaries, write_text
+from ncf.core.files import TEMPORARY, append_text, atomic, remove_temporaries, write_text, writing
 from ncf.errors import FileError, NcfError
 
 
@@ -77,8 +78,28 @@ def test_lines_are_added_at_the_end(tmp_path: Path) -> None:
 def test_strays_are_removed_and_nothing_else(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "whole")
     (tmp_path / f"{TEMPORARY}a-x7").write_text("half")
+    (tmp_path / f"{TEMPORARY}folder").mkdir()
     remove_temporaries(tmp_path)
-    assert contents(tmp_path) == {"a": "whole"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{TEMPORARY}folder", "a"]
+
+
+def test_only_an_error_of_the_system_becomes_an_error_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"/a: cannot write \(Permission denied\)$"), writing(tmp_path / "a"):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    with pytest.raises(ValueError, match="other"), writing(tmp_path / "a"):
+        raise ValueError("other")
+
+
+def test_the_file_and_then_its_folder_are_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []  # whether each descriptor was a folder's
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    write_text(tmp_path / "a", "text")
+    assert synced == [False, True]
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "text")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
 
 
 def test_names_with_spaces_and_letters_of_any_alphabet(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ncf.core.rng import generator
+from ncf.core.rng import generator, numpy_generator
 
 
 def test_equal_addresses_give_equal_numbers() -> None:
@@ -34,6 +34,14 @@ def test_the_streams_are_those_of_every_earlier_version() -> None:
     assert drawn == [406493308, 1211974917, 1565558010]
 
 
+def test_the_numpy_stream_is_a_function_of_its_address_and_that_of_every_earlier_version() -> None:
+    first = numpy_generator(42, "h1/ndcg@10").random(1000)
+    assert (first == numpy_generator(42, "h1/ndcg@10").random(1000)).all()
+    for other in ((43, "h1/ndcg@10"), (42, "h1/hit@10")):
+        assert not (first == numpy_generator(*other).random(1000)).any()
+    assert numpy_generator(0, "bootstrap").integers(2**31, size=3).tolist() == [437899333, 1019799224, 897936952]
+
+
 def test_neighbouring_streams_are_unrelated() -> None:
     """The first numbers of streams at adjacent addresses are uniform, and independent of their neighbours'."""
     first = torch.tensor(
@@ -45,4 +53,5 @@ def test_neighbouring_streams_are_unrelated() -> None:
 
 def test_no_global_state_is_touched(untouched: Callable[[], bool]) -> None:
     torch.rand(10, generator=generator(0, "initialisation"))
+    numpy_generator(0, "bootstrap").random(10)
     assert untouched()

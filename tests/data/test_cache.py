@@ -3,16 +3,13 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from multiprocessing.queues import Queue
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import Prepare, interactions_of, members, write_zip
+from data_helpers import Prepare, full_disk, interactions_of, members, write_zip
 
 from ncf.data.cache import cached
 from ncf.data.interactions import Interactions
@@ -20,29 +17,7 @@ from ncf.errors import DataError
 
 KEY = "ab" * 32
 TOY = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 3)])
-WORKER = """
-    import hashlib, os, sys, time
-    from pathlib import Path
-    from data_helpers import interactions_of
-    from ncf.data.cache import cached
-
-    def build():
-        with open(sys.argv[2], "a") as log:
-            log.write(f"{os.getpid()}\\n")
-        time.sleep(float(sys.argv[3]))
-        return interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 3)])
-
-    print(len(cached(Path(sys.argv[1]), "toy", "ab" * 32, build)))
-"""
-
-
-def start(root: Path, log: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", textwrap.dedent(WORKER), str(root), str(log), str(seconds)]
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+FORK = multiprocessing.get_context("fork")
 
 
 def files(root: Path) -> list[Path]:
@@ -64,20 +39,21 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     assert again.users.dtype == np.int64
 
 
-def ask(root: Path, log: Path, answers: Queue) -> None:
+def ask(root: Path, log: Path, answers: Queue, seconds: float) -> None:
+    """What a process does that needs the set, which takes it `seconds` to build and leaves a line in `log`."""
+
     def build() -> Interactions:
         with log.open("a") as stream:
             stream.write(f"{os.getpid()}\n")
-        time.sleep(0.5)
+        time.sleep(seconds)
         return TOY
 
     answers.put(equal(cached(root, "toy", KEY, build), TOY))
 
 
 def test_eight_processes_on_a_cold_cache_build_once(tmp_path: Path) -> None:
-    context, log = multiprocessing.get_context("fork"), tmp_path / "builds"
-    answers = context.Queue()
-    workers = [context.Process(target=ask, args=(tmp_path, log, answers)) for _ in range(8)]
+    log, answers = tmp_path / "builds", FORK.Queue()
+    workers = [FORK.Process(target=ask, args=(tmp_path, log, answers, 0.5)) for _ in range(8)]
     for worker in workers:
         worker.start()
     assert [answers.get(timeout=60) for _ in workers] == [True] * 8
@@ -95,17 +71,19 @@ def test_the_bytes_do_not_depend_on_who_builds_when(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_builder_killed_with_the_lock_in_hand(tmp_path: Path) -> None:
+def test_a_builder_killed_with_the_lock_in_hand_holds_up_nobody_and_leaves_nothing(tmp_path: Path) -> None:
     log = tmp_path / "builds"
-    victim = start(tmp_path, log, 60)
+    victim = FORK.Process(target=ask, args=(tmp_path, log, FORK.Queue(), 60.0))
+    victim.start()
     while not log.exists():
-        assert victim.poll() is None, victim.communicate()
+        assert victim.is_alive()
         time.sleep(0.02)
     stray = tmp_path / "processed" / f".tmp-toy-{KEY[:16]}.npz-half"
     stray.write_bytes(b"half a file")
+    assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
-    victim.wait()
-    assert start(tmp_path, log, 0).communicate(timeout=60)[0] == "3\n"
+    victim.join()
+    assert equal(cached(tmp_path, "toy", KEY, lambda: TOY), TOY)
     assert [path.name for path in files(tmp_path)] == [f"toy-{KEY[:16]}.npz"]
 
 
@@ -164,19 +142,10 @@ def test_a_root_that_cannot_be_written(tmp_path: Path, prepare: Prepare) -> None
 
 
 def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path) -> None:
-    code = (
-        "import resource, signal, sys\nfrom pathlib import Path\nfrom data_helpers import interactions_of\n"
-        "from ncf.data.cache import cached\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: cached(Path(sys.argv[1]), 'toy', 'ab' * 32, lambda: interactions_of([(0, i, i) for i in range(999)]))\n"
-        "except Exception as error: print(type(error).__name__, error)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=environment, timeout=60
-    )
-    assert done.stdout.startswith("DataError"), done
-    assert "cannot write (File too large); data.root sets the folder" in done.stdout
+    large = interactions_of([(0, item, item) for item in range(999)])
+    complaint = r"cannot write \(File too large\); data\.root sets the folder$"
+    with full_disk(1000), pytest.raises(DataError, match=complaint):
+        cached(tmp_path, "toy", KEY, lambda: large)
     assert files(tmp_path) == []
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from data_helpers import Handler, Prepare, members, write_zip
+from data_helpers import Handler, Prepare, full_disk, members, write_zip
 
 from ncf.data import download
 from ncf.data.download import fetch, fetch_from_wheel
@@ -132,17 +131,10 @@ def test_an_invalid_certificate(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_file(serve: Serve, tmp_path: Path) -> None:
     target = tmp_path / "set.zip"
     target.write_bytes(b"old")
-    code = (
-        "import resource, signal, sys; from pathlib import Path; from ncf.data.download import fetch\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
-        "try: fetch(sys.argv[1], Path(sys.argv[2]), None)\n"
-        "except Exception as error: print(type(error).__name__, error)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, serve(answer(BODY)), target], capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout.startswith(f"DataError {target}: cannot write (File too large)")
-    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+    url = serve(answer(BODY))
+    with full_disk(5000), pytest.raises(DataError, match=r"set\.zip: cannot write \(File too large\)"):
+        fetch(url, target, None)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_pip_without_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,30 +1,22 @@
-"""`python -m ncf.data`: figures on success; on anything the user can put right, one message and exit status 2."""
+"""`python -m ncf.data`: figures on success; anything that the user can put right is an error of one line."""
 
 from pathlib import Path
 
 import pytest
-from data_helpers import Prepare, interactions_of, members, write_zip
+from data_helpers import members, write_zip
 
-from ncf.data.__main__ import main
-from ncf.data.split import leave_one_out
-from ncf.data.statistics import describe
-
-
-def test_figures_by_hand() -> None:
-    data = interactions_of([(0, 0, 1), (0, 1, 2), (0, 2, 2), (1, 0, 1), (1, 3, 5), (2, 1, 1)])
-    figures = describe(data, leave_one_out(data, ties="file"))
-    assert (figures["positives"], figures["users"], figures["items"]) == (6, 3, 4)
-    assert (figures["density"], figures["imbalance"]) == (0.5, 1.0)
-    assert (figures["tied last positives"], figures["users with one positive"]) == (1, 1)
-    assert (figures["train"], figures["validation"], figures["test"]) == (3, 1, 2)
-    assert figures["test items not in train"] == 2
+from ncf.data.__main__ import main, report
+from ncf.errors import DataError, NcfError
 
 
-def test_prepares_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_set_is_prepared_and_its_figures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = write_zip(tmp_path / "set.zip", members("ml-1m"))
-    root = f"data.root={tmp_path / 'root'}"
-    assert main(["data=ml-1m", f"data.archive={archive}", "data.sha256=null", root]) == 0
-    printed = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    arguments = ["data=ml-1m", f"data.archive={archive}", "data.sha256=null", f"data.root={tmp_path / 'root'}"]
+    main(arguments)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert [head, *lines] == report(arguments).splitlines()
+    assert head.startswith("ml-1m  digest ")
+    printed = dict(line.rsplit(maxsplit=1) for line in lines)
     assert (printed["positives"], printed["users"], printed["users dropped"]) == ("4", "2", "1")
 
 
@@ -41,21 +33,28 @@ def test_prepares_and_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["data=["], "at input"),
     ],
 )
-def test_errors_are_one_message_and_status_2(
+def test_an_error_is_one_line_and_nothing_is_printed(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], complaint: str
 ) -> None:
-    assert main([*arguments, f"data.root={tmp_path}"]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert complaint in printed.err
-    assert printed.err.count("\n") == 1
+    with pytest.raises(NcfError) as caught:
+        main([*arguments, f"data.root={tmp_path}"])
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr().out == ""
 
 
-def test_a_set_without_timestamps_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], prepare: Prepare
-) -> None:
+def test_a_set_without_timestamps_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("user_id,item_id\na,b\n")
     keys = ["data.rating=null", "data.timestamp=null", "data.threshold=null", f"data.root={tmp_path}"]
-    assert main(["data=csv", f"data.archive={tmp_path / 'x.csv'}", *keys]) == 2
-    assert "x: expected timestamps, found none" in capsys.readouterr().err
+    with pytest.raises(DataError, match="x: expected timestamps, found none"):
+        main(["data=csv", f"data.archive={tmp_path / 'x.csv'}", *keys])
+
+
+def test_a_folder_of_the_users_own_yaml_is_looked_into(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "set.zip", members("ml-1m"))
+    (tmp_path / "own" / "split").mkdir(parents=True)
+    (tmp_path / "own" / "split" / "mine.yaml").write_text("name: leave_one_out\nties: item_id\n")
+    keys = [f"data.archive={archive}", "data.sha256=null", f"data.root={tmp_path / 'root'}"]
+    assert report(["data=ml-1m", *keys, "split=mine"], str(tmp_path / "own")) == report(
+        ["data=ml-1m", *keys, "split.ties=item_id"]
+    )

@@ -1,75 +1,132 @@
-"""The recipes of docs/extending.md, applied to a copy of the package and run."""
+"""docs/extending.md, applied to an empty folder beside an installed wheel, and run there."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 from toys import small
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 PAGE = (ROOT / "docs/extending.md").read_text()
+OWN = ("--import", "my_parts", "--config-dir", "my_conf")
 
 
-def apply_diff(text: str, root: Path) -> None:
-    """Replace the lines of context and `-` by those of context and `+`, which must occur exactly once."""
-    head, *lines = text.splitlines()
-    path = root / head.removeprefix("--- ")
-    old = "".join(f"{line[1:]}\n" for line in lines if line[0] != "+")
-    new = "".join(f"{line[1:]}\n" for line in lines if line[0] != "-")
-    source = path.read_text()
-    assert source.count(old) == 1, f"{path.name} does not hold these lines once:\n{old}"
-    path.write_text(source.replace(old, new))
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    return next(folder.glob("*.whl"))
 
 
-def apply_file(text: str, root: Path) -> None:
-    """Write the file that the first line names, or put the rest above the line that it names."""
-    head, body = text.split("\n", 1)
-    name, _, anchor = head.removeprefix("# ").partition(", above ")
-    path = root / name
-    if not anchor:
-        path.write_text(body)
-        return
-    before, after = path.read_text().split(f"\n{anchor}", 1)
-    path.write_text(f"{before}\n{body}\n\n{anchor}{after}")
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the wheel, and with what it depends on taken from this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    # A path in a .pth file brings the packages there, but not their own .pth files: not the checkout.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin/python"
 
 
-@pytest.fixture(scope="module")
-def extended(tmp_path_factory):
-    """A copy of the package with every recipe applied."""
-    root = tmp_path_factory.mktemp("extended")
-    for part in ("ncf", "conf", "hydra_plugins"):
-        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the page, in a folder of their own."""
+    folder = tmp_path_factory.mktemp("own")
     for language, text in BLOCK.findall(PAGE):
-        if language == "diff":
-            apply_diff(text, root)
-        elif language in ("python", "yaml"):
-            apply_file(text, root)
-    return root
+        if language in ("python", "yaml"):
+            head, body = text.split("\n", 1)
+            name, _, continued = head.removeprefix("# ").partition(", ")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with (folder / name).open("a" if continued else "w") as file:
+                file.write(body)
+    return folder
+
+
+def run(installed: Path, own: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python of the environment with these arguments, in the folder of one's own files."""
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "NCF_IMPORT")}
+    return subprocess.run(
+        [str(installed), *arguments], cwd=own, env=env, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+def test_the_installed_package_is_not_the_checkout(installed, own):
+    done = run(installed, own, "-c", "import ncf; print(ncf.__file__)")
+    assert str(ROOT / "ncf") not in done.stdout
+    assert "site-packages" in done.stdout
 
 
 @pytest.mark.parametrize("line", [text.strip() for language, text in BLOCK.findall(PAGE) if language == "sh"])
-def test_the_commands_of_the_page_run(extended, root, tmp_path, line):
+def test_the_commands_of_the_page_run(installed, own, root, tmp_path, line):
     python, *arguments = line.split()
     assert python == "python"
     world = [o for o in small(root) if not o.startswith("model.")]
-    folders = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
-    done = subprocess.run(
-        [sys.executable, *arguments, *world, *folders], cwd=extended, env=os.environ | {"PYTHONPATH": str(extended)},
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+    done = run(installed, own, *arguments, *world, f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep")
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("result.json"))
 
 
-def test_the_refusal_that_the_page_quotes(extended, root):
-    done = subprocess.run(
-        [sys.executable, "-m", "ncf.train", "loss=hinge", "loss.margin=0.0"], cwd=extended,
-        env=os.environ | {"PYTHONPATH": str(extended)}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+def test_the_refusal_that_the_page_quotes(installed, own):
+    done = run(
+        installed,
+        own,
+        "-m",
+        "ncf.train",
+        "--import",
+        "my_parts",
+        "--config-dir",
+        "my_conf",
+        "loss=hinge",
+        "loss.margin=0.0",
+    )
     assert done.returncode == 2
     assert f"`{done.stderr.strip()}`" in PAGE
+
+
+@pytest.mark.parametrize("launcher", ["cores", "stacked"])
+def test_the_workers_of_a_sweep_know_the_components_too(installed, own, root, tmp_path, launcher):
+    world = [o for o in small(root) if not o.startswith("model.")]
+    sweep = ["-m", "loss=hinge", "loss.margin=0.5,1.0", "model=gmf", f"hydra.sweep.dir={tmp_path}"]
+    launched = [f"hydra/launcher={launcher}", "hydra.launcher.n_jobs=1"]
+    done = run(installed, own, "-m", "ncf.train", *OWN, *sweep, *launched, *world)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*/result.json"))) == 2
+
+
+def test_no_yaml_file_can_import_a_module(installed, own, tmp_path):
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss/evil.yaml").write_text("name: bce\n_target_: my_parts.Hinge\n")
+    done = run(installed, own, "-m", "ncf.train", "--config-dir", str(tmp_path), "loss=evil")
+    assert done.returncode == 2
+    assert "by which a file could run code" in done.stderr
+
+
+def test_every_command_runs_from_an_installed_wheel(installed, own, root, tmp_path):
+    world = [o for o in small(root) if not o.startswith("model.")]
+    folder = tmp_path / "run"
+    assert run(installed, own, "-m", "ncf.train", "model=gmf", *world, f"hydra.run.dir={folder}").returncode == 0
+    for line in (
+        f"ncf.recommend run={folder} user=0 k=3",
+        f"ncf.beyond run={folder}",
+        f"ncf.compare {folder} {folder}",
+        f"ncf.export run={folder} output={tmp_path}/vectors forms=npy",
+        f"ncf.data {' '.join(world[:4])} data.root={root}",
+        "ncf.report --help",
+        "ncf.tune --help",
+        "ncf.negatives --help",
+    ):
+        done = run(installed, own, "-m", *line.split())
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+    assert run(installed, own, "-m", "ncf.status").returncode == 2  # no sweep in this folder

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from toys import small
 
-DOCS = Path(__file__).parents[1] / "docs"
+from ncf.launch import hydra_app
+
+DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 TUTORIAL, API = ((DOCS / f"{name}.md").read_text() for name in ("tutorial", "api"))
 
@@ -34,7 +36,7 @@ def follow(line: str, world: list[str]) -> str:
         elif arguments[1] == "ncf.train":
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", [*arguments[1:], *world])
-                importlib.import_module("ncf.train").main()
+                hydra_app.run(importlib.import_module("ncf.train").main)
         else:
             importlib.import_module(arguments[1]).main(arguments[2:])
     return said.getvalue()
@@ -63,10 +65,10 @@ def test_the_tutorial_ends_in_a_verdict(followed):
 @pytest.mark.usefixtures("followed")
 def test_the_api_page_runs(world):
     code = "\n".join(text for _, text in BLOCK.findall(API))
-    asked = 'composed(["model=ease", "model.l2=200.0"])'
+    asked = 'compose(["model=ease", "model.l2=200.0"])'
     assert code.count(asked) == 1
     here: dict = {}
-    exec(code.replace(asked, f'composed(["model=ease", "model.l2=200.0", *{world!r}])'), here)
+    exec(code.replace(asked, f'compose(["model=ease", "model.l2=200.0", *{world!r}])'), here)
     assert here["result"]["test"].keys() == here["run"].result["test"].keys()
     assert Path("outputs/api/result.json").exists()
 

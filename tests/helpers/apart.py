@@ -1,6 +1,7 @@
 """Training in a process of its own, to be killed, starved or signalled."""
 
 import functools
+import importlib
 import io
 import multiprocessing
 import os
@@ -19,9 +20,11 @@ from unittest.mock import patch
 from toys import same
 
 from ncf import train
+from ncf.core import command_line
 from ncf.data import DATASETS
 from ncf.errors import DataError
-from ncf.runs import checkpoint, results
+from ncf.launch import hydra_app
+from ncf.runs import artifacts, checkpoint
 from ncf.training import trainer
 
 UNREAD = "data: the settings are right, so it would be read now"
@@ -32,21 +35,24 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["ncf.train", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"])
 
 
-def start(arguments: list[str], log: Path, *deeds: Deed) -> BaseProcess:
-    """`python -m ncf.train` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
-    process = _context.Process(target=_main, args=(arguments, str(log), deeds), daemon=True)
+def start(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> BaseProcess:
+    """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
+    process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=True)
     process.start()
     return process
 
 
-def _main(arguments: list[str], log: str, deeds: tuple[Deed, ...]) -> None:
+def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.argv[1:] = arguments
     for deed in deeds:
         deed()
-    train.main()
+    if module == "ncf.train":
+        hydra_app.run(train.main)
+    else:
+        command_line.run(importlib.import_module(module).main)
 
 
 def save_often() -> None:
@@ -83,9 +89,9 @@ def status(process: BaseProcess) -> int:
     return process.exitcode
 
 
-def finish(arguments: list[str], log: Path, *deeds: Deed) -> int:
+def finish(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> int:
     """Run to the end; its exit status."""
-    return status(start(arguments, log, *deeds))
+    return status(start(arguments, log, *deeds, module=module))
 
 
 def onward(arguments: list[str], folder: Path) -> list[str]:
@@ -96,15 +102,15 @@ def onward(arguments: list[str], folder: Path) -> list[str]:
 
 def outcome(folder: Path) -> dict[str, object]:
     """What a finished run promises to be the same after any number of kills; timings are not."""
-    state, result = checkpoint.load(folder), results.read_result(folder)
-    assert state is not None
+    saved, result = checkpoint.load(folder), artifacts.read_result(folder)
+    assert saved is not None
     assert result is not None
-    history = [{k: v for k, v in line.items() if "second" not in k} for line in state["progress"]["history"]]
-    lines = (folder / results.METRICS).read_text().splitlines()
+    history = [{k: v for k, v in line.items() if "second" not in k} for line in saved.progress.history]
+    lines = (folder / artifacts.EPOCHS).read_text().splitlines()
     return {
-        **{key: state[key] for key in ("model", "best", "optimizer", "loss_sum")},
+        **{key: getattr(saved, key) for key in ("model", "best", "optimizer", "loss_sum")},
         **{key: result[key] for key in ("valid", "test", "best_epoch", "epochs", "config_hash", "tied_positives")},
-        "ranks": (folder / results.RANKS).read_bytes(), "history": history, "lines": len(lines),
+        "ranks": (folder / artifacts.RANKS).read_bytes(), "history": history, "lines": len(lines),
     }  # fmt: skip
 
 
@@ -150,7 +156,7 @@ def typed(arguments: list[str], folder: Path) -> tuple[int, str]:
     line = ["ncf.train", *arguments, f"hydra.run.dir='{folder}'", "hydra/job_logging=none"]
     with patch.object(sys, "argv", line), no_data(), redirect_stderr(said), redirect_stdout(io.StringIO()):
         try:
-            train.main()
+            hydra_app.run(train.main)
         except SystemExit as ending:
             return int(ending.code or 0), said.getvalue()
     return 0, said.getvalue()

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +19,11 @@ import hydra
 from omegaconf import DictConfig
 
 from ncf import train
-from ncf.runs import results
+from ncf.core.compose import CONF
+from ncf.launch import hydra_app
+from ncf.runs import artifacts
+from ncf.runs.job import Job, Result
+from ncf.runs.plan import RunPlan
 
 
 def witness(event: str, folder: Path) -> None:
@@ -41,35 +46,35 @@ def befall(fault: str | None, folder: Path) -> None:
 
 def preempt(folder: Path) -> None:
     """SIGUSR2 after two epochs."""
-    while len((folder / results.METRICS).read_text().splitlines()) < 2:
+    while len((folder / artifacts.EPOCHS).read_text().splitlines()) < 2:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGUSR2)
 
 
-def prepare(cfg: DictConfig, folder: Path, stopped: Any) -> Any:
-    """`train.prepare`, witnessed: a run that is done already does not start."""
-    ready = original_prepare(cfg, folder, stopped)
-    if isinstance(ready, train.Job):
+def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | Result:
+    """`open_job` of `ncf.train`, witnessed: a run that is done already does not start."""
+    opened = original_open_job(plan, folder, stopped)
+    if isinstance(opened, Job):
         witness("start", folder)
-        befall(json.loads(os.environ.get("FAULTS", "{}")).get(str(cfg.seed)), folder)
-    return ready
+        befall(json.loads(os.environ.get("FAULTS", "{}")).get(str(plan.run.seed)), folder)
+    return opened
 
 
 def write_result(folder: Path, result: dict[str, Any]) -> None:
-    """`results.write_result`, witnessed before it, so that a kill in between counts as a run done twice."""
+    """`artifacts.write_result`, witnessed before it, so that a kill in between counts as a run done twice."""
     witness("end", folder)
     original_write_result(folder, result)
 
 
-original_prepare, original_write_result = train.prepare, results.write_result
+original_open_job, original_write_result = train.open_job, artifacts.write_result
 
 
-@hydra.main(version_base="1.3", config_path=str(train.CONF), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(cfg: DictConfig) -> Any:
     """The job of `ncf.train`, in whichever process the launcher puts it."""
-    with patch.object(train, "prepare", prepare), patch.object(results, "write_result", write_result):
-        return train.job.__wrapped__(cfg)  # type: ignore[attr-defined]
+    with patch.object(train, "open_job", open_job), patch.object(artifacts, "write_result", write_result):
+        return train.main.__wrapped__(cfg)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
-    main()
+    hydra_app.run(main)

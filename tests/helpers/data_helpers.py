@@ -1,7 +1,9 @@
 """What the tests of the data room build with: settings from the real YAML, sets in the official layouts."""
 
+import resource
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,10 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from ncf.core.compose import CONF
 from ncf.data import Interactions
 from ncf.data.interactions import Counts
 
-CONF = Path(__file__).parents[2] / "conf"
 Prepare = Callable[..., Interactions]
 MakeArchive = Callable[[Any], str]
 Handler = Callable[[BaseHTTPRequestHandler], None]
@@ -72,6 +74,17 @@ def write_zip(path: Path, contents: Mapping[str | zipfile.ZipInfo, bytes]) -> Pa
             info = name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(name)
             archive.writestr(info, data)
     return path
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """A write that would make a file longer than `size` bytes fails while the context lasts (File too large)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def interactions_of(rows: list[tuple[int, int, int]]) -> Interactions:

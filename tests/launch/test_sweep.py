@@ -17,8 +17,10 @@ from sweeps import STUDY, events, h3_at_4, outcome, small_study, start, wait_for
 from toys import small
 
 from ncf import train
+from ncf.core.compose import CONF
 from ncf.errors import ConfigError
 from ncf.runs import resume
+from ncf.runs.components import CHOICES
 from ncf.runs.state import account, claim, state
 from ncf.runs.tables import read_runs
 from ncf.stats import load
@@ -34,7 +36,7 @@ def study() -> Registration:
 
 
 def composed(experiment: str) -> Any:
-    with initialize_config_dir(str(train.CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", [f"experiment={experiment}"], return_hydra_config=True)
 
 
@@ -90,7 +92,7 @@ def test_what_decides_comes_first(study):
 def test_a_registered_run_is_the_run_that_is_made(study):
     """Column -> override -> configuration -> column gives back what was registered."""
     for run in {run["loss"]: run for run in runs_of("focal_loss", study)}.values():
-        with initialize_config_dir(str(train.CONF), version_base="1.3"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", [f"{key}={value}" for key, value in overrides(run).items()])
         loss = dict(cfg.loss)
         assert {
@@ -182,7 +184,7 @@ def test_a_failure_stops_no_other_run_and_is_mended_alone(sweep, audit, root, tm
     err = capsys.readouterr().err.splitlines()
     assert err[-2] == "sweep: 2 of 4 done, 0 running, 2 failed"
     assert err[-1] == f"not all runs are done; for more: python -m ncf.status {tmp_path}"
-    accounts = [account(folder.parent) for folder in sorted(tmp_path.glob("*/.lock"))]
+    accounts = [run_status(folder.parent) for folder in sorted(tmp_path.glob("*/.lock"))]
     assert [a.state for a in accounts] == ["failed", "done", "failed", "done"]
     assert accounts[0].error == "RuntimeError: planted error"
     assert "planted: out of memory" in str(accounts[2].error)
@@ -201,7 +203,7 @@ def test_a_damaged_result_fails_its_run_until_it_is_deleted(sweep, root, tmp_pat
     (run / "result.json").write_text((run / "result.json").read_text()[:500])
     assert sweep(*arguments, "seed=1,2") == 1
     assert capsys.readouterr().err.splitlines()[-2] == "sweep: 1 of 2 done, 0 running, 1 failed"
-    assert "result.json: expected the JSON of a finished run" in str(account(run).error)
+    assert "result.json: expected the JSON of a finished run" in str(run_status(run).error)
     (run / "result.json").unlink()
     assert sweep(*arguments, "seed=1,2") == 0
     mended = json.loads((run / "result.json").read_text())
@@ -321,6 +323,6 @@ def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path, monkeypatch)
     assert sweep(*arguments, "hydra.sweeper.params={loss.gamma: '1.0'}", "seed=42") == 0
     (folder,) = [path.parent for path in tmp_path.glob("*/result.json")]
     (folder / "result.json").unlink()
-    assert sweep(*resume.spelt_out([f"resume={folder}"], train.CHOICES)) == 0
+    assert sweep(*resume.spelt_out([f"resume={folder}"], CHOICES)) == 0
     assert (folder / "result.json").exists()
     assert not Path("outputs").exists()

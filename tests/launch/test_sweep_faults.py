@@ -108,7 +108,7 @@ def test_one_of_the_jobs_is_killed(launcher, root, tmp_path):
     assert found == {"s1": "done", "s2": "failed" if launcher == "cores" else "stopped", "s3": "failed", "s4": "done"}
     if launcher == "cores":
         (killed,) = sweep.glob("*-s2-*")
-        assert "killed, or out of memory" in str(account(killed).error)
+        assert "killed, or out of memory" in str(run_status(killed).error)
     else:
         assert "error: the launcher gave up: UncompletedJobError" in said(audit).read_text()
     run_out(arguments, tmp_path / "again", launcher)
@@ -141,9 +141,9 @@ def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
     assert "stopped; the same command goes on" in said(audit).read_text()
     assert sorted(states(sweep).values()) == ["stopped", "stopped"]
     assert len(list(sweep.glob("*/checkpoint.pt"))) == 2
-    epochs = {path.parent.name: account(path.parent).epochs for path in sweep.glob("*/checkpoint.pt")}
+    epochs = {path.parent.name: run_status(path.parent).epochs for path in sweep.glob("*/checkpoint.pt")}
     again = start(arguments, audit)
-    wait_for(lambda: any(account(sweep / name).epochs > count for name, count in epochs.items()))
+    wait_for(lambda: any(run_status(sweep / name).epochs > count for name, count in epochs.items()))
     again.send_signal(number)
     assert again.wait(timeout=60) == 75
-    assert all(account(sweep / name).epochs >= count for name, count in epochs.items())
+    assert all(run_status(sweep / name).epochs >= count for name, count in epochs.items())

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from ncf.runs.results import METRICS, RANKS, read_result
 
 from ncf.launch.worker import work
+from ncf.runs.artifacts import EPOCHS, RANKS, read_result
 from ncf.runs.state import FAILURE, claim, state
 
 SMALL = (

@@ -9,7 +9,7 @@ from toys import compose, small
 from ncf import train
 from ncf.core.signals import StopFlag
 from ncf.errors import CheckpointError
-from ncf.runs import checkpoint, results
+from ncf.runs import artifacts, checkpoint
 
 SIZES = "model.gmf_factors=8", "model.mlp_factors=8", "model.hidden=[16,8]"
 
@@ -24,7 +24,7 @@ def half(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checkpoint_history(folder: Path) -> list[str]:
-    path = folder / results.METRICS
+    path = folder / artifacts.EPOCHS
     return path.read_text().splitlines() if path.exists() else []
 
 
@@ -80,11 +80,11 @@ def test_going_on_as_something_else_is_refused_with_the_keys_that_differ(name: s
     ids=" ".join,
 )
 def test_how_long_to_train_and_what_is_shown_may_change(overrides: list[str], run: Path, root: Path) -> None:
-    before = (run / results.METRICS).read_text()
+    before = (run / artifacts.EPOCHS).read_text()
     result = train.train(compose(*small(root, *overrides)), run, StopFlag())
     assert result is not None
     assert result["epochs"] > 2
-    assert (run / results.METRICS).read_text().startswith(before)
+    assert (run / artifacts.EPOCHS).read_text().startswith(before)
 
 
 @pytest.mark.parametrize("less", ["trainer.epochs=1", "trainer.patience=1"])
@@ -92,8 +92,8 @@ def test_less_than_is_done_already_is_another_run(less: str, run: Path, root: Pa
     """Its result would say that it stopped where it did not."""
     state = checkpoint.load(run)
     assert state is not None
-    state["progress"]["history"][1]["ndcg@10"] = 0.0
-    state["progress"]["history"].append(state["progress"]["history"][1])
+    state.progress.history[1]["ndcg@10"] = 0.0
+    state.progress.history.append(state.progress.history[1])
     checkpoint.save(run, state | {"progress": state["progress"] | {"epoch": 4, "best_epoch": 1}})
     before = snapshot(run)
     ended = {"trainer.epochs=1": 1, "trainer.patience=1": 2}[less]
@@ -165,16 +165,16 @@ def test_a_finished_run_is_not_overwritten_by_another_one(run: Path, root: Path)
 def test_a_result_of_another_version_is_refused_with_both(run: Path, root: Path) -> None:
     """Fault 19; what counts as compatible is the format, which is raised when a field changes its meaning."""
     text = '{"format": 2, "versions": {"ncf": "9.1.0"}, "test": {"ndcg@10": 0.99}}'
-    (run / results.RESULT).write_text(text)
+    (run / artifacts.RESULT).write_text(text)
     with pytest.raises(ValueError, match=r"expected result format 1 \(ncf [\d.]+\), found 2 \(ncf 9\.1\.0\)"):
         train.train(compose(*small(root)), run, StopFlag())
-    assert (run / results.RESULT).read_text() == text
+    assert (run / artifacts.RESULT).read_text() == text
 
 
 def test_a_result_of_another_release_with_the_same_format_is_read(run: Path, root: Path) -> None:
     result = train.train(compose(*small(root)), run, StopFlag())
     assert result is not None
-    results.write_result(run, result | {"versions": {"ncf": "0.0.1"}, "a field to come": 1})
+    artifacts.write_result(run, result | {"versions": {"ncf": "0.0.1"}, "a field to come": 1})
     again = train.train(compose(*small(root)), run, StopFlag())
     assert again is not None
     assert again["test"] == result["test"]

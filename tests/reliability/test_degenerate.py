@@ -8,7 +8,7 @@ from toys import compose, small
 from ncf import train
 from ncf.core.signals import StopFlag
 from ncf.errors import DataError
-from ncf.runs import results
+from ncf.runs import artifacts
 
 Row = tuple[str, str, int]
 CROWD: list[Row] = [(f"u{u}", f"i{i}", 10 * u + i) for u in range(20) for i in range(12) if (u + i) % 3]
@@ -24,7 +24,7 @@ def trained(rows: list[Row], tmp_path: Path, *overrides: str) -> tuple[dict, lis
     cutoffs = "evaluation.cutoffs=[5,10]", "trainer.epochs=1"
     result = train.train(compose(*where, *own, *cutoffs, *overrides), folder, StopFlag())
     assert result is not None
-    return result, (folder / results.RANKS).read_text().splitlines()[1:]
+    return result, (folder / artifacts.RANKS).read_text().splitlines()[1:]
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "popularity"])

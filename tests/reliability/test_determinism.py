@@ -12,7 +12,9 @@ from toys import compose, small
 
 from ncf import train
 from ncf.core.signals import StopFlag
-from ncf.runs import checkpoint, results
+from ncf.runs import artifacts, checkpoint
+from ncf.runs.job import Job, open_job
+from ncf.runs.plan import plan_run
 
 # The layers of the default model, since small ones are never split between threads.
 FULL_SIZE = "model.gmf_factors=64", "model.mlp_factors=64", "model.hidden=[128,64,32]", "trainer.epochs=1"
@@ -21,8 +23,8 @@ FULL_SIZE = "model.gmf_factors=64", "model.mlp_factors=64", "model.hidden=[128,6
 def processor_seconds(folder: Path, root: Path, *overrides: str) -> float:
     """Processor seconds of the epochs of a run in `folder`."""
     folder.mkdir()
-    job = train.prepare(compose(*small(root, *overrides)), folder, StopFlag())
-    assert isinstance(job, train.Job)
+    job = open_job(plan_run(compose(*small(root, *overrides))), folder, StopFlag())
+    assert isinstance(job, Job)
     begun = time.process_time()
     assert job.trainer.fit()
     return time.process_time() - begun
@@ -49,7 +51,7 @@ def test_a_second_thread_changes_results_by_rounding_only(root: Path, tmp_path: 
         state = checkpoint.load(folder)
         assert state is not None
         states.append(state["model"])
-        losses.append(json.loads((folder / results.METRICS).read_text())["train_loss"])
+        losses.append(json.loads((folder / artifacts.EPOCHS).read_text())["train_loss"])
         metrics.append((result["valid"], result["test"]))
     torch.set_num_threads(1)
     furthest = max((a - b).abs().max().item() for a, b in zip(*(s.values() for s in states), strict=True))
@@ -62,8 +64,8 @@ def test_a_checkpoint_a_minute_costs_less_than_a_fiftieth_of_training(tmp_path: 
     """The default interval, and the default model of MovieLens-100K: 942 users, 1,447 items."""
     assert compose().trainer.checkpoint_every == "60s"
     cfg = compose(*small(root, *FULL_SIZE, "data.users=942", "data.items=1447", "data.interactions=9000"))
-    job = train.prepare(cfg, tmp_path, StopFlag())
-    assert isinstance(job, train.Job)
+    job = open_job(plan_run(cfg), tmp_path, StopFlag())
+    assert isinstance(job, Job)
     seconds = []
     for _ in range(3):
         begun = time.perf_counter()
@@ -75,15 +77,15 @@ def test_a_checkpoint_a_minute_costs_less_than_a_fiftieth_of_training(tmp_path: 
 MOVIELENS = f"data.root='{Path(__file__).parents[2] / 'data'}'", "trainer.progress=false", "device=cpu"
 
 
-def prepared(folder: Path, *overrides: str) -> train.Job:
+def prepared(folder: Path, *overrides: str) -> Job:
     """The default run on MovieLens-100K, at its first step."""
     folder.mkdir()
-    job = train.prepare(compose(*MOVIELENS, *overrides), folder, StopFlag())
-    assert isinstance(job, train.Job)
+    job = open_job(plan_run(compose(*MOVIELENS, *overrides)), folder, StopFlag())
+    assert isinstance(job, Job)
     return job
 
 
-def epoch(job: train.Job) -> None:
+def epoch(job: Job) -> None:
     """One epoch with its validation."""
     trainer = job.trainer
     for users, items in trainer.batches.epoch(trainer.progress.epoch):
@@ -140,7 +142,7 @@ def test_threads_on_movielens(tmp_path: Path) -> None:
             "trainer.epochs=1",
         )
         assert job.trainer.fit()
-        result = train.finish(job)
+        result = job.finish()
         states.append(job.trainer.state()["model"])
         losses.append(job.trainer.progress.history[-1]["train_loss"])
         metrics.append(list(result["test"].values()))

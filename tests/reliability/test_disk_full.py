@@ -10,8 +10,9 @@ import pytest
 from apart import differences, finish, no_file_beyond, outcome
 from toys import command, small
 
-from ncf.runs import checkpoint, results
+from ncf.runs import artifacts, checkpoint
 from ncf.runs.checkpoint import NEWEST
+from ncf.runs.ranks_file import write_ranks
 
 Resize = Callable[[str], Path]
 
@@ -45,7 +46,7 @@ def test_a_disk_that_fills_up_later_leaves_the_old_checkpoint(
     assert "cannot write (No space left on device)" in only_error(log)
     state = checkpoint.load(disk / "run")
     assert state is not None
-    assert state["progress"]["epoch"] > 1
+    assert state.progress.epoch > 1
     resize("4m")
     assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
     assert differences(outcome(disk / "run"), uninterrupted) == []
@@ -53,7 +54,7 @@ def test_a_disk_that_fills_up_later_leaves_the_old_checkpoint(
 
 def fill_before_results() -> None:
     """A deed: nothing is left of the disk when the ranks are to be written."""
-    write_ranks = results.write_ranks
+    write_ranks = write_ranks
 
     def full(folder: Path, *args: object) -> None:
         with (folder.parent / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
@@ -61,7 +62,7 @@ def fill_before_results() -> None:
                 pass
         write_ranks(folder, *args)  # type: ignore[arg-type]
 
-    results.write_ranks = full  # type: ignore[assignment]
+    write_ranks = full  # type: ignore[assignment]
 
 
 def test_a_disk_that_fills_up_before_the_results_are_written_loses_nothing(
@@ -69,9 +70,9 @@ def test_a_disk_that_fills_up_before_the_results_are_written_loses_nothing(
 ) -> None:
     disk, log = resize("4m"), tmp_path / "log"
     assert finish([*arguments, f"hydra.run.dir='{disk / 'run'}'"], log, fill_before_results) == 1
-    assert only_error(log) == f"error: {disk / 'run' / results.RANKS}: cannot write (No space left on device)"
-    assert not (disk / "run" / results.RESULT).exists()
-    assert checkpoint.load(disk / "run")["progress"]["epoch"] == 5
+    assert only_error(log) == f"error: {disk / 'run' / artifacts.RANKS}: cannot write (No space left on device)"
+    assert not (disk / "run" / artifacts.RESULT).exists()
+    assert checkpoint.load(disk / "run").progress.epoch == 5
     (disk / "ballast").unlink()
     assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
     assert differences(outcome(disk / "run"), uninterrupted) == []

@@ -15,12 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 from toys import compose
 
 from ncf import train
+from ncf.core.config import flatten
 from ncf.errors import ConfigError
-from ncf.runs import results
+from ncf.runs.components import CHOICES
+from ncf.runs.identity import resolved, run_id
+from ncf.runs.plan import RunPlan, plan_run
 
 DEFAULT = compose()
 OmegaConf.set_struct(DEFAULT, False)
-KEYS = [key for key in results.flatten(results.resolved(DEFAULT)) if not key.startswith("experiment")]
+KEYS = [key for key in flatten(resolved(DEFAULT)) if not key.startswith("experiment")]
 NUMBERS = st.one_of(st.integers(-3, 3), st.integers(), st.floats(), st.booleans(), st.none())
 ODD = st.sampled_from(
     ["", " ", "???", "null", "NaN", "-inf", "1e400", "0x1F", "${seed}", "${nothing}", "${", "../x", "'"]
@@ -39,7 +42,7 @@ VALUES = st.recursive(
 TYPED = st.one_of(NUMBERS.map(str), TEXT, st.from_regex(r"[\[{][a-z0-9,: ]{0,9}[\]}]", fullmatch=True))
 PREFIXES = st.sampled_from(["", "", "+", "++", "~"])
 OVERRIDES = st.lists(st.builds("{}{}={}".format, PREFIXES, NAMES, TYPED), max_size=4)
-CHOICES = st.tuples(st.sampled_from(train.CHOICES), st.one_of(st.sampled_from(["bce", "focal", "mlp", "csv"]), TYPED))
+CHOICES = st.tuples(st.sampled_from(CHOICES), st.one_of(st.sampled_from(["bce", "focal", "mlp", "csv"]), TYPED))
 
 relaxed = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much]}
 
@@ -47,8 +50,8 @@ relaxed = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, Hea
 def assert_plan_or_one_line(cfg: DictConfig) -> None:
     """What `run` does with a configuration before it reads any data."""
     try:
-        assert isinstance(train.check(cfg), train.Plan)
-        results.run_id(results.resolved(cfg))
+        assert isinstance(plan_run(cfg), RunPlan)
+        run_id(resolved(cfg))
         return
     except ConfigError as error:
         message = str(error)
@@ -93,7 +96,7 @@ def test_a_blank_key_is_named_so_that_it_can_be_seen(key: str) -> None:
     cfg = copy.deepcopy(DEFAULT)
     cfg[key] = OmegaConf.create({"a": None})
     with pytest.raises(ConfigError, match=f"'{key}': unknown key"):
-        train.check(cfg)
+        plan_run(cfg)
 
 
 @settings(max_examples=10, **relaxed)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from apart import die_after, differences, finish, onward, outcome, save_often
-from ncf.runs.results import RESULT
 from toys import command
+
+from ncf.runs.artifacts import RESULT
 
 
 def test_five_kills_change_no_bit(arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path) -> None:

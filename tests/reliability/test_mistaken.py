@@ -14,7 +14,7 @@ from ncf.core.config import component
 from ncf.core.signals import StopFlag
 from ncf.data import DATASETS, Interactions
 from ncf.errors import CheckpointError, DataError
-from ncf.runs import checkpoint, loading, pretraining, results
+from ncf.runs import artifacts, checkpoint, loading, pretraining
 
 HEADER = "user_id,item_id,rating,timestamp\n"
 
@@ -44,7 +44,7 @@ def test_a_finished_run_on_another_file_is_not_the_answer(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError, match=r"other settings than it began with \(data\.sha256: "):
         train.train(compose(*csv_run(tmp_path, other)), folder, StopFlag())
     shutil.copy(one, other)
-    assert train.train(compose(*csv_run(tmp_path, other)), folder, StopFlag()) == results.read_result(folder)
+    assert train.train(compose(*csv_run(tmp_path, other)), folder, StopFlag()) == artifacts.read_result(folder)
 
 
 def test_a_sweep_over_files_makes_a_run_of_each_and_again_when_one_changes(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_sweep_over_files_makes_a_run_of_each_and_again_when_one_changes(tmp_p
     ]
     line[2] = f"data.archive={files[0]},{files[1]}"
     assert finish(line, log) == 0, log.read_text()
-    digests = {results.read_result(path.parent)["data_digest"] for path in sweep.glob("*/result.json")}  # type: ignore[index]
+    digests = {artifacts.read_result(path.parent)["data_digest"] for path in sweep.glob("*/result.json")}  # type: ignore[index]
     assert len(digests) == 2
     ratings(files[1], 4)
     assert finish(line, log) == 0, log.read_text()
@@ -143,24 +143,24 @@ def compared(runs: list[Path]) -> str:
 
 def with_row(folder: Path, row: str) -> None:
     """The first test row of `ranks.csv` is `row`."""
-    lines = (folder / results.RANKS).read_text().splitlines()
+    lines = (folder / artifacts.RANKS).read_text().splitlines()
     number = next(n for n, line in enumerate(lines) if line.startswith("test,"))
     user, item = lines[number].split(",")[1:3]
     lines[number] = f"test,{user},{item},{row}"
-    (folder / results.RANKS).write_text("\n".join(lines) + "\n")
+    (folder / artifacts.RANKS).write_text("\n".join(lines) + "\n")
 
 
 def test_ranks_that_are_not_those_of_the_result_are_not_tested(runs: list[Path]) -> None:
     assert "difference from 1 over 60 users" in compared(runs)
     with_row(runs[1], "1,60,1")
-    assert f"no paired test: {runs[1] / results.RANKS}: its test ranks do not give the metrics in" in compared(runs)
+    assert f"no paired test: {runs[1] / artifacts.RANKS}: its test ranks do not give the metrics in" in compared(runs)
 
 
 def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -> None:
-    result = json.loads((runs[0] / results.RESULT).read_text())
+    result = json.loads((runs[0] / artifacts.RESULT).read_text())
     result["test"]["ndcg@10"] += 0.01
-    (runs[0] / results.RESULT).write_text(json.dumps(result))
-    assert f"no paired test: {runs[0] / results.RANKS}: its test ranks do not give the metrics in" in compared(runs)
+    (runs[0] / artifacts.RESULT).write_text(json.dumps(result))
+    assert f"no paired test: {runs[0] / artifacts.RANKS}: its test ranks do not give the metrics in" in compared(runs)
 
 
 @pytest.mark.parametrize(
@@ -168,15 +168,15 @@ def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -
 )
 def test_ranks_that_no_run_writes_are_no_traceback(row: str, runs: list[Path]) -> None:
     with_row(runs[0], row)
-    assert f"no paired test: {runs[0] / results.RANKS}" in compared(runs)
+    assert f"no paired test: {runs[0] / artifacts.RANKS}" in compared(runs)
 
 
 def test_ranks_cut_short_are_no_traceback(runs: list[Path]) -> None:
-    text = (runs[0] / results.RANKS).read_text()
-    (runs[0] / results.RANKS).write_text(text[: text.index("test,")])
+    text = (runs[0] / artifacts.RANKS).read_text()
+    (runs[0] / artifacts.RANKS).write_text(text[: text.index("test,")])
     assert "ranks.csv: expected rows of test, found none" in compared(runs)
 
 
 def test_a_user_called_na_is_a_user(tmp_path: Path) -> None:
-    (tmp_path / results.RANKS).write_text("split,user_id,item_id,rank,candidates,tied\ntest,NA,null,1,5,1\n")
+    (tmp_path / artifacts.RANKS).write_text("split,user_id,item_id,rank,candidates,tied\ntest,NA,null,1,5,1\n")
     assert compare.read_ranks(tmp_path)[["user_id", "item_id"]].to_numpy().tolist() == [["NA", "null"]]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from apart import differences, finish, outcome
-from ncf.runs.results import RESULT
 from torch import Tensor
 from toys import random_split
 
@@ -16,6 +15,7 @@ from ncf.data.split import Split
 from ncf.errors import TrainingError
 from ncf.evaluation import FullRanking, test_targets
 from ncf.runs import checkpoint
+from ncf.runs.artifacts import RESULT
 from ncf.training import trainer
 
 FULL = FullRanking(cutoffs=[5, 10], ties="average", memory_mb=1)
@@ -44,7 +44,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run_as_failed_and_keeps_the_last
     assert "epoch 3, step 54" in json.loads((folder / "failure.json").read_text())["error"]
     assert not (folder / RESULT).exists()
     state = checkpoint.load(folder)
-    assert (state["progress"]["epoch"], state["progress"]["step"]) == (3, 0)
+    assert (state.progress.epoch, state.progress.step) == (3, 0)
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
     assert finish([f"resume={folder}"], log) == 0, log.read_text()
     assert differences(outcome(folder), uninterrupted) == []

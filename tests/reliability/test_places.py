@@ -18,7 +18,7 @@ from toys import compose, run, small
 
 from ncf.core.signals import StopFlag
 from ncf.errors import TrainingError
-from ncf.runs import checkpoint, results
+from ncf.runs import artifacts, checkpoint
 from ncf.runs.state import LOCK, claim, state
 from ncf.train import memory_explained, train
 from ncf.training import trainer
@@ -102,7 +102,7 @@ def test_checkpoints_come_by_the_clock_that_nobody_can_set(
     monkeypatch.setattr(time, "monotonic", lambda: float(next(forwards)))
     monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
     monkeypatch.setattr(trainer, "GLANCE_STEPS", 4)
-    monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state["progress"]["step"]))
+    monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state.progress.step))
     train(compose(*small(root)), tmp_path, StopFlag())
     assert any(step > 0 for step in saved)
 
@@ -173,13 +173,13 @@ def test_a_finished_run_whose_output_goes_nowhere_is_finished(deed: Deed, root: 
     assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, deed) == 0
     assert log.read_text().startswith("the run is finished, but stdout cannot be written to (")
     assert log.read_text().count("\n") == 1
-    assert results.read_result(folder) is not None
+    assert artifacts.read_result(folder) is not None
 
 
 def test_nor_does_it_matter_that_nobody_reads_errors_either(root: Path, tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
     assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, reader_gone, errors_too) == 0
-    assert results.read_result(folder) is not None
+    assert artifacts.read_result(folder) is not None
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

@@ -19,9 +19,11 @@ from toys import compose, small
 import ncf
 from ncf import train
 from ncf.core import trust
+from ncf.core.compose import CONF
 from ncf.core.signals import StopFlag
 from ncf.errors import CheckpointError, ConfigError, NcfError
 from ncf.runs import checkpoint, resume
+from ncf.runs.components import CHOICES, GROUPS
 
 
 class Bomb:
@@ -124,11 +126,11 @@ def test_a_run_folder_whose_overrides_reach_for_code_is_refused(line: str, folde
     evil.mkdir()
     text = "# @package _global_\nhydra:\n  callbacks:\n    x: {_target_: os.system, command: touch 'PROOF'}\n"
     (evil / "evil.yaml").write_text(text.replace("PROOF", str(proof)))
-    line = line.replace("PROOF", str(proof)).replace("EVIL", os.path.relpath(evil, train.CONF.parent))
+    line = line.replace("PROOF", str(proof)).replace("EVIL", os.path.relpath(evil, CONF.parent))
     saved = folder / ".hydra" / "overrides.yaml"
     saved.write_text(yaml.safe_dump([*yaml.safe_load(saved.read_text()), line]))
     with pytest.raises(ConfigError, match=r"overrides\.yaml: expected choices and settings of a run, found"):
-        resume.spelt_out([f"resume={folder}"], train.CHOICES)
+        resume.spelt_out([f"resume={folder}"], CHOICES)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_a_run_folder_whose_overrides_reach_for_code_is_refused(line: str, folde
 def test_a_run_folder_whose_yaml_is_no_list_of_overrides_is_refused(text: str, folder: Path, proof: Path) -> None:
     (folder / ".hydra" / "overrides.yaml").write_text(text.replace("PROOF", str(proof)))
     with pytest.raises(ConfigError, match=r"overrides\.yaml: (expected|cannot be read)") as caught:
-        resume.spelt_out([f"resume={folder}"], train.CHOICES)
+        resume.spelt_out([f"resume={folder}"], CHOICES)
     assert "\n" not in str(caught.value)
     assert not proof.exists()
 
@@ -164,7 +166,7 @@ def test_the_overrides_that_runs_begin_with_are_taken(folder: Path) -> None:
     lines = ["loss=focal", "loss.gamma=2.5", "experiment=h1", "+experiment=grid", "data=ml-100k", "~tracking", "seed=7"]
     lines += ["data.archive='/a b/c=d, e.zip'", "model.hidden=[16,8]", "++trainer.epochs=3", 'data.delimiter="\\t"']
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(lines))
-    assert trust.saved_overrides(folder, (*train.CHOICES, "tracking")) == lines
+    assert trust.saved_overrides(folder, (*CHOICES, "tracking")) == lines
 
 
 EVIL_YAML = {
@@ -197,7 +199,7 @@ def test_a_yaml_file_that_names_code_is_refused_before_hydra_reads_it(
     folder = str(evil.parents[1])
     for option in ([f"--config-dir={folder}"], ["-cd", folder], ["--config-d", folder], [f"--config-p={folder}"]):
         with pytest.raises(ConfigError, match=r"evil\.yaml: (expected settings, found|cannot be read)"):
-            trust.check_arguments([*option, "experiment=evil"], train.CONF, train.CHOICES)
+            trust.check_arguments([*option, "experiment=evil"], CONF, CHOICES)
 
 
 @pytest.mark.parametrize("place", ["experiment", "hydra/job_logging"])
@@ -211,12 +213,12 @@ def test_a_yaml_file_behind_a_link_is_read_too(place: str, tmp_path: Path) -> No
     for circle in ("here", "there"):  # were each followed through the other, 2 ** 40 folders
         (tmp_path / "conf" / circle).symlink_to(tmp_path / "conf")
     with pytest.raises(ConfigError, match=r"evil\.yaml: expected settings, found "):
-        trust.check_arguments([f"--config-dir={tmp_path / 'conf'}"], train.CONF, train.CHOICES)
+        trust.check_arguments([f"--config-dir={tmp_path / 'conf'}"], CONF, CHOICES)
 
 
 def test_how_hydra_logs_may_be_picked_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("# @package _global_\ndefaults: [{override /hydra/job_logging: file}]\n")
-    trust.check_arguments([f"--config-dir={tmp_path}"], train.CONF, train.CHOICES)
+    trust.check_arguments([f"--config-dir={tmp_path}"], CONF, CHOICES)
 
 
 def test_the_command_line_refuses_it_in_one_line(arguments: list[str], proof: Path, tmp_path: Path) -> None:
@@ -236,15 +238,15 @@ def test_the_command_line_refuses_it_in_one_line(arguments: list[str], proof: Pa
 )
 def test_paths_and_pickles_are_no_configuration(arguments: list[str]) -> None:
     with pytest.raises(ConfigError):
-        trust.check_arguments(arguments, train.CONF, train.CHOICES)
+        trust.check_arguments(arguments, CONF, CHOICES)
 
 
 def test_our_own_configuration_passes() -> None:
-    trust.check_arguments(["-c", "job"], train.CONF, train.CHOICES)
-    trust.check_arguments(["loss=focal", "-m", "seed=1,2", "data.archive=../x.zip"], train.CONF, train.CHOICES)
+    trust.check_arguments(["-c", "job"], CONF, CHOICES)
+    trust.check_arguments(["loss=focal", "-m", "seed=1,2", "data.archive=../x.zip"], CONF, CHOICES)
 
 
-@pytest.mark.parametrize("group", train.GROUPS)
+@pytest.mark.parametrize("group", GROUPS)
 def test_no_component_takes_a_target(group: str, tmp_path: Path) -> None:
     with pytest.raises(NcfError, match=rf"{group}\._target_: unknown key"):
         train.train(compose(f"+{group}._target_=os.system"), tmp_path, StopFlag())

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from apart import differences, finish, outcome, start, status
-from ncf.runs.results import METRICS, RESULT
 
 from ncf.core.signals import STOPPED
 from ncf.runs import checkpoint, resume
+from ncf.runs.artifacts import EPOCHS, RESULT
 from ncf.training import trainer
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
@@ -58,7 +58,7 @@ def test_a_signal_lets_the_step_finish_saves_and_says_how_to_go_on(
     assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, *deeds) == STOPPED, log.read_text()
     assert log.read_text().splitlines()[-1] == f"stopped, resumable: python -m ncf.train resume={folder}"
     assert not (folder / RESULT).exists()
-    assert checkpoint.load(folder)["progress"]["step"] == 100
+    assert checkpoint.load(folder).progress.step == 100
     if number == signal.SIGTERM:
         assert finish([f"resume={folder}"], log) == 0, log.read_text()
         assert differences(outcome(folder), uninterrupted) == []
@@ -77,7 +77,7 @@ def test_a_signal_from_outside_does_the_same(arguments: list[str], tmp_path: Pat
     assert status(process) == STOPPED
     state = checkpoint.load(folder)
     assert state is not None
-    assert state["progress"]["epoch"] > 1
+    assert state.progress.epoch > 1
     assert not list(folder.glob(".tmp-*"))
 
 

@@ -10,7 +10,10 @@ from toys import compose, run, small
 import ncf
 from ncf import train
 from ncf.errors import CheckpointError, ConfigError
-from ncf.runs import pretraining, results
+from ncf.runs import artifacts, pretraining
+from ncf.runs.identity import config_hash, identity, resolved
+from ncf.runs.job import open_job
+from ncf.runs.plan import plan_run
 
 SIZES = {"gmf": ["model.factors=8"], "mlp": ["model.factors=8", "model.hidden=[16,8]"]}
 
@@ -47,7 +50,7 @@ def finished(root, towers, tmp_path_factory):
 
 def test_a_run_begins_with_the_towers_logits(root, towers, tmp_path):
     cfg = compose(*settings(root, towers))
-    job = train.prepare(cfg, tmp_path, lambda: False)
+    job = open_job(plan_run(cfg), tmp_path, lambda: False)
     users = job.split.user_ids[:5]
     halves = [ncf.load(folder).score(users) for folder in towers.values()]
     indices = pretraining.PretrainedNeuMF.score(job.trainer.model, train.torch.arange(5)).numpy()
@@ -56,23 +59,23 @@ def test_a_run_begins_with_the_towers_logits(root, towers, tmp_path):
 
 def test_the_digest_is_in_the_identity_and_the_folder_is_not(root, towers, tmp_path):
     moved = {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in towers.items()}
-    first, second = (results.resolved(compose(*settings(root, where))) for where in (towers, moved))
-    assert results.config_hash(first) == results.config_hash(second)
-    assert results.identity(first)["model.pretrained_digest"] == pretraining.digest(*map(str, towers.values()))
+    first, second = (resolved(compose(*settings(root, where))) for where in (towers, moved))
+    assert config_hash(first) == config_hash(second)
+    assert identity(first)["model.pretrained_digest"] == pretraining.digest(*map(str, towers.values()))
     other = moved | {"gmf": make(root, tmp_path / "other", "gmf", "seed=7")}
-    assert results.config_hash(results.resolved(compose(*settings(root, other)))) != results.config_hash(first)
+    assert config_hash(resolved(compose(*settings(root, other)))) != config_hash(first)
 
 
 def test_a_finished_run_is_loaded_without_its_towers(root, towers, finished, tmp_path):
-    result = results.read_result(finished)
+    result = artifacts.read_result(finished)
     assert result is not None
     users = ncf.load(finished).split.user_ids[:5].tolist()
     before = ncf.load(finished).score(users)
     copy = Path(shutil.copytree(finished, tmp_path / "run"))
-    text = (copy / results.RESULT).read_text()
+    text = (copy / artifacts.RESULT).read_text()
     for folder in towers.values():
         text = text.replace(str(folder), "gone")
-    (copy / results.RESULT).write_text(text)
+    (copy / artifacts.RESULT).write_text(text)
     np.testing.assert_array_equal(ncf.load(copy).score(users), before)
 
 
@@ -80,18 +83,18 @@ def test_it_is_not_resumed_from_other_weights(root, towers, tmp_path):
     own = {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in towers.items()}
     folder = tmp_path / "run"
     folder.mkdir()
-    job = train.prepare(compose(*settings(root, own)), folder, lambda: False)
+    job = open_job(plan_run(compose(*settings(root, own))), folder, lambda: False)
     job.trainer.checkpoint()
     shutil.rmtree(own["gmf"])
     make(root, own["gmf"], "gmf", "seed=7")
     with pytest.raises(CheckpointError, match=r"other settings .*model.pretrained_digest"):
-        train.prepare(compose(*settings(root, own)), folder, lambda: False)
+        open_job(plan_run(compose(*settings(root, own))), folder, lambda: False)
 
 
 def test_other_data_is_refused(root, towers, tmp_path):
     cfg = compose(*settings(root, towers, "data.seed=5"))
     with pytest.raises(ConfigError, match=r"model.pretrained_gmf: expected a run on data of digest"):
-        train.prepare(cfg, tmp_path, lambda: False)
+        open_job(plan_run(cfg), tmp_path, lambda: False)
 
 
 def test_another_model_an_unfinished_run_and_a_digest_by_hand_are_refused(root, towers, tmp_path):
@@ -101,7 +104,7 @@ def test_another_model_an_unfinished_run_and_a_digest_by_hand_are_refused(root, 
         pretraining.weights("gmf", tmp_path)
     cfg = compose(*settings(root, towers, f"model.pretrained_digest={'0' * 64}"))
     with pytest.raises(ConfigError, match=r"leave it to ncf"):
-        train.prepare(cfg, tmp_path, lambda: False)
+        open_job(plan_run(cfg), tmp_path, lambda: False)
 
 
 def test_a_damaged_checkpoint_is_refused(towers, tmp_path):

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ncf.runs.results import resolved
 from toys import compose
 
 from ncf.errors import CheckpointError, ConfigError
+from ncf.runs.artifacts import resolved
+from ncf.runs.components import CHOICES
+from ncf.runs.identity import resolved
 from ncf.runs.resume import refuse_changes, spelt_out
-from ncf.train import CHOICES
 
 
 @pytest.fixture

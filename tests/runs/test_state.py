@@ -80,7 +80,7 @@ def test_a_failure_is_recorded_and_a_success_removes_it(folder):
     assert record["error"] == "ZeroDivisionError: division by zero"
     assert any("1 / 0" in line for line in record["traceback"])
     assert record["time"].endswith("+00:00")
-    assert account(folder).error == record["error"]
+    assert run_status(folder).error == record["error"]
     assert state(folder) == "failed"
     with claim(folder), failures_recorded(folder):
         pass
@@ -117,12 +117,12 @@ def test_an_account_counts_whole_lines_only(folder):
     line = json.dumps({"epoch": 1, "train_seconds": 2.0, "valid_seconds": 0.5})
     with claim(folder):
         (folder / "metrics.jsonl").write_text(f"{line}\n{line}\n{line[:-9]}")
-        seen = account(folder)
+        seen = run_status(folder)
     assert (seen.state, seen.epochs, seen.ended) == ("running", 2, None)
 
 
 def test_an_unreadable_record_is_still_a_failure(folder):
     with claim(folder):
         (folder / FAILURE).write_text("{")
-    assert account(folder).state == "failed"
-    assert "unreadable failure.json" in str(account(folder).error)
+    assert run_status(folder).state == "failed"
+    assert "unreadable failure.json" in str(run_status(folder).error)

@@ -10,6 +10,7 @@ from toys import compose, small
 
 from ncf.core.signals import StopFlag
 from ncf.errors import DataError
+from ncf.runs.components import CHOICES
 from ncf.runs.tables import finished_runs, read_runs, read_users
 from ncf.stats import load, verdict
 from ncf.train import train

@@ -8,7 +8,8 @@ from toys import compose, small
 
 from ncf import train
 from ncf.errors import ConfigError
-from ncf.runs import results, tracking
+from ncf.runs import artifacts, tracking
+from ncf.runs.identity import config_hash, resolved
 
 
 def scalars(folder):
@@ -30,9 +31,9 @@ def test_tensorboard_has_every_epoch_and_the_result(root, tmp_path):
 
 def test_a_run_is_the_same_run_with_and_without(root):
     settings = [
-        results.resolved(compose(*small(root, f"tracking={name}"))) for name in ("none", "tensorboard", "mlflow")
+        resolved(compose(*small(root, f"tracking={name}"))) for name in ("none", "tensorboard", "mlflow")
     ]
-    assert len({results.config_hash(s) for s in settings}) == 1
+    assert len({config_hash(s) for s in settings}) == 1
 
 
 def test_epochs_from_before_a_resume_are_not_told_again(tmp_path):
@@ -64,7 +65,7 @@ def test_a_record_that_fails_costs_no_run(when, root, tmp_path, monkeypatch, cap
 
     monkeypatch.setattr(tracking.TensorBoard, when, fail)
     result = train.train(compose(*small(root, "tracking=tensorboard")), tmp_path, lambda: False)
-    assert result["test"] == results.read_result(tmp_path)["test"]
+    assert result["test"] == artifacts.read_result(tmp_path)["test"]
     assert "tracking: the record is incomplete (OSError: [Errno 28] No space left on device)" in caplog.messages
 
 

@@ -49,7 +49,7 @@ def titled(figure: Figure, question: str) -> Figure:
     return figure
 
 
-def percent(axes: Axes, which: str = "y") -> None:
+def percent_ticks(axes: Axes, which: str = "y") -> None:
     """Ticks of a share of 1 as per cent."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_formatter(PercentFormatter(1.0))

@@ -60,3 +60,34 @@ def group_effects(study: Study, treatment: str, baseline: str) -> pd.DataFrame:
     if not found:
         raise NotRunError("no ratio has three seeds of both losses with their ranks", SWEEP)
     return pd.DataFrame(found, columns=["neg_ratio", "grouping", "third", "seeds", "estimate", "low", "high"])
+
+
+def groups(study: Study) -> tuple[Figure, str]:
+    """Gain of the first claim's treatment within thirds of items and users."""
+    treatment, baseline = study.contrasts[0]
+    table = group_effects(study, treatment, baseline)
+    present = [grouping for grouping in GROUPINGS if grouping in set(table["grouping"])]
+    figure = Figure(figsize=(WIDTH, 3.6))
+    axes = figure.subplots(1, len(present), squeeze=False, sharey=True)[0]
+    ratios = sorted(table["neg_ratio"].unique())
+    for ax, grouping in zip(axes, present):
+        ax.axhline(0, color="black", linewidth=0.9)
+        for n, ratio in enumerate(ratios):
+            rows = table[(table["grouping"] == grouping) & (table["neg_ratio"] == ratio)].sort_values("third")
+            x = rows["third"] + (n - (len(ratios) - 1) / 2) * 0.2
+            bars = [rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]]
+            ax.errorbar(
+                x, rows["estimate"], yerr=bars, fmt=MARKERS[n], color=COLOURS[n], capsize=3,
+                label=f"1:{ratio} ({rows['seeds'].iloc[0]} seeds)",
+            )  # fmt: skip
+        ax.set_xticks(range(3), THIRDS[grouping])
+        ax.set_xlim(-0.5, 2.5)
+        ax.set_title(GROUPINGS[grouping])
+    axes[0].set_ylabel(f"change of {metric_name(study.primary)}\n(absolute)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure, (
+        f"{contrast_name(study, treatment, baseline)} within thirds of the evaluated positives; bars are "
+        f"{study.registration.interval_level:.0%} bootstrap intervals over paired seeds. Popularity is the item's "
+        "count in training, activity the user's known positives."
+    )

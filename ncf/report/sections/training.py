@@ -153,3 +153,37 @@ def _reliability(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     total = count.sum(0)
     some = total > 0
     return (count * predicted).sum(0)[some] / total[some], (count * observed).sum(0)[some] / total[some]
+
+
+def attention(study: Study) -> Table:
+    """What each loss attends to at the selected epoch."""
+    table = study.joined(study.companion("selected", "no run has recorded its dynamics", DYNAMICS))
+    rows = []
+    for ratio in study.ratios:
+        for arm in study.registration.arms.values():
+            found = {c: study.values(arm, ratio, c, table) for c in _SELECTED}
+            if len(found["ece"]):
+                v = {c: float(values.mean()) for c, values in found.items()}
+                shares = [v[f"{k}_effective_sample_size"] / v[f"{k}_rows"] for k in ("positive", "negative")]
+                rows.append(
+                    [f"1:{ratio}", label(arm), f"{len(found['ece'])}", f"{v['positive_confidence']:.3f}",
+                     f"{v['negative_confidence']:.3f}", *(f"{s:.0%}" for s in shares), f"{v['held_out_rate']:.3%}",
+                     f"{v['held_out_weight']:.3f}", f"{v['held_out_weight_of_others']:.3f}", f"{v['ece']:.3f}"]
+                )  # fmt: skip
+    header = [
+        "negatives", "loss", "seeds", "p_t positives", "p_t negatives", "effective positives", "effective negatives",
+        "held out drawn", "their weight", "others' weight", "ECE",
+    ]  # fmt: skip
+    note = (
+        "At the selected epoch, means over seeds. Effective: (sum w)² / sum w² of the weights over the rows. Held out: "
+        "how often a negative was the user's validation positive, and the mean weight it got beside other negatives."
+    )
+    return Table("What the loss attends to", header, rows, note)
+
+
+_SELECTED = (
+    "positive_rows", "negative_rows", "positive_confidence", "negative_confidence", "positive_effective_sample_size",
+    "negative_effective_sample_size", "held_out_rate", "held_out_weight", "held_out_weight_of_others", "ece",
+)  # fmt: skip
+
+

@@ -47,7 +47,7 @@ def test_plans_of_one_folder_add_up(sweep):
 
 
 def test_the_line(sweep):
-    survey = Survey(sweep, read_plan(sweep))
+    survey = SweepProgress(sweep, read_plan(sweep))
     # Since the last start b took 60 s for ten rows a positive; ahead are d and e, and f with twice the rows.
     assert survey.line(survey.look()) == "2 of 6 done, 0 running, 1 failed, 1 stopped half-way, 4 min left"
     with claim(sweep / "d"), claim(sweep / "e"):
@@ -58,17 +58,17 @@ def test_the_line(sweep):
 @pytest.mark.parametrize(("seconds", "text"), [(99, "99 s"), (6000, "1 h 40 min"), (36300, "10 h 05 min")])
 def test_durations(sweep, seconds, text):
     ended(sweep / "b", seconds / 4)
-    survey = Survey(sweep, read_plan(sweep))
+    survey = SweepProgress(sweep, read_plan(sweep))
     assert survey.line(survey.look()).endswith(f", {text} left")
 
 
 def test_no_guess_before_a_run_has_ended(sweep):
-    survey = Survey(sweep, {"d": 9, "e": 9})
+    survey = SweepProgress(sweep, {"d": 9, "e": 9})
     assert survey.line(survey.look()) == "0 of 2 done, 0 running, 0 failed, 1 stopped half-way"
 
 
 def test_a_survey_sees_what_changes(sweep):
-    survey = Survey(sweep, read_plan(sweep))
+    survey = SweepProgress(sweep, read_plan(sweep))
     survey.look()
     finished(sweep / "d")
     assert [a.state for a in survey.look()] == ["done", "done", "failed", "done", "waiting", "waiting"]

@@ -1,0 +1,55 @@
+"""The words of a report, from Jinja templates.
+
+Every template knows `study`, `SAMPLED`, and, as filters, the functions of `ncf.report.kit.naming`; the sentences that
+several pages need are the macros of `sentences.j2`.
+"""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ncf.errors import ConfigError
+from ncf.evaluation.hypergeometric import SAMPLED
+from ncf.report.kit import naming
+from ncf.report.kit.section import Facts
+from ncf.report.study import Study
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+class Prose:
+    """The templates, filled in for one study.
+
+    Args:
+        study: what they speak of.
+        html: escape what is filled in.
+    """
+
+    def __init__(self, study: Study, html: bool = False) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=html, trim_blocks=True,
+            lstrip_blocks=True, keep_trailing_newline=True,
+        )  # fmt: skip
+        filters = (
+            naming.at_ratios, naming.label, naming.listed, naming.loss_name, naming.metric_name, naming.p_value,
+            naming.percent, naming.percents, line,
+        )  # fmt: skip
+        self._environment.filters |= {function.__name__: function for function in filters}
+        names = {"contrast_name": naming.contrast_name, "row_name": naming.row_name}
+        self._environment.globals |= {"study": study, "SAMPLED": SAMPLED, **names}
+
+    def page(self, template: str, facts: Facts) -> str:
+        """A whole template of the library's, filled in."""
+        return self._environment.get_template(template).render(facts)
+
+    def macro(self, template: Path, name: str, facts: Facts) -> str:
+        """What the macro `name` of a section's template says. Raises ConfigError if the template has none."""
+        words = self._environment.from_string(template.read_text()).make_module(dict(facts))
+        if not hasattr(words, name):
+            raise ConfigError(f"{template}: expected a macro named {name}, found none")
+        return str(getattr(words, name)())
+
+
+def line(text: str) -> str:
+    """`text` on one line, however its template is wrapped; markup stays markup."""
+    return type(text)(" ").join(text.split())

@@ -1,0 +1,56 @@
+"""Every model, made small and ready to score."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from toys import keys_of, random_split
+
+from ncf.core.config import component
+from ncf.core.rng import generator
+from ncf.data.split import Split
+from ncf.models import MODELS, GradientRecommender, NonGradientRecommender, Recommender, build
+
+BY_GRADIENT = [name for name, model in MODELS.items() if issubclass(model, GradientRecommender)]
+WITHOUT_GRADIENT = [name for name, model in MODELS.items() if issubclass(model, NonGradientRecommender)]
+
+_SIZES = {"factors": 6, "gmf_factors": 6, "mlp_factors": 6, "hidden": [8, 4], "k": 5, "sweeps": 3}
+
+
+def with_ratings(split: Split) -> Split:
+    """The split, its training positives rated 1 to 5."""
+    ratings = np.random.default_rng(0).integers(1, 6, len(split.train)).astype(np.float32)
+    return replace(split, train=replace(split.train, ratings=ratings))
+
+
+USERS, ITEMS = 12, 15
+SPLIT = with_ratings(random_split(USERS, ITEMS))
+
+
+def model_keys(name: str) -> dict[str, Any]:
+    """The keys of conf/model/<name>.yaml, made small."""
+    keys = keys_of("model", name)
+    return keys | {key: value for key, value in _SIZES.items() if key in keys}
+
+
+def drawn(name: str, users: int = USERS, items: int = ITEMS, seed: int = 1) -> Recommender:
+    """The model with its weights drawn."""
+    made: Recommender = build(
+        component("model", MODELS, model_keys(name)), users, items, generator(seed, "initialisation")
+    )
+    return made
+
+
+def ready(name: str, split: Split = SPLIT, seed: int = 1) -> Recommender:
+    """The model with its weights drawn, and fitted if it is fitted without gradient."""
+    model = drawn(name, split.num_users, split.num_items, seed)
+    if isinstance(model, NonGradientRecommender):
+        model.fit(split)
+    return model
+
+
+def dense_positives(split: Split = SPLIT) -> np.ndarray:
+    """(U, I) ones at the training positives."""
+    matrix = np.zeros((split.num_users, split.num_items))
+    matrix[split.train.users, split.train.items] = 1
+    return matrix
