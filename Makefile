@@ -4,6 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ARGS ?=
+STUDY := experiments/focal_loss
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data train test test-slow lint sweep tune status report bench clean
@@ -47,7 +48,7 @@ status: $(READY)  ## how far the sweep on disk is
 	$(RUN) -m ncf.status $(ARGS)
 
 report: $(READY)  ## tables, figures and the verdict from the study's results
-	$(RUN) -m ncf.report $(ARGS)
+	$(RUN) -m ncf.report --import experiments.focal_loss.sections --registration $(STUDY)/preregistration.yaml $(if $(filter sweep=% --sweep%,$(ARGS)),,--results $(STUDY)/results.csv) $(ARGS)
 
 bench: $(READY)  ## compare speed with RecBole and others (makes a virtual environment for them; an hour)
 	$(RUN) -m experiments.benchmarks $(ARGS)

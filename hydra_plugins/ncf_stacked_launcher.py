@@ -1,4 +1,4 @@
-"""`hydra/launcher=stacked`: Hydra's way to `ncf.launch.worker`; see `ncf_sweeper` for why it imports late."""
+"""`hydra/launcher=stacked`: adapts `ncf.launch.worker` to Hydra; for the late imports see `ncf_sweeper`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 
 class StackedLauncher(Launcher):
-    """Groups the jobs by shape and trains each group stacked; one that cannot be stacked is trained alone.
+    """Trains jobs of the same shape together as stacks; a job that cannot be stacked is trained alone.
 
     Args:
-        max_stack: runs in a stack at most, or "auto" for what suits the device.
-        n_jobs: processes, each with stacks of its own; -1 for one a core.
+        max_stack: maximum number of runs per stack, or "auto" for what suits the device.
+        n_jobs: number of processes, each with its own stacks; -1 for one per core.
     """
 
     def __init__(self, max_stack: int | str, n_jobs: int) -> None:
@@ -28,11 +28,11 @@ class StackedLauncher(Launcher):
         self.hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra."""
+        """Store what Hydra passes."""
         self.config, self.hydra_context = config, hydra_context
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs. What became of each stands in its run folder."""
+        """Run the jobs; the outcome of each is in its run folder."""
         from ncf.launch.worker import work_in_processes
 
         jobs = {self._folder(overrides): tuple(overrides) for overrides in job_overrides}
@@ -40,7 +40,7 @@ class StackedLauncher(Launcher):
         return [JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED) for overrides in job_overrides]
 
     def _config_dir(self) -> str | None:
-        """The folder that `--config-dir` names, if it was given."""
+        """Return the folder given as `--config-dir`, if any."""
         assert self.config is not None
         sources = self.config.hydra.runtime.config_sources
         return next((source.path for source in sources if source.provider == "command-line"), None)

@@ -1,6 +1,6 @@
-"""`hydra/sweeper=resumable`: Hydra's way to `ncf.launch.sweep`.
+"""`hydra/sweeper=resumable`: adapts `ncf.launch.sweep` to Hydra.
 
-Hydra imports every plugin of the environment in every application, so what is heavy is imported when it is used.
+Every Hydra application imports every installed plugin, so heavy imports are deferred until they are used.
 """
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -9,11 +9,11 @@ from omegaconf import DictConfig, ListConfig
 
 
 class ResumableSweeper(BasicSweeper):
-    """Launches what is not finished; exit status 0 if all runs are done, 1 if some failed, else 75.
+    """Launches the runs that are not finished; exit status 0 if all are done, 1 if some failed, else 75.
 
     Args:
         params: key -> choices, as for Hydra's own sweeper.
-        parts: instead of choices, parts of the `registration`; see `ncf.launch.sweep.Sweep`.
+        parts: parts of the `registration`, instead of choices; see `ncf.launch.sweep.Sweep`.
         conclusive: refuse a registration with a comparison that no data could decide.
     """
 
@@ -22,7 +22,7 @@ class ResumableSweeper(BasicSweeper):
         self.parts, self.conclusive = parts, conclusive
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the jobs that `arguments` (overrides) ask for."""
+        """Run the jobs that `arguments` (overrides) define."""
         from ncf.launch.sweep import Sweep
 
         assert self.config is not None

@@ -1,4 +1,4 @@
-"""`python -m ncf.beyond run=<folder> k=10`: what the mean of one metric hides, for a finished run's test positives."""
+"""`python -m ncf.beyond run=<folder> k=10`: show what a mean metric hides, on a finished run's test positives."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ _GROUPS = ("low", "middle", "high")
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.beyond", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     options.add_argument("--k", type=int, default=10, help="cut-off (10)")
@@ -26,7 +26,7 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     if options.k < 1:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def report(run: LoadedRun, k: int) -> str:
-    """Metrics of ranks and of recommended lists, and NDCG@k and HR@k by group, as text."""
+    """Return metrics of ranks and of recommended lists, and HR@k and NDCG@k by group, as text."""
     evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
     ranks = evaluation.evaluate(run.model.score, test_targets(run.split, "cpu"))
     rows = [*rank_metrics(ranks, k, evaluation).items(), *list_metrics(run, ranks.users.numpy(), k).items()]
@@ -48,18 +48,18 @@ def report(run: LoadedRun, k: int) -> str:
 
 
 def rank_metrics(ranks: Ranks, k: int, evaluation: FullRanking) -> dict[str, float]:
-    """Means over the positives of what else their ranks say."""
+    """Return the means of further rank metrics over the positives."""
     values = values_of(ranks, ["precision", "recall", "map", "auc"], k, evaluation)
     return {name: float(value.mean()) for name, value in values.items()}
 
 
 def values_of(ranks: Ranks, names: list[str], k: int, evaluation: FullRanking) -> dict[str, Tensor]:
-    """Metric -> (N,) float64, one value a positive, at cut-off k and by the rule for ties of `evaluation`."""
+    """Return metric -> (N,) float64, one value per positive, at cut-off k and with the tie rule of `evaluation`."""
     return {name: metric(ranks, at, evaluation.ties) for name, (metric, at) in columns(names, [k]).items()}
 
 
 def list_metrics(run: LoadedRun, users: np.ndarray, k: int) -> dict[str, float]:
-    """Coverage, Gini index, novelty and popularity of the k best items for users (B,), training ones left out."""
+    """Return coverage, Gini index, novelty and popularity of the top-k lists of users (B,), without known positives."""
     split = run.split
     scores = run.model.score(torch.from_numpy(users)).clone()
     for part in (split.train, split.valid):
@@ -78,7 +78,7 @@ def list_metrics(run: LoadedRun, users: np.ndarray, k: int) -> dict[str, float]:
 
 
 def memberships(run: LoadedRun, ranks: Ranks) -> dict[str, np.ndarray]:
-    """(N,) group of each positive by its item's and by its user's number of training positives."""
+    """Return the group (N,) of each positive, by its item's and by its user's number of training positives."""
     split = run.split
     popularity = np.bincount(split.train.items, minlength=split.num_items)[ranks.items.numpy()]
     activity = np.bincount(split.train.users, minlength=split.num_users)[ranks.users.numpy()]

@@ -1,7 +1,7 @@
-"""`python -m ncf.compare run1 run2 ...`: what differs between finished runs, in settings and in results.
+"""`python -m ncf.compare run1 run2 ...`: show how finished runs differ, in settings and in results.
 
-The test is Wilcoxon's, paired by user, of each run against the first, with Holm's correction over the runs. Its sample
-is the users: it says whether these trained models differ, and nothing about how another seed would have come out.
+Each run is tested against the first by Wilcoxon's test, paired by user, with Holm's correction over the runs. Its
+sample is the users: it says whether these trained models differ, and nothing about how other seeds would turn out.
 """
 
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ PARTS = ("valid", "test")
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A finished run: its folder, its result.json, and its settings without those that only say where things lie."""
+    """A finished run: its folder, its result.json, and the settings that identify it."""
 
     folder: Path
     result: dict[str, Any]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Flat: {"loss.gamma": 2.0, ...}."""
+        """The identifying settings, flat: {"loss.gamma": 2.0, ...}."""
         return identity(self.result["config"])
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.compare", __doc__)
     options.add_argument("runs", nargs="+", type=Path, help="folders of finished runs; the first is the baseline")
     options.add_argument("--part", choices=PARTS, default="test", help="which positives: valid or test (test)")
@@ -47,14 +47,14 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     runs = [ComparedRun(folder, finished(folder)) for folder in options.runs]
     print(report(runs, options.part))
 
 
 def report(runs: Sequence[ComparedRun], part: str) -> str:
-    """Settings that differ, metrics, and the paired tests, as text."""
+    """Return the settings that differ, the metrics, and the paired tests, as text."""
     names = [str(number) for number in range(1, len(runs) + 1)]
     sections = [text_table(["run", "folder"], zip(names, (run.folder for run in runs), strict=True))]
     differing = differences(runs)
@@ -71,7 +71,7 @@ def report(runs: Sequence[ComparedRun], part: str) -> str:
 
 
 def differences(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
-    """Setting -> its value in each run, for those that are not the same in all; "-" where a run has no such setting."""
+    """Return setting -> its value in each run, for settings that differ; "-" where a run does not have it."""
     settings = [run.settings for run in runs]
     keys = dict.fromkeys(key for one in settings for key in one)
     values = {key: [one.get(key, "-") for one in settings] for key in keys}
@@ -79,7 +79,7 @@ def differences(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
 
 
 def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names: Sequence[str]) -> str:
-    """The table of differences from the first run with corrected p, or why there is none."""
+    """Return the table of differences from the first run with corrected p, or say why there is none."""
     try:
         values = [per_user(run, part) for run in runs]
         users = paired_users(runs, values)
@@ -104,7 +104,7 @@ def _p(treatment: np.ndarray, baseline: np.ndarray) -> float:
 
 
 def per_user(run: ComparedRun, part: str) -> pd.DataFrame:
-    """A row an evaluated user (index: raw id), a column a metric, from the ranks that the run kept.
+    """Return a row per evaluated positive (index: raw user id) and a column per metric, from the run's ranks.csv.
 
     Raises:
         DataError: as `read_ranks` and `metrics_of`.
@@ -115,7 +115,7 @@ def per_user(run: ComparedRun, part: str) -> pd.DataFrame:
 
 
 def paired_users(runs: Sequence[ComparedRun], values: Sequence[pd.DataFrame]) -> pd.Index:
-    """The users that all runs evaluated, on the same items. Raises DataError if the runs cannot be paired."""
+    """Return the users, the same in all runs. Raises DataError if the runs cannot be paired."""
     for run, frame in zip(runs[1:], values[1:], strict=True):
         if run.result["data_digest"] != runs[0].result["data_digest"]:
             raise DataError(f"{run.folder}: expected the data and split of {runs[0].folder}, found others")

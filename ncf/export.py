@@ -1,4 +1,4 @@
-"""`python -m ncf.export run=<folder> output=<folder>`: vectors and the model in forms that other programs read."""
+"""`python -m ncf.export run=<folder> output=<folder>`: write a run's vectors and model for use by other programs."""
 
 import sys
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ MODEL = "model.pt2"
 
 
 class ExportError(NcfError, RuntimeError):
-    """A run cannot be written in the form asked for; the message says why."""
+    """A run cannot be exported in the requested form; the message says why."""
 
 
 class Score(nn.Module):
-    """The scores of a recommender as a module's forward, which is what torch.export takes.
+    """A module whose forward returns a recommender's scores, as torch.export requires.
 
-    A model trained by gradient goes through its `forward`: `score` may loop over chunks of the batch, and a traced
-    program would keep the number of them.
+    For a model trained by gradient it calls the model's `forward`: `score` may loop over chunks of the batch, whose
+    number would become fixed in the exported program.
     """
 
     def __init__(self, model: Recommender, num_items: int) -> None:
@@ -45,7 +45,7 @@ class Score(nn.Module):
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.export", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     options.add_argument("--output", required=True, type=Path, help="folder to write to; made if need be")
@@ -54,7 +54,7 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     forms = options.forms.split(",") if options.forms else DEFAULT_FORMS
     unknown = [form for form in forms if form not in FORMS]
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _write(run: LoadedRun, forms: Sequence[str], folder: Path, all_wanted: bool) -> list[Path]:
-    """The files written. Raises the error of a form that the run does not have, if all are wanted or it is the last."""
+    """Return the files written. A form that the run lacks is skipped, unless `all_wanted` or if nothing was written."""
     written: list[Path] = []
     for form in forms:
         try:
@@ -83,10 +83,10 @@ def _write(run: LoadedRun, forms: Sequence[str], folder: Path, all_wanted: bool)
 
 
 def vectors(run: LoadedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """ "items" and "users" -> raw ids (R,) and float32 vectors (R, D), whose inner product is the model's score.
+    """Return "items" and "users" -> raw ids (I or U,) and float32 vectors (I or U, D) whose inner product is the score.
 
     Raises:
-        DataError: the model's score is no inner product.
+        DataError: the model's score is not an inner product.
     """
     users, items = run.model.user_vectors(), run.model.item_vectors()
     if users is None or items is None:
@@ -95,7 +95,7 @@ def vectors(run: LoadedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def write_npy(run: LoadedRun, folder: Path) -> list[Path]:
-    """`items.npy` (I, D) and `item_ids.npy` (I,), the same for users; row n of both is one item. Raises DataError."""
+    """Write `items.npy` (I, D) and `item_ids.npy` (I,), with matching rows; the same for users. Raises as `vectors`."""
     written = []
     for what, (ids, table) in vectors(run).items():
         for path, array in ((folder / f"{what}.npy", table), (folder / f"{what[:-1]}_ids.npy", ids)):
@@ -106,11 +106,11 @@ def write_npy(run: LoadedRun, folder: Path) -> list[Path]:
 
 
 def write_parquet(run: LoadedRun, folder: Path) -> list[Path]:
-    """`items.parquet`: id, vector, and title and genres where known; `users.parquet`: id and vector.
+    """Write `items.parquet` (id, vector, and title and genres if known) and `users.parquet` (id, vector).
 
     Raises:
         ExportError: pyarrow, of the extra `export`, is not installed.
-        DataError: the model's score is no inner product.
+        DataError: the model's score is not an inner product.
     """
     written = []
     for what, (ids, table) in vectors(run).items():
@@ -128,10 +128,10 @@ def write_parquet(run: LoadedRun, folder: Path) -> list[Path]:
 
 
 def write_model(run: LoadedRun, folder: Path) -> list[Path]:
-    """`model.pt2`: users (B,) int64 -> scores (B, I) as a torch.export program, for any B, read back and compared.
+    """Write `model.pt2`, a torch.export program: users (B,) int64 -> scores (B, I), any B; read it back and verify it.
 
     Raises:
-        ExportError: the program cannot be made, or gives other scores than the model.
+        ExportError: the model cannot be exported, or the program's scores differ from the model's.
     """
     path = folder / MODEL
     users = torch.arange(min(8, run.split.num_users))
@@ -144,7 +144,7 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
     try:
         with torch.no_grad():
             program = torch.export.export(module, (users,), dynamic_shapes=batch)
-    except Exception as error:  # the tracer raises errors of many kinds
+    except Exception as error:  # torch.export raises many kinds of errors
         raise ExportError(
             f"forms=model: {type(run.model).__name__} cannot be exported: torch.export does not trace its scoring "
             f"({type(error).__name__})"

@@ -1,11 +1,11 @@
-"""`python -m ncf.negatives output=negatives.npz`: fixed negatives for evaluation=sampled, drawn or imported.
+"""`python -m ncf.negatives output=negatives.npz`: draw or import fixed negatives for evaluation=sampled.
 
     python -m ncf.negatives data=ml-100k output=negatives.npz
     python -m ncf.negatives data=csv data.archive=ratings.csv import=ml-1m.test.negative output=negatives.npz
     python -m ncf.train evaluation=sampled evaluation.file=negatives.npz
 
-The format of the NCF authors is a line a user: `(user,item)`, then the negatives, separated by tabs; ids are those of
-the data file.
+The NCF authors' format has one line per user: `(user,item)` and then the negatives, separated by tabs; ids are those
+of the data file.
 """
 
 import re
@@ -29,7 +29,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.negatives", __doc__)
     options.add_overrides("as for training: data=ml-1m evaluation.negatives=99")
     options.add_argument("--output", type=Path, required=True, help="the .npz file to write")
@@ -38,7 +38,7 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     cfg = compose(["evaluation=sampled", *options.overrides], options.config_dir)
     evaluation = component("evaluation", EVALUATIONS, cfg.evaluation)()
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def drawn(split: Split, evaluation: SampledRanking) -> Arrays:
-    """What `evaluation` would draw for the validation and the test positives."""
+    """Return the negatives that `evaluation` draws for the validation and test positives."""
     parts = [validation_targets(split, "cpu"), test_targets(split, "cpu")]
     columns = zip(*((t.users, t.items, evaluation.negatives_of(t)) for t in parts), strict=True)
     users, items, negatives = (np.concatenate(column) for column in columns)
@@ -61,11 +61,11 @@ def drawn(split: Split, evaluation: SampledRanking) -> Arrays:
 
 
 def imported(split: Split, path: Path) -> Arrays:
-    """The negatives in a `.test.negative` file.
+    """Return the negatives in a `.test.negative` file.
 
     Raises:
-        DataError: the file cannot be read, or a line (named) is not of the format, has another number of negatives than
-            the first, or an id that the data does not have.
+        DataError: the file cannot be read, or a line (named) is malformed, has another number of negatives than the
+            first, or has an id that is not in the data.
     """
     try:
         lines = path.read_text().splitlines()
@@ -83,7 +83,7 @@ def imported(split: Split, path: Path) -> Arrays:
 
 
 def _row(path: Path, number: int, line: str, users: dict[str, int], items: dict[str, int]) -> list[int]:
-    """Indices of the user, the positive and the negatives of one line."""
+    """Return the indices of the user, the positive and the negatives of one line."""
     head, *negatives = line.rstrip("\t").split("\t")
     pair = _PAIR.fullmatch(head)
     if pair is None or not negatives:

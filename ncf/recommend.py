@@ -1,4 +1,4 @@
-"""`python -m ncf.recommend run=<folder> user=196 k=10`: what a finished run would recommend."""
+"""`python -m ncf.recommend run=<folder> user=196 k=10`: show what a finished run recommends."""
 
 import argparse
 import json
@@ -16,13 +16,13 @@ from ncf.core.files import atomic
 from ncf.errors import ConfigError
 from ncf.runs.loading import LoadedRun, load
 
-_RECENT = 10  # of the user's own positives, for the reader to compare with
-_USERS_AT_ONCE = 1000  # rows written between two looks at the progress bar
+_RECENT = 10  # positives of the user shown for comparison
+_USERS_AT_ONCE = 1000  # users per block of output
 FORMATS = ("table", "json", "csv")
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.recommend", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     asked = options.add_mutually_exclusive_group(required=True)
@@ -35,7 +35,7 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     if options.k < 1:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
@@ -66,7 +66,7 @@ def _similar(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
 
 
 def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
-    """The text, some users at a time; ids are checked before anything is written."""
+    """Yield the output, a block of users at a time; all ids are checked before anything is written."""
     ids = run.split.user_ids.tolist() if options.user == "all" else list(dict.fromkeys(options.user.split(",")))
     run.indices("user", ids)
     with tqdm(total=len(ids), unit="users", disable=options.output is None) as bar:

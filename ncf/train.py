@@ -1,4 +1,4 @@
-"""`python -m ncf.train`: one run, from its configuration to its result."""
+"""`python -m ncf.train`: train and evaluate one run, from its configuration to its result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,31 +15,34 @@ from ncf.runs.plan import plan_run
 
 
 def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any] | None:
-    """Train, select, test, and write the run folder; the result, or None if `stopped` interrupted it.
+    """Train a run, test its best epoch, and write its folder; return the result, or None if `stopped` interrupted it.
 
-    A run that `folder` holds already is not made again, and one that it holds half is gone on with.
+    If `folder` already holds the finished run, its result is returned; an unfinished one is resumed.
 
     Args:
-        cfg: as `ncf.core.compose.compose` gives it.
-        folder: of the run; it has to exist.
-        stopped: asked after every step; once it is true the run is saved and None comes back.
+        cfg: configuration as returned by `ncf.core.compose.compose`.
+        folder: folder of the run; must exist.
+        stopped: called after every step; once it returns true, the run is saved and None is returned.
 
     Raises:
-        ConfigError, DataError: settings or data that are wrong; CheckpointError: `folder` holds another run.
+        ConfigError: a setting is invalid.
+        DataError: the data is invalid.
+        CheckpointError: `folder` holds another run, or only damaged checkpoints.
         TrainingError: a loss, gradient or score was not finite.
     """
-    plan = plan_run(cfg)  # every setting is checked; no data has been read
-    run = open_job(plan, folder, stopped)  # data, split, model, sampler, step: at the first batch, or the checkpoint's
-    if not isinstance(run, Job):
-        return run  # it was finished before
-    whole = run.fit()  # epochs, validation, early stopping; at the end, the weights of the best epoch
-    return run.finish() if whole else None  # ranks and metrics, those of test for the first time; the result
+    plan = plan_run(cfg)  # check every setting, before any data is read
+    job = open_job(plan, folder, stopped)  # build data, split, model, sampler and step; restore the checkpoint, if any
+    if not isinstance(job, Job):
+        return job  # the result of a run that was already finished
+    with job.followed():  # by a tracker, if one is set
+        complete = job.fit()  # epochs, validation, early stopping; then restore the weights of the best epoch
+        return job.finish() if complete else None  # rank the held-out positives; write ranks, metrics and result
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 @hydra_job
 def main(cfg: DictConfig, folder: Path, stopped: Callable[[], bool]) -> dict[str, Any] | None:
-    """What Hydra runs, once or as each job of a sweep."""
+    """The entry point for Hydra, called once, or for each job of a sweep."""
     return train(cfg, folder, stopped)
 
 

@@ -1,7 +1,7 @@
-"""`python -m ncf.tune model=ease trials=30`: choose a model's settings by validation, resumably.
+"""`python -m ncf.tune model=ease trials=30`: tune a model's settings on validation; a stopped study can be resumed.
 
-Optuna's TPE over the space in conf/tuning/<model>.yaml; trials lie in a database on disk, so that a stopped study goes
-on where it was. The objective is the monitored validation metric: no test metric is read.
+Optuna's TPE searches the space in conf/tuning/<model>.yaml; its trials are kept in a database on disk. The objective is
+the monitored validation metric: no test metric is read.
 """
 
 import importlib
@@ -28,7 +28,7 @@ _QUIET = ["trainer.progress=false"]
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.tune", __doc__)
     options.add_overrides("as for training: model=ease data=ml-1m trainer.epochs=20")
     options.add_argument("--trials", type=int, default=30, help="finished trials that the study shall have (30)")
@@ -40,7 +40,7 @@ def parser() -> command_line.Parser:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     summary = tune(options.overrides, options.trials, options.minutes, options.folder, options.config_dir)
     print(text_table(["setting", "best"], [(k, str(v)) for k, v in summary["best"].items()]))
@@ -50,17 +50,17 @@ def main(arguments: Sequence[str]) -> None:
 def tune(
     overrides: Sequence[str], trials: int, minutes: float, folder: Path, config_dir: str | None = None
 ) -> dict[str, Any]:
-    """Give the study of `overrides` below `folder` its trials; see `report` for what comes back.
+    """Run the trials of the study of `overrides` below `folder`, and return its summary; see `report`.
 
     Args:
-        overrides: of a training run; they name the model, and thereby the space.
-        trials: finished ones that the study shall have, those of earlier calls counted in.
-        minutes: of trials, likewise; no trial begins after them, but one always does.
-        folder: where the database and the trials' run folders lie, and the study's summary is written.
-        config_dir: a folder of YAML files beside conf/, whose tuning/<model>.yaml is used where there is one.
+        overrides: of a training run; they choose the model, and thereby the space.
+        trials: number of finished trials to reach, including those of earlier calls.
+        minutes: total duration of trials, including earlier calls, after which none starts; at least one always runs.
+        folder: for the database, the trials' run folders and the study's summary.
+        config_dir: the user's own YAML files; its tuning/<model>.yaml, if any, takes precedence over conf/tuning.
 
     Raises:
-        ConfigError: optuna is missing, or the model has no space, or a setting is wrong.
+        ConfigError: optuna is not installed, the model has no space, or a setting is invalid.
     """
     optuna = _optuna()
     base = compose([*overrides, *_QUIET], config_dir)
@@ -73,7 +73,7 @@ def tune(
         direction="maximize",
         load_if_exists=True,
     )
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # a resumed study does not repeat its draws
+    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))  # a resumed study must not repeat its draws
     while not (done := finished(study)) or (len(done) < trials and seconds(done) < 60 * minutes):
         trial = study.ask()
         chosen = {key: suggest(trial, key, options) for key, options in space.items()}
@@ -86,7 +86,7 @@ def tune(
 
 
 def space_of(model: str, config_dir: str | None) -> dict[str, Any]:
-    """Key -> what to choose from, as `suggest` takes it. Raises ConfigError for a model without a space."""
+    """Return key -> range or choices, as `suggest` takes them. Raises ConfigError for a model without a space."""
     folders = [Path(config_dir, "tuning")] if config_dir else []
     for folder in [*folders, SPACES]:
         if (path := folder / f"{model}.yaml").is_file():
@@ -97,17 +97,17 @@ def space_of(model: str, config_dir: str | None) -> dict[str, Any]:
 
 
 def finished(study: Any) -> list[Any]:
-    """The trials that gave a value."""
+    """Return the trials that have a value."""
     return [trial for trial in study.trials if trial.state.is_finished() and trial.value is not None]
 
 
 def seconds(trials: Sequence[Any]) -> float:
-    """How long finished trials took, together."""
+    """Return the total duration of finished trials."""
     return float(sum(trial.duration.total_seconds() for trial in trials))
 
 
 def suggest(trial: Any, key: str, space: Any) -> Any:
-    """The trial's value for a key whose space is [low, high], [low, high, log] or {choices: [...]}."""
+    """Draw the trial's value for a key whose space is [low, high], [low, high, log] or {choices: [...]}."""
     if isinstance(space, Mapping):
         return trial.suggest_categorical(key, space["choices"])
     low, high, *log = space
@@ -116,16 +116,16 @@ def suggest(trial: Any, key: str, space: Any) -> Any:
 
 
 def objective(cfg: DictConfig, folder: Path) -> float:
-    """The monitored validation metric of a run of `cfg` in `folder`."""
+    """Run `cfg` in `folder` and return the monitored validation metric."""
     folder.mkdir(parents=True, exist_ok=True)
     job = open_job(plan_run(cfg), folder, StopFlag())
     result = job.run() if isinstance(job, Job) else job
-    assert result is not None  # nothing asked it to stop
+    assert result is not None  # nothing sets this stop flag
     return float(result["valid"][cfg.trainer.monitor])
 
 
 def report(study: Any, base: DictConfig) -> dict[str, Any]:
-    """The study in brief: the best settings, their validation value, and what finding them took."""
+    """Summarise the study: the best settings, their validation value, and the cost of finding them."""
     trials = finished(study)
     return {
         "model": str(base.model.name),

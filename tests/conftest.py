@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from finished_runs import runs  # noqa: F401  a fixture
+from leftovers import _marked, nothing_left_behind  # noqa: F401  fixtures of every test
 from toys import compose
 
 from ncf.data import Split, read_split

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.baselines.arms import ARMS, METRICS, NAMES, REFERENCE
-from ncf.report.style import COLOURS, GREY, WIDTH, titled
+from ncf.report.kit.style import COLOURS, GREY, WIDTH, titled
 
 _BASELINE, _NCF = (COLOURS[0], "o"), (COLOURS[4], "D")  # colour and marker: told apart in grey, too
 _FLOOR = 0.5  # of popularity's value: a model below it would squeeze all others into a corner

@@ -11,7 +11,7 @@ from experiments.baselines.arms import ARMS, METRICS, NAMES
 from experiments.baselines.comparisons import p_text
 from experiments.baselines.published import MAIN, OWN
 from experiments.baselines.rankings import ALL_ITEMS, EVERY_DRAW, ONE_DRAW, POPULAR, RARE
-from ncf.report.markup import Table
+from ncf.report.kit.markup import Table
 
 FAMILY = ("settings", "ranking", "metric")
 """The columns that the pairs share whose p-values are corrected together."""

@@ -13,8 +13,8 @@ from experiments.baselines.arms import ARMS, HERE, METRICS, NAMES, REFERENCE, RE
 from experiments.baselines.comparisons import best_baseline, corrected, p_text
 from ncf.core.config import flatten
 from ncf.core.files import write_text
-from ncf.report.markup import Table
-from ncf.report.style import RC, save
+from ncf.report.kit.markup import Table
+from ncf.report.kit.style import RC, save
 
 COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published", "pairs")
 LEVEL = 0.05  # of a corrected p

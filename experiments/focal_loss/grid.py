@@ -1,4 +1,7 @@
-"""The gamma x alpha surface."""
+# ruff: noqa: RUF001
+"""The γ × α grid beside BCE, and what α weighs at each ratio."""
+
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -6,31 +9,31 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ncf.report.naming import metric_name, number
-from ncf.report.study import EXPERIMENT, NotRunError, Study
-from ncf.report.style import GREY, WIDTH
-from ncf.study.registration import Selector, Value
+from ncf.report.kit.naming import metric_name, number
+from ncf.report.kit.section import Cells, Chart, Drawing, Facts, Listing, Section
+from ncf.report.kit.style import GREY, WIDTH
+from ncf.report.study import NotRunError, Study
+from ncf.study.registration import Value, resolved
 
 Array = np.ndarray
 
+ALPHAS: list[Value] = [0.25, 0.5, 0.75, "balanced"]
 
-def heat_map(study: Study) -> tuple[Figure, str]:
+
+def heat_map(study: Study) -> Drawing:
     """Mean of each cell's seeds, coloured by its change against BCE on the same seeds; a panel a ratio."""
     surfaces = {r: s for r in study.ratios if (s := surface(study, r)) is not None}
     if not surfaces:
-        raise NotRunError("the γ × α grid", EXPERIMENT.format("grid"))
+        raise NotRunError("the γ × α grid", "grid")
     gammas, alphas = _axis(study, "gamma"), _axis(study, "alpha")
     largest = max(float(np.nanmax(np.abs(change))) for _, change, _ in surfaces.values())
-    norm = Normalize(-largest, largest)
     figure = Figure(figsize=(WIDTH, 3.9))
     axes = figure.subplots(1, len(surfaces), squeeze=False, sharey=True)[0]
     for ax, (ratio, (mean, change, level)) in zip(axes, surfaces.items()):
-        image = ax.imshow(change, cmap=matplotlib.colormaps["PuOr"], norm=norm, aspect="auto")
+        image = ax.imshow(change, cmap=matplotlib.colormaps["PuOr"], norm=Normalize(-largest, largest), aspect="auto")
         _cells(ax, mean, change, largest)
-        ax.set_xticks(
-            range(len(alphas)),
-            [number(a).replace("balanced", f"{ratio / (ratio + 1):.3f}\n(balanced)") for a in alphas],
-        )
+        balanced = f"{ratio / (ratio + 1):.3f}\n(balanced)"
+        ax.set_xticks(range(len(alphas)), [number(a).replace("balanced", balanced) for a in alphas])
         ax.set_yticks(range(len(gammas)), [number(g) for g in gammas])
         ax.set_xlabel("α, weight of positives")
         ax.set_title(f"1:{ratio}   BCE {level:.4f}")
@@ -41,49 +44,39 @@ def heat_map(study: Study) -> tuple[Figure, str]:
     ticks = np.linspace(-largest, largest, 5)
     bar.set_ticks(ticks.tolist(), labels=[f"{t:+.0%}" if t else "BCE" for t in ticks])
     bar.ax.axhline(0, color="black", linewidth=1.5)
-    count = study.registration.grids["grid"].seeds
-    seeds = ", ".join(f"{count.get(r, 0)} at 1:{r}" for r in surfaces)
-    return figure, (
-        f"A cell is the mean {metric_name(study.primary)} over the grid's seeds ({seeds}) and its change against BCE "
-        f"on the same seeds; white is BCE's level. γ 0 is α-BCE.{_noise_cell(study)} So few seeds describe, they do "
-        "not test."
-    )
+    counts = study.registration.grids["grid"].seeds
+    return Drawing(figure, {"seeds": {r: counts.get(r, 0) for r in surfaces}, "noise_cell": _has_noise_cell(study)})
 
 
-def _noise_cell(study: Study) -> str:
-    """Which cell shows how far apart runs of one loss lie, if the grid has it."""
-    settings = study.protocol.get("settings", {})
+def _has_noise_cell(study: Study) -> bool:
+    """Whether the grid has half of BCE under an optimizer that all but ignores a loss's scale."""
+    settings = study.settings
     scale_free = settings.get("optimizer.name") == "adam" and settings.get("optimizer.weight_decay") == 0
-    halved = any(arm["gamma"] == 0 and arm["alpha"] == 0.5 for arm in study.arms_of("grid"))
-    if not (scale_free and halved):
-        return ""
-    return " γ 0, α 0.5 is half of BCE, and Adam all but ignores a loss's scale: that cell shows the noise."
+    return scale_free and any(arm["gamma"] == 0 and arm["alpha"] == 0.5 for arm in study.arms_of("grid"))
 
 
 def surface(study: Study, ratio: int) -> tuple[Array, Array, float] | None:
     """Means (gammas, alphas) over the grid's seeds, relative changes against BCE on them, BCE's level.
 
-    None if fewer than half of the cells are there.
-
-    A cell without all of the grid's seeds is NaN.
+    A cell without all of the grid's seeds is NaN. None if fewer than half of the cells are there.
     """
     if "grid" not in study.registration.grids:
         return None
     count = study.registration.grids["grid"].seeds.get(ratio, 0)
     seeds = range(study.registration.first_seed, study.registration.first_seed + count)
     baseline = study.values(study.registration.arms[study.contrasts[0][1]], ratio, study.primary).reindex(seeds)
-    means = np.full((len(_axis(study, "gamma")), len(_axis(study, "alpha"))), np.nan)
+    gammas, alphas = _axis(study, "gamma"), _axis(study, "alpha")
+    means = np.full((len(gammas), len(alphas)), np.nan)
     for arm in study.arms_of("grid"):
-        cell = _axis(study, "gamma").index(arm["gamma"]), _axis(study, "alpha").index(arm["alpha"])
-        means[cell] = study.values(arm, ratio, study.primary).reindex(seeds).mean(skipna=False)
+        values = study.values(arm, ratio, study.primary).reindex(seeds)
+        means[gammas.index(arm["gamma"]), alphas.index(arm["alpha"])] = values.mean(skipna=False)
     if not seeds or baseline.isna().any() or np.isnan(means).mean() > 0.5:
         return None
     return means, means / baseline.mean() - 1, float(baseline.mean())
 
 
 def _axis(study: Study, key: str) -> list[Value]:
-    arms: list[Selector] = study.arms_of("grid")
-    return list(dict.fromkeys(arm[key] for arm in arms))
+    return list(dict.fromkeys(arm[key] for arm in study.arms_of("grid")))
 
 
 def _cells(ax: Axes, mean: Array, change: Array, largest: float) -> None:
@@ -96,3 +89,37 @@ def _cells(ax: Axes, mean: Array, change: Array, largest: float) -> None:
             column, row, f"{value:.4f}\n{change[row, column]:+z.0%}", ha="center", va="center", fontsize=8,
             color="white" if dark else "black",
         )  # fmt: skip
+
+
+def alpha_ratio(study: Study) -> Cells:
+    """The effective negative:positive weight of each alpha at each ratio."""
+    rows = []
+    for ratio in study.ratios:
+        values = [float(resolved(alpha, ratio)) for alpha in ALPHAS]
+        rows.append([f"1:{ratio}", f"{values[-1]:.3f}", *(f"{(1 - a) * ratio / a:.2f}" for a in values)])
+    return Cells(["negatives", "balanced α", *(f"α {a}" for a in ALPHAS)], rows)
+
+
+def _best_cells(study: Study) -> Facts | None:
+    """The cell with the largest change at each ratio."""
+    cells = []
+    for ratio in study.ratios:
+        if (found := surface(study, ratio)) is None:
+            continue
+        change = found[1]
+        row, column = np.unravel_index(np.nanargmax(change), change.shape)
+        gamma, alpha = number(_axis(study, "gamma")[row]), number(_axis(study, "alpha")[column])
+        seeds = study.registration.grids["grid"].seeds[ratio]
+        cells.append({"ratio": ratio, "gamma": gamma, "alpha": alpha, "change": change[row, column], "seeds": seeds})
+    return {"cells": cells} if cells else None
+
+
+SECTION = Section(
+    "Other γ and α",
+    Path(__file__).with_suffix(".j2"),
+    (
+        Chart("heat_map", "Does any γ and α beat BCE?", "descriptive", heat_map),
+        Listing("alpha_ratio", "What α weighs at each ratio", alpha_ratio),
+    ),
+    remarks={"best_cells": _best_cells},
+)

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,16 +25,16 @@ import torch
 from scipy import stats
 
 from experiments.benchmarks.peers import ROOT, peers_python
+from experiments.focal_loss import clamped as report
 from experiments.recbole.compare import put
 from experiments.recbole.published import MARGIN
 from ncf import models
 from ncf.core.files import write_text
-from ncf.models.neumf import NeuMF
-from ncf.report import clamped as report
-from ncf.report.naming import label, metric_name
-from ncf.report.study import load
 from ncf.core.rng import generator
-from ncf.stats import load as registration
+from ncf.models.neumf import NeuMF
+from ncf.report.kit.naming import label, metric_name
+from ncf.report.study import load
+from ncf.study import load as registration
 
 HERE = Path(__file__).parent
 KEPT, PAGE = HERE / "clamped.json", HERE / "README.md"
@@ -60,7 +61,7 @@ def run() -> None:
     """Make what clamped.json lacks, a run a core, and keep each piece as soon as it and those before it are done."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"dead_starts": {}, "runs": []}
     if not kept.get("dead_starts"):
-        highest = {"ncf": first_logits(STARTS["ncf"]), "RecBole": peer("starts", STARTS["RecBole"])["highest"]}
+        highest = {"ncf": first_logits(range(STARTS["ncf"])), "RecBole": peer("starts", STARTS["RecBole"])["highest"]}
         kept["dead_starts"] = {side: sum(value < MARGIN for value in values) for side, values in highest.items()}
         keep(kept)
     done = {(r["gamma"], r["neg_ratio"], r["seed"]) for r in kept["runs"]}
@@ -80,12 +81,11 @@ def keep(kept: dict[str, Any]) -> None:
     write_text(KEPT, f'{{"dead_starts": {json.dumps(kept["dead_starts"])},\n"runs": [\n{runs}\n]}}\n')
 
 
-def first_logits(count: int) -> list[float]:
-    """The highest first logit of a sample of users and items in our NeuMF, for seeds 0 to `count` - 1."""
+def first_logits(seeds: Iterable[int]) -> list[float]:
+    """The highest first logit of a sample of users and items in our NeuMF, for each seed."""
     users, items = torch.arange(SAMPLE), torch.arange(SAMPLE).expand(SAMPLE, -1)
-
     make = partial(NeuMF, gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32])
-    built = (models.build(make, USERS, ITEMS, generator(seed, "initialisation")) for seed in range(count))
+    built = (models.build(make, USERS, ITEMS, generator(seed, "initialisation")) for seed in seeds)
     with torch.no_grad():
         return [model(users, items).max().item() for model in built]
 

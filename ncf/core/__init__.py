@@ -1,1 +1,1 @@
-"""What every room stands on: configuration, files, random streams, signals, the command line, safety."""
+"""Foundations of every other package: configuration, files, random streams, signals, command-line helpers, safety."""

@@ -1,4 +1,4 @@
-"""What the commands beside training share: options as key=value, errors as one line with exit status 2, tables."""
+"""Helpers for commands: key=value options, one-line errors with exit status 2, and text tables."""
 
 import argparse
 import contextlib
@@ -16,34 +16,34 @@ _IMPORT = "--import"
 
 
 class Parser(argparse.ArgumentParser):
-    """Options may be written key=value, as for training, or --key value.
+    """An argument parser whose options may be written key=value, as for training, or --key value.
 
     Args:
-        module: of the command, such as "ncf.compare".
-        doc: of that module, whose first line describes the command.
+        module: the command's module, such as "ncf.compare".
+        doc: that module's docstring; its first line describes the command.
     """
 
     def __init__(self, module: str, doc: str | None) -> None:
         super().__init__(prog=f"python -m {module}", description=(doc or "").partition("\n")[0])
 
     def add_overrides(self, help: str) -> None:
-        """The overrides of a training run as positional arguments, and `--config-dir` as Hydra has it."""
+        """Add positional overrides of a training run, and `--config-dir` as in Hydra."""
         self.add_argument("overrides", nargs="*", help=help)
         self.add_argument("--config-dir", help="a folder of your own YAML files, laid out as conf/ is")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The options. Raises ConfigError, naming the option, for one that is unknown, missing or wrong."""
+        """Return the parsed options. Raises ConfigError, naming the option, if one is unknown, missing or invalid."""
         known = {key.lstrip("-") for action in self._actions for key in action.option_strings}
-        spelt = [f"--{a}" if "=" in a and a.partition("=")[0] in known else a for a in arguments]
-        return self.parse_intermixed_args(spelt)
+        spelled = [f"--{a}" if "=" in a and a.partition("=")[0] in known else a for a in arguments]
+        return self.parse_intermixed_args(spelled)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print over its usage."""
+        """Raise ConfigError instead of printing the usage and exiting."""
         raise ConfigError(f"{message} (--help shows the options)")
 
 
 def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:
-    """Exit with the status that `command` returns (None: 0), or 2 and one line for an error that the user can mend."""
+    """Run `command` and exit with its status (None: 0), or with 2 and one line for an error that the user can fix."""
     forgiving_streams()
     status = None
     try:
@@ -52,7 +52,7 @@ def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:
     except NcfError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+    except BrokenPipeError:  # the reader, `head` for example, has closed the pipe
         drop_output()
     except OSError as error:
         drop_output()
@@ -62,36 +62,36 @@ def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:
 
 
 def take_imports(arguments: Sequence[str]) -> list[str]:
-    """Import the modules that `--import my_losses` names; the arguments without it.
+    """Import the modules named by `--import my_losses`, and return the other arguments.
 
-    It has to be typed: no configuration file and no run folder can import anything.
+    Only the user can ask for an import, by typing it: no configuration file or run folder can.
 
     Raises:
-        ConfigError: no module is named, or it cannot be imported.
+        ConfigError: no module is named, or one cannot be imported.
     """
-    left, rest = [], iter(arguments)
-    for argument in rest:
+    others, remaining = [], iter(arguments)
+    for argument in remaining:
         option, separator, modules = argument.partition("=")
         if option != _IMPORT:
-            left.append(argument)
+            others.append(argument)
             continue
-        modules = modules if separator else next(rest, "")
+        modules = modules if separator else next(remaining, "")
         if not modules:
             raise ConfigError(f"{_IMPORT}: expected the name of a Python module, got none")
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` has it; an installed `ncf` command has not
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, but an installed command does not
         import_extensions(modules)
-    return left
+    return others
 
 
 def forgiving_streams() -> None:
-    """What stdout cannot encode, in the name of a folder or a title, is escaped; what stderr cannot take is dropped."""
+    """Escape what stdout cannot encode (in a title, for example), and ignore write errors on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.stderr = _Droppable(sys.stderr or io.StringIO())  # `2>&-` leaves none
+    sys.stderr = _BestEffortStream(sys.stderr or io.StringIO())  # None after `2>&-`
 
 
-class _Droppable:
-    """A stream for progress and messages: a full disk behind it, or a reader that is gone, ends no run."""
+class _BestEffortStream:
+    """A stream for progress and messages that ignores write errors: a full disk or a closed pipe must not end a run."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -110,7 +110,7 @@ class _Droppable:
 
 
 def say(text: str) -> None:
-    """Print it; a reader that is gone, or a full disk behind stdout, takes nothing from a run that is finished."""
+    """Print `text` at the end of a run; if stdout cannot be written to, say so on stderr instead of failing."""
     try:
         print(text, flush=True)
     except OSError as error:
@@ -119,12 +119,12 @@ def say(text: str) -> None:
 
 
 def drop_output() -> None:
-    """Nothing more goes to stdout, which could not be written to; else Python says so once more as it ends."""
+    """Redirect stdout to the null device after a write error; otherwise Python reports the error again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Left-aligned columns, a line a row; floats with four decimals."""
+    """Format a table: one line per row, left-aligned columns, floats with four decimals."""
     texts = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
     lines = ["  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)) for row in [list(header), *texts]]

@@ -1,4 +1,4 @@
-"""The configuration folder, and a run's configuration composed from it."""
+"""Locate the configuration folder and compose a run's configuration from it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from ncf.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
-"""`conf/`: inside the package where it was installed from a wheel, beside it in a checkout."""
+"""The configuration folder: inside the package when installed from a wheel, beside it in a checkout."""
 
 
 @contextmanager
 def configuration() -> Iterator[None]:
-    """Let `compose` read `conf/` while the context lasts, unless Hydra reads it already."""
+    """Initialise Hydra with `conf/` for the duration of the context, unless it is initialised already."""
     if GlobalHydra.instance().is_initialized():
         yield
         return
@@ -30,14 +30,14 @@ def configuration() -> Iterator[None]:
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
-    """The configuration of a training run with these overrides.
+    """Compose the configuration of a training run.
 
     Args:
-        overrides: as on the command line of `ncf.train`: ["model=ease", "model.l2=200.0"].
-        config_dir: a folder of the user's own YAML files, beside `conf/`.
+        overrides: as on the command line of `ncf.train`, for example ["model=ease", "model.l2=200.0"].
+        config_dir: a folder of the user's own YAML files, searched in addition to `conf/`.
 
     Raises:
-        ConfigError: the overrides do not compose, or a file of `config_dir` names code.
+        ConfigError: the overrides do not compose, or `config_dir` is not a folder or could run code.
     """
     extra = []
     if config_dir is not None:

@@ -1,8 +1,8 @@
-"""From a YAML group to a checked component: unknown, missing or out-of-range keys fail here, before data is read.
+"""Build checked components from YAML: unknown, missing or out-of-range keys fail here, before any data is read.
 
 Convention: a component is a class or function whose keyword-only parameters are its YAML keys, annotated with
-their range (`Annotated[float, Field(ge=0)]`); its positional parameters are what the program hands it (a split,
-a number of users). The group's `name` picks it from a closed registry, so nothing in a config names code.
+their range (`Annotated[float, Field(ge=0)]`); its positional parameters come from the program (a split, a number of
+users). The config group's `name` selects it from a closed registry, so no configuration can name code.
 """
 
 import difflib
@@ -23,17 +23,17 @@ _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary
 
 
 def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """The group as resolved built-in values. Raises ConfigError for an interpolation that does not resolve."""
+    """Return `node` as resolved built-in values. Raises ConfigError if an interpolation does not resolve."""
     if not isinstance(node, DictConfig):
         return dict(node)
     try:
         return typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{_word(error.full_key or 'config')}: {_word(str(error).splitlines()[0])}") from None
+        raise ConfigError(f"{_escaped(error.full_key or 'config')}: {_escaped(str(error).splitlines()[0])}") from None
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as {"trainer.epochs": 100, ...}."""
+    """Flatten nested settings to {"trainer.epochs": 100, ...}."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -41,10 +41,10 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapping[str, Any]) -> partial[Any]:
-    """The factory that `node["name"]` picks from `registry`, bound to the other keys of `node`, all checked.
+    """Return the factory that `node["name"]` selects from `registry`, bound to the other keys of `node`, all checked.
 
     Raises:
-        ConfigError: naming `group.key`, what was expected and what was given.
+        ConfigError: a key is invalid; the message gives `group.key`, what was expected and what was given.
     """
     values = plain(node)
     name = values.pop("name", None)
@@ -54,7 +54,7 @@ def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapp
 
 
 def bind(group: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> partial[Any]:
-    """`factory` bound to `values`, checked against the annotations of its keyword-only parameters."""
+    """Bind `values` to `factory` after checking them against the annotations of its keyword-only parameters."""
     schema = _schema(factory)
     try:
         checked = schema.model_validate(dict(values))
@@ -65,7 +65,7 @@ def bind(group: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> 
 
 @cache
 def roles(factory: Callable[..., Any]) -> Mapping[str, Role]:
-    """Key -> the role that its annotation declares, RESULT where it declares none."""
+    """Map each key to the role that its annotation declares, RESULT by default."""
     return {key: next((m for m in _metadata(hint) if isinstance(m, Role)), RESULT) for key, hint in _keys(factory)}
 
 
@@ -74,7 +74,7 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
 
 
 def _keys(factory: Callable[..., Any]) -> list[tuple[str, Any]]:
-    """The keyword-only parameters of `factory` with their annotations."""
+    """Return the keyword-only parameters of `factory` with their annotations."""
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
     parameters = inspect.signature(factory).parameters.values()
     return [(p.name, hints[p.name]) for p in parameters if p.kind is p.KEYWORD_ONLY]
@@ -86,11 +86,11 @@ def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
-    """A clause for each key that is wrong; what the members of a union expect is joined by "or"."""
+    """Describe each invalid key in one clause; the alternatives of a union are joined by "or"."""
     found: dict[str, tuple[list[str], Any]] = {}
     for error in errors:
         name, *inner = error["loc"]
-        key = ".".join(map(_word, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
+        key = ".".join(map(_escaped, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
         reasons, _ = found.setdefault(key, ([], error))
         reasons.append(error["msg"][0].lower() + error["msg"][1:])
     return "; ".join(f"{key}: {_reason(schema, reasons, error)}" for key, (reasons, error) in found.items())
@@ -104,8 +104,8 @@ def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
     return f"{', or '.join(reasons)}, got {error['input']!r}"
 
 
-def _word(key: object) -> str:
-    """The key as it can stand in one line."""
+def _escaped(key: object) -> str:
+    """Return the key, or its repr if it would not print on one line."""
     return str(key) if str(key).isprintable() and str(key).strip() else repr(key)
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: temporary file, fsync, rename, fsync of the folder."""
+"""Atomic, durable file writes: temporary file, fsync, rename, fsync of the folder."""
 
 import contextlib
 import os
@@ -14,13 +14,13 @@ TEMPORARY = ".tmp-"
 
 @contextlib.contextmanager
 def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
-    """Write `path` through the yielded file: after a crash at any moment, the old content or the new is there.
+    """Write `path` atomically through the yielded file: after a crash it holds either the old content or the new.
 
     Args:
-        keep: where the old content goes; a crash may leave it there alone, with nothing at `path`.
+        keep: where to move the old content; a crash may leave only this copy, and nothing at `path`.
 
     Raises:
-        OSError: the folder is not writable or the disk is full; `path` is untouched and nothing is left behind.
+        OSError: the folder is not writable or the disk is full; `path` is unchanged and no temporary file is left.
     """
     handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
     temporary = Path(name)
@@ -41,7 +41,7 @@ def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What fails in the context is the writing of `path`. Raises FileError, which says so, for an OSError."""
+    """Convert an OSError raised in the context to a FileError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -49,19 +49,19 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`path` holds `text`; after a FileError (disk full, folder read-only) it holds what it held before."""
+    """Write `text` to `path` atomically. Raises FileError (disk full, folder read-only); `path` is then unchanged."""
     with writing(path), atomic(path) as file:
         file.write(text.encode())
 
 
 def append_text(path: Path, text: str) -> None:
-    """`text` is added to `path`, not made durable. Raises FileError; a part of `text` may then be there."""
+    """Append `text` to `path`, without fsync. Raises FileError; part of `text` may then have been written."""
     with writing(path), path.open("a") as file:
         file.write(text)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the renames in `folder` durable."""
+    """Make renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,7 +70,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what writers killed in `folder` left behind; only for the one process that owns the folder."""
+    """Delete temporary files that killed writers left in `folder`; call this only from the process that owns it."""
     for stray in folder.glob(f"{TEMPORARY}*"):
-        if not stray.is_dir():  # a folder is none of theirs
+        if not stray.is_dir():  # writers leave only files
             stray.unlink(missing_ok=True)

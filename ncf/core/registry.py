@@ -1,4 +1,4 @@
-"""Components by name: what `group=name` picks from. Only code adds to a registry, never a configuration file."""
+"""Registries of components, from which `group=name` selects. Only code adds to them, never a configuration file."""
 
 import importlib
 import os
@@ -11,16 +11,16 @@ from ncf.errors import ConfigError
 Component = Callable[..., Any]
 
 IMPORTS = "NCF_IMPORT"
-"""Environment variable that hands the modules of `--import` on to worker processes."""
+"""Environment variable that passes the modules of `--import` to worker processes."""
 
 
 class Registry(dict[str, Component]):
     """The components of one configuration group.
 
     Args:
-        group: its name, such as "loss".
+        group: name of the group, such as "loss".
         components: name -> class or function whose keyword-only parameters are the YAML keys.
-        role: what choosing one of them means to a run.
+        role: role of the choice in a run.
     """
 
     def __init__(self, group: str, components: Mapping[str, Component], role: Role = RESULT) -> None:
@@ -28,17 +28,17 @@ class Registry(dict[str, Component]):
         self.group, self.role = group, role
 
     def add(self, name: str, component: Component) -> None:
-        """Add a component of the user's own. Raises ConfigError for a name that another component has."""
+        """Register a user's own component. Raises ConfigError if another component has the name."""
         if self.get(name, component) is not component:
             raise ConfigError(f"register: {self.group}={name} exists already; expected another name")
         self[name] = component
 
 
 def import_extensions(modules: str) -> None:
-    """Import `modules` (names with commas between), which register their components, here and in worker processes.
+    """Import `modules` (comma-separated), which register their components, here and in worker processes.
 
     Raises:
-        ConfigError: one cannot be imported.
+        ConfigError: a module cannot be imported.
     """
     for module in filter(None, modules.split(",")):
         try:
@@ -50,5 +50,5 @@ def import_extensions(modules: str) -> None:
 
 
 def import_inherited_extensions() -> None:
-    """Import what the parent process, or the user by setting `NCF_IMPORT`, asked for. Raises as `import_extensions`."""
+    """Import the modules in `NCF_IMPORT`, set by the parent process or the user. Raises like `import_extensions`."""
     import_extensions(os.environ.get(IMPORTS, ""))

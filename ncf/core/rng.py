@@ -1,7 +1,7 @@
 """Addressed randomness: a stream is a pure function of (seed, purpose, epoch, block).
 
-Nothing depends on how many numbers were drawn before. Runs with one seed and different losses therefore see the
-same initial weights, batches and negatives, and a resumed or stacked run sees what a solo run would.
+No stream depends on how many numbers were drawn before. Runs with the same seed and different losses therefore see the
+same initial weights, batches and negatives, and a resumed or stacked run sees the same as a solo run.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ Purpose = Literal["initialisation", "shuffle", "negatives", "synthetic", "evalua
 def generator(
     seed: int, purpose: Purpose, epoch: int = 0, block: int = 0, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """A generator on `device` for the stream at this address; equal addresses give equal numbers."""
+    """Return a generator on `device` for the stream at this address; equal addresses give equal numbers."""
     return torch.Generator(device).manual_seed(_state(f"{seed}/{purpose}/{epoch}/{block}") >> 1)
 
 
 def numpy_generator(seed: int, address: str) -> np.random.Generator:
-    """NumPy's generator for the stream at `address`, such as the name of a comparison whose interval is resampled."""
+    """Return NumPy's generator for the stream at `address`, such as the name of a comparison to be bootstrapped."""
     return np.random.default_rng(_state(f"{seed}/{address}"))
 
 

@@ -1,22 +1,22 @@
-"""What a setting means to a run, declared where the setting is: `threads: Annotated[int, Field(ge=1), MACHINE]`."""
+"""The role of a setting in a run, declared with the setting: `threads: Annotated[int, Field(ge=1), MACHINE]`."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-_ALWAYS = object()  # a setting without `since`: every run has it
+_ALWAYS = object()  # no `since`: every run has the setting
 
 
 @dataclass(frozen=True)
 class Role:
-    """How a setting takes part in a run's identity, in resuming it, and in comparing it with others.
+    """How a setting affects the identity of a run, resuming it, and comparing it with others.
 
     Attributes:
-        kind: "result": the result depends on it; "machine": where or how fast the run computes; "display": what is
-            shown or kept beside the result.
-        identity: whether it counts in the run's id; None: only where the result depends on it.
-        resumable: whether it may change when the run is resumed although the result depends on it.
-        since: the value that runs made before the setting existed count as having. At this value it is left out of the
-            identity, so that their ids stay.
+        kind: "result": changes the result; "machine": where or how fast the run computes; "display": what is shown or
+            kept in addition to the result.
+        identity: whether it is part of the run's id; None: only if `kind` is "result".
+        resumable: whether it may change on resume although it changes the result.
+        since: the value assumed for runs made before the setting existed. At this value it is left out of the id, so
+            that their ids do not change.
     """
 
     kind: Literal["result", "machine", "display"] = "result"
@@ -25,7 +25,7 @@ class Role:
     since: Any = _ALWAYS
 
     def identifies(self, value: Any) -> bool:
-        """Whether the setting, at this value, counts in the run's id."""
+        """Return whether the setting, at this value, is part of the run's id."""
         counts = self.kind == "result" if self.identity is None else self.identity
         return counts and (self.since is _ALWAYS or value != self.since)
 
@@ -36,7 +36,7 @@ class Role:
 
     @property
     def free_to_differ(self) -> bool:
-        """Whether runs with different values may stand in one table."""
+        """Whether runs with different values may be compared in one table."""
         return self.kind != "result"
 
 
@@ -44,6 +44,6 @@ RESULT = Role()
 MACHINE = Role("machine")
 DISPLAY = Role("display")
 MACHINE_IN_ID = Role("machine", identity=True)
-"""Of the machine, but part of every id since the first version."""
+"""A machine setting that has been part of every id since the first version."""
 LENGTH = Role(resumable=True)
-"""How long to train: a run can be resumed to go on for longer."""
+"""How long to train: a resumed run may train for longer."""

@@ -1,8 +1,8 @@
-"""What may come from a stranger, and can name no code: the overrides of a run folder, and YAML files.
+"""Reject untrusted configuration that could execute code: the overrides of a run folder, and YAML files.
 
-The groups of a run are closed registries. Hydra's own section is not: its callbacks, loggers, launchers and search path
-import what they are told to, and its logging writes where it is told to. So a run folder may not reach it, and a YAML
-file may neither name a callable there nor set up logging; only `conf/hydra/`, which belongs to this package, does.
+The config groups of a run are closed registries, but Hydra's own section is not: its callbacks, loggers, launchers and
+search path import whatever they name, and its logging can write to any file. So a run folder may not override that
+section, and no YAML file may name a callable or configure logging in it, except this package's own `conf/hydra/`.
 """
 
 import os
@@ -17,44 +17,44 @@ from hydra._internal.utils import get_args_parser
 from ncf.errors import ConfigError
 
 _KEY = r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*"
-_LOGGING = ("job_logging", "hydra_logging")  # whose values may be `ext://module.name`, and which opens any file
-_CALLS = (
+_LOGGING = ("job_logging", "hydra_logging")  # values may be `ext://module.name`, and handlers open any file
+_CODE_KEYS = (
     "_target_",
     "()",
     "class",
     "callbacks",
     "env_set",
     "searchpath",
-    "setup",
+    "setup",  # shell commands of a Slurm job
     *_LOGGING,
-)  # `setup`: of a Slurm job
+)
 _PACKAGE = re.compile(rb"@package\s+(?!_global_\s|_group_\s)(\S+)")
 
 
 def check_arguments(arguments: list[str], conf: Path, groups: Iterable[str]) -> None:
-    """Refuse what would read configuration that names code; what is typed as `hydra...=` is the user's own.
+    """Reject command-line arguments that read configuration naming code; a `hydra...=` that the user types is allowed.
 
     Raises:
-        ConfigError: a choice is a path out of `conf`, a configuration is a pickle, or a YAML file names code.
+        ConfigError: a choice is a path out of `conf`, the configuration is a pickle, or a YAML file could run code.
     """
-    known, _ = get_args_parser().parse_known_args(arguments)  # Hydra's own, which understands abbreviated options too
+    known, _ = get_args_parser().parse_known_args(arguments)  # Hydra's own parser also accepts abbreviated options
     if known.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun: expected overrides, got a pickle, which could run code")
     for argument in arguments:
         if re.match(rf"[+~]{{0,2}}({'|'.join(groups)})=.*\.\.", argument):
             raise ConfigError(f"{argument}: expected the name of a file in {conf}, got a path")
-    for folder in (conf, *(Path(given) for given in (known.config_dir, known.config_path) if given)):
+    for folder in (conf, *(Path(path) for path in (known.config_dir, known.config_path) if path)):
         refuse_code(folder, exempt=conf / "hydra")
 
 
 def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
-    """The overrides that the run in `folder` began with, as its `.hydra/overrides.yaml` has them.
+    """Return the overrides that the run in `folder` was started with, from its `.hydra/overrides.yaml`.
 
     Args:
-        groups: the names of the groups, whose value is a choice, so that it may not be a path out of `conf/`.
+        groups: the names of the config groups; their values are choices, which may not be paths out of `conf/`.
 
     Raises:
-        ConfigError: the folder holds no run, or a line is none that a run could have been given.
+        ConfigError: the folder holds no run, or a line is not an override that a run accepts.
     """
     path = folder / ".hydra" / "overrides.yaml"
     overrides = _read(path)
@@ -70,23 +70,23 @@ def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
 
 
 def refuse_code(folder: Path, exempt: Path) -> None:
-    """Raises ConfigError if a YAML file in `folder`, but not in `exempt`, makes Hydra call or import something."""
+    """Raise ConfigError if a YAML file in `folder`, outside `exempt`, makes Hydra call or import something."""
     for path in _yaml_files(folder):
         if not path.is_relative_to(exempt):
             package = _PACKAGE.search(_content(path))
             found = [package[1].decode(errors="replace")] if package else []
-            found += [part for part in path.relative_to(folder).parts if part in _CALLS]
-            found += [key for key in _keys(_read(path)) if key in _CALLS]
+            found += [part for part in path.relative_to(folder).parts if part in _CODE_KEYS]
+            found += [key for key in _keys(_read(path)) if key in _CODE_KEYS]
             if found:
                 raise ConfigError(f"{path}: expected settings, found {found[0]!r}, by which a file could run code")
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:
-    """Every `.yaml` file in `folder`, behind links too, as Hydra finds them; links that go in circles end."""
+    """Yield every `.yaml` file below `folder`, following links as Hydra does, without looping on circular ones."""
     seen = set()
     for name, folders, files in os.walk(folder, followlinks=True):
         path = Path(name)
-        place = path.resolve(), any(part in _CALLS for part in path.relative_to(folder).parts)
+        place = path.resolve(), any(part in _CODE_KEYS for part in path.relative_to(folder).parts)
         if place in seen:
             folders.clear()
             continue
@@ -111,7 +111,7 @@ def _read(path: Path) -> Any:
 
 
 def _keys(node: Any) -> Iterator[str]:
-    """Every key of nested mappings and lists, `a.b` as a and b; not those that pick a file for logging by its name."""
+    """Yield every key of nested mappings and lists, `a.b` as a and b; skip those that select a logging file by name."""
     if isinstance(node, dict):
         for key, value in node.items():
             if not re.fullmatch(rf"(override )?/?hydra/({'|'.join(_LOGGING)})", str(key)):

@@ -1,4 +1,4 @@
-"""From raw files to interactions and splits; `DATASETS` is the registry behind the `data` group."""
+"""Data, from raw files to interactions and splits; `DATASETS` is the registry of the `data` config group."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,10 +19,11 @@ DATASETS = Registry(
 
 
 def read_split(settings: Mapping[str, Any]) -> Split:
-    """The split that a run's settings describe, its data read or prepared.
+    """Load the data set that a run's settings describe, and split it.
 
     Raises:
-        ConfigError, DataError: bad settings; data that is missing or damaged.
+        ConfigError: the settings are invalid.
+        DataError: the data is missing or damaged.
     """
     load = component("data", DATASETS, settings["data"])
     split: Split = component("split", SPLITS, settings["split"])(load())

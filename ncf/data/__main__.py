@@ -11,21 +11,21 @@ from ncf.data.statistics import describe, table
 
 
 def parser() -> command_line.Parser:
-    """The options of the command."""
+    """Define the options of the command."""
     options = command_line.Parser("ncf.data", __doc__)
     options.add_overrides("as for training: data=ml-1m data.threshold=3 split.ties=item_id")
     return options
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command line. Raises NcfError for whatever the user can mend."""
+    """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     print(report(options.overrides, options.config_dir))
 
 
 def report(overrides: Sequence[str], config_dir: str | None = None) -> str:
-    """The statistics of the data and split that the overrides choose, as text. Raises NcfError for what is wrong."""
+    """Return the statistics of the data and split that the overrides choose. Raises NcfError for invalid ones."""
     config = compose(overrides, config_dir)
     split = component("split", SPLITS, config.split)
     interactions: Interactions = component("data", DATASETS, config.data)()

@@ -1,4 +1,4 @@
-"""Raw files on disk: a zip archive or a folder, read by named member, and never unpacked."""
+"""Raw files on disk: members of a zip archive or folder, read by name without unpacking."""
 
 import hashlib
 import lzma
@@ -26,35 +26,35 @@ class _Readable(Protocol):
 
 
 class Source(ABC):
-    """A place that holds the files of one data set."""
+    """Where the files of one data set are stored."""
 
     path: Path
 
     @abstractmethod
     def has(self, member: str) -> bool:
-        """Whether the file is there."""
+        """Return whether `member` exists."""
 
     @abstractmethod
     @contextmanager
     def open(self, member: str) -> Iterator[BinaryIO]:
-        """The file, opened for reading bytes. Raises DataError where it is missing or damaged."""
+        """Open `member` for reading bytes. Raises DataError if it is missing or damaged."""
 
     @abstractmethod
     def label(self, member: str) -> str:
-        """The file's name in messages."""
+        """Return the name of `member` for messages."""
 
     @abstractmethod
     def digest(self, *members: str) -> str:
-        """SHA-256 hex of what is on disk: the archive, or the members that are there."""
+        """Return the SHA-256 hex of the data on disk: the archive, or those of `members` that exist."""
 
     def digest_of(self, member: str) -> str:
-        """SHA-256 hex of one file's bytes."""
+        """Return the SHA-256 hex of the content of `member`."""
         with self.open(member) as stream:
             return sha256_of(stream)
 
 
 class Folder(Source):
-    """Files in a folder, with or without the top folder that the archive has."""
+    """Files in a folder, with or without the archive's top-level folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,26 +64,26 @@ class Folder(Source):
         return full if full.is_file() else short
 
     def has(self, member: str) -> bool:
-        """Whether the file is there."""
+        """Return whether `member` exists."""
         return self._find(member).is_file()
 
     @contextmanager
     def open(self, member: str) -> Iterator[BinaryIO]:
-        """The file, opened for reading bytes. Raises DataError where it cannot be read."""
+        """Open `member` for reading bytes. Raises DataError if it cannot be read."""
         path = self._find(member)
         with ExitStack() as stack:
             try:
                 stream = stack.enter_context(path.open("rb"))
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror or error}") from None
-            yield _Guarded(stream, str(path))  # type: ignore[misc]
+            yield _CheckedStream(stream, str(path))  # type: ignore[misc]
 
     def label(self, member: str) -> str:
-        """The file's path."""
+        """Return the path of `member`."""
         return str(self._find(member))
 
     def digest(self, *members: str) -> str:
-        """SHA-256 hex over the digests of the members that are there."""
+        """Return the SHA-256 hex over the digests of those of `members` that exist."""
         parts = [f"{member}:{self.digest_of(member)}" for member in members if self.has(member)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -92,7 +92,7 @@ class Archive(Source):
     """A zip archive.
 
     Raises:
-        DataError: where it is not one, or any member is a link, leaves the folder or exceeds 4 GiB.
+        DataError: the file is not a zip archive, or a member is a link, points outside the archive or exceeds 4 GiB.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,12 +108,12 @@ class Archive(Source):
             _refuse_unsafe(path, info)
 
     def has(self, member: str) -> bool:
-        """Whether the archive has this member."""
+        """Return whether the archive contains `member`."""
         return member in self._members
 
     @contextmanager
     def open(self, member: str) -> Iterator[BinaryIO]:
-        """The member, decompressed as it is read. Raises DataError where it is missing, damaged or encrypted."""
+        """Open `member`, decompressed as it is read. Raises DataError if it is missing, damaged or encrypted."""
         if member not in self._members:
             raise DataError(f"{self.path}: expected a member {member}, found none")
         with ExitStack() as stack:
@@ -122,25 +122,25 @@ class Archive(Source):
                 stream = stack.enter_context(archive.open(member))
             except (OSError, *_DAMAGE) as error:
                 raise DataError(f"{self.label(member)}: cannot be read ({error})") from None
-            yield _Guarded(stream, self.label(member))  # type: ignore[misc]
+            yield _CheckedStream(stream, self.label(member))  # type: ignore[misc]
 
     def label(self, member: str) -> str:
-        """The archive's path and the member."""
+        """Return the path of the archive, followed by `member`."""
         return f"{self.path}:{member}"
 
     def digest(self, *members: str) -> str:
-        """SHA-256 hex of the archive itself."""
+        """Return the SHA-256 hex of the archive file."""
         return sha256_of_file(self.path)
 
 
-class _Guarded:
-    """A stream whose read errors are DataErrors."""
+class _CheckedStream:
+    """A stream that converts read errors to DataError."""
 
     def __init__(self, stream: IO[bytes], label: str) -> None:
         self._stream, self._label = stream, label
 
     def read(self, size: int = -1, /) -> bytes:
-        """As of any binary stream. Raises DataError."""
+        """Read up to `size` bytes. Raises DataError."""
         try:
             return self._stream.read(size)
         except (OSError, *_DAMAGE) as error:
@@ -148,7 +148,7 @@ class _Guarded:
 
 
 def source_at(path: Path, ratings: str) -> Source:
-    """The folder, archive or bare ratings file at `path`. Raises DataError where it is none of them."""
+    """Open the folder, archive or bare ratings file at `path`. Raises DataError if it is none, or lacks `ratings`."""
     if path.is_dir():
         source: Source = Folder(path)
     elif path.is_file() and path.name == PurePosixPath(ratings).name:
@@ -163,7 +163,7 @@ def source_at(path: Path, ratings: str) -> Source:
 
 
 def sha256_of(stream: _Readable) -> str:
-    """SHA-256 hex of what is left of the stream."""
+    """Return the SHA-256 hex of the rest of the stream."""
     digest = hashlib.sha256()
     while data := stream.read(_CHUNK):
         digest.update(data)
@@ -171,7 +171,7 @@ def sha256_of(stream: _Readable) -> str:
 
 
 def sha256_of_file(path: Path) -> str:
-    """SHA-256 hex of a file. Raises DataError where it cannot be read."""
+    """Return the SHA-256 hex of a file. Raises DataError if it cannot be read."""
     try:
         with path.open("rb") as stream:
             return sha256_of(stream)

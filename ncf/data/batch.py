@@ -1,4 +1,4 @@
-"""What one training step sees."""
+"""The input of one training step."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """B groups of one positive and its K negatives; S stacked runs have S in front of every shape.
+    """B positives with K negatives each; for S stacked runs every shape has a leading S.
 
     Attributes:
         users: (B,) int64.
-        items: (B, 1+K) int64, column 0 the positive.
-        ratings: (B,) float32, those of the positives; None unless the loss asks for them.
-        log_probs: (B, K) float32, the log-probability with which the sampler draws each of the negatives for its user;
-            None unless the loss asks for them.
+        items: (B, 1+K) int64; column 0 is the positive.
+        ratings: (B,) float32, ratings of the positives; None unless the loss needs them.
+        log_probs: (B, K) float32, log-probability of the sampler drawing each negative for its user; None unless the
+            loss needs them.
     """
 
     users: Tensor
@@ -24,9 +24,9 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """B (1 + K): positives and negatives together."""
+        """B (1+K), the number of positives and negatives together."""
         return self.items.numel()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The fields that are there, by name: `Batch(**batch.tensors())` is this batch again."""
+        """Return the fields that are not None, by name: `Batch(**batch.tensors())` equals `batch`."""
         return {name: tensor for name, tensor in vars(self).items() if tensor is not None}

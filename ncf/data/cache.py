@@ -1,4 +1,4 @@
-"""Prepared interactions on disk: plain arrays with a checksum, built once however many processes ask for them."""
+"""Prepared interactions on disk: plain arrays with a checksum, built only once by concurrent processes."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ _log = logging.getLogger(__name__)
 
 
 def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -> Interactions:
-    """The interactions kept under `root`/processed, built and written there by the first process that asks.
+    """Return the interactions stored under `root`/processed; the first process that asks builds and stores them.
 
     Args:
-        key: SHA-256 hex of everything that decides what `build` returns.
+        key: SHA-256 hex of everything that determines what `build` returns.
 
     Raises:
-        DataError: where the folder cannot be written or the disk is full; and whatever `build` raises.
+        DataError: the folder is not writable or the disk is full. Errors of `build` pass through.
     """
     path = root / "processed" / f"{name}-{key[:16]}.npz"
     if (found := _load(path, key)) is not None:
@@ -47,12 +47,12 @@ def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """Hold the lock beside `target`, and clear away what a killed holder left half-written.
+    """Hold an exclusive lock on `target`, and delete temporary files that a killed holder left.
 
-    The operating system frees the lock when its holder dies.
+    The operating system releases the lock when its holder dies.
 
     Raises:
-        DataError: where the folder cannot be written.
+        DataError: the folder is not writable.
     """
     lock = FileLock(target.with_name(target.name + ".lock"))
     try:
@@ -70,7 +70,7 @@ def locked(target: Path) -> Iterator[None]:
 
 
 def _save(stream: BinaryIO, interactions: Interactions, key: str) -> None:
-    """Write a .npz whose bytes depend on nothing but the interactions (a `ZipInfo` is dated 1980, whenever made)."""
+    """Write a .npz whose bytes depend only on the arguments: a default `ZipInfo` is always dated 1980."""
     arrays = {name: array for name in _ARRAYS if (array := getattr(interactions, name)) is not None}
     facts = {"name": interactions.name, "digest": interactions.digest, "before": asdict(interactions.before)}
     arrays["facts"] = np.array(json.dumps(facts, sort_keys=True))
@@ -83,7 +83,7 @@ def _save(stream: BinaryIO, interactions: Interactions, key: str) -> None:
 
 
 def _load(path: Path, key: str) -> Interactions | None:
-    """The interactions in the file, or None where it is missing, not what was written, or another set's."""
+    """Load the interactions; None if the file is missing, damaged or stored under another key."""
     if not path.is_file():
         return None
     try:
@@ -95,7 +95,7 @@ def _load(path: Path, key: str) -> Interactions | None:
         facts["before"] = Counts(**facts["before"])
         fields: dict[str, Any] = {name: arrays.get(name) for name in _ARRAYS} | facts
         return Interactions(**fields)
-    except Exception as error:  # a damaged file may fail in any layer, and the cure is the same
+    except Exception as error:  # damage can fail in any layer; the remedy is always to rebuild
         _log.debug("%s: %s", path, error)
         return None
 

@@ -1,4 +1,4 @@
-"""Titles and genres of the MovieLens items, in one form whichever file they come from."""
+"""Titles and genres of MovieLens items, in one format whatever file they come from."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _NO_GENRES = "(no genres listed)"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of items: `ids` (M,) int64, `titles` (M,) and `genres` (M,) unicode, genres separated by `|`."""
+    """Titles and genres by item id: `ids` (M,) int64, `titles` (M,) and `genres` (M,) unicode, separated by `|`."""
 
     ids: np.ndarray
     titles: np.ndarray
@@ -34,10 +34,10 @@ _WITH_HEADER = ("ml-100k.item", "movies.csv")
 
 
 def read_catalogue(source: Source, members: Iterable[str], encoding: str) -> Catalogue | None:
-    """The titles and genres in the first of `members` that is there; None where none is.
+    """Read titles and genres from the first of `members` that exists; return None if none does.
 
     Raises:
-        DataError: naming the line, for one that does not parse or a movie listed twice.
+        DataError: a line does not parse or lists a movie again; the message gives the line number.
     """
     member = next((m for m in members if source.has(m)), None)
     if member is None:
@@ -65,15 +65,15 @@ def _catalogue(rows: list[tuple], file: str, label: str, first_line: int) -> Cat
         if row[0] in seen:
             refuse(label, line, f"each movie once (first on line {seen[row[0]]})", f"movie {row[0]} again")
         seen[row[0]] = line
-    titles, genres = zip(*(_describe(row, file) for row in rows)) if rows else ((), ())
+    titles, genres = zip(*(_metadata(row, file) for row in rows)) if rows else ((), ())
     return Catalogue(np.array(list(seen), np.int64), np.array(titles, np.str_), np.array(genres, np.str_))
 
 
-def _describe(row: tuple, file: str) -> tuple[str, str]:
-    """Title and genres of one line: "Toy Story (1995)", "Animation|Children's|Comedy"."""
+def _metadata(row: tuple, file: str) -> tuple[str, str]:
+    """Return title and genres of one line: "Toy Story (1995)", "Animation|Children's|Comedy"."""
     if file == "u.item":
         return row[1], "|".join(name for name, flag in zip(_GENRES_100K, row[5:]) if flag == "1")
     if file == "ml-100k.item":
-        known = row[2] != "unkonwn"  # the copy's own spelling for the one movie without title and year
+        known = row[2] != "unkonwn"  # sic: this copy's spelling for the one movie without title and year
         return (f"{row[1]} ({row[2]})" if known else "unknown"), row[3].replace(" ", "|")
     return row[1], "" if row[2] == _NO_GENRES else row[2]

@@ -1,4 +1,4 @@
-"""Any delimited text file of user, item and, where there are any, rating and timestamp; RecBole atomic files too."""
+"""Any delimited text file of users, items and, optionally, ratings and timestamps; also RecBole atomic files."""
 
 import re
 from collections.abc import Iterator
@@ -36,15 +36,15 @@ def delimited(
     scale: Annotated[list[float], Field(min_length=3, max_length=3)] | None,
     sha256: str | None,
 ) -> Interactions:
-    """The positives of the file at `archive`.
+    """Load the positives of the file at `archive`.
 
     Args:
-        columns: Names of all columns, for a file that has no header line; None: the first line is the header.
-        sha256: Hex digest that the file must have: by it, not by its place, a run is known. None: not verified.
+        columns: Names of all columns, for a file without a header line; None: the first line is the header.
+        sha256: Expected SHA-256 hex of the file, which identifies the data of a run; None: not verified.
 
     Raises:
-        ConfigError: for settings that contradict each other.
-        DataError: naming file and line, for a file that is not as the settings say.
+        ConfigError: settings contradict each other.
+        DataError: the file does not match the settings; the message gives file and line.
     """
     if rating is None and threshold is not None:
         raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
@@ -72,7 +72,7 @@ def delimited(
 
 
 def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None) -> Ratings:
-    """All rows of the file. Raises DataError naming the first line that is not as it should be."""
+    """Read all rows of the file. Raises DataError naming the first invalid line."""
     label = str(path)
     with Folder(path.parent).open(path.name) as stream:
         blocks, line = lines_of(stream, label), 1
@@ -89,22 +89,22 @@ def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Co
 
 
 def _header(blocks: Iterator[bytes], label: str, delimiter: str) -> tuple[list[str], Iterator[bytes]]:
-    """Column names, without the types that RecBole writes behind them (`user_id:token`), and the other lines."""
+    """Return the column names, without RecBole's type suffixes (`user_id:token`), and the remaining lines."""
     names, blocks = header_of(blocks, label, Layout(delimiter, (), quotes=True))
     typed = [_TYPED.fullmatch(name) for name in names]
     return [match[1] for match in typed if match] if all(typed) else names, blocks
 
 
 def _sha256(archive: Any) -> str | None:
-    """SHA-256 hex of the file at `archive`; None where there is none, which the loader will say."""
+    """Return the SHA-256 hex of the file at `archive`; None if it does not exist, which the loader will report."""
     path = Path(str(archive)).expanduser()
     if not path.is_file():
         return None
-    now = path.stat()
-    return _sha256_at(path, now.st_mtime_ns, now.st_size)
+    status = path.stat()
+    return _sha256_at(path, status.st_mtime_ns, status.st_size)
 
 
-@cache  # a sweep asks for each of its runs
+@cache  # a sweep asks once per run
 def _sha256_at(path: Path, modified: int, size: int) -> str:
     return sha256_of_file(path)
 

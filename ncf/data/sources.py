@@ -1,4 +1,4 @@
-"""Where a MovieLens set comes from: the file the user names, else the first source that has the right bytes."""
+"""Find the files of a MovieLens release: those the user names, else the first source with the right digest."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted and where it may be: `raw` is the folder of downloads, `sha256` the pinned digest, if any."""
+    """A release to find: `raw` is the download folder, `sha256` the pinned digest, if any."""
 
     release: Release
     raw: Path
@@ -26,33 +26,33 @@ class Request:
 
     @property
     def kept_archive(self) -> Path:
-        """Where the official archive is kept."""
+        """Path of the downloaded archive."""
         return self.raw / f"{self.release.name}.zip"
 
     @property
     def kept_folder(self) -> Path:
-        """Where loose files are kept."""
+        """Folder of the files downloaded or copied one by one."""
         return self.raw / self.release.name
 
 
 def locate(request: Request, archive: Path | None) -> Source:
-    """The verified files: those at `archive` if it is given, else kept ones, else GroupLens, else a wheel.
+    """Return verified files: those at `archive` if given, else earlier downloads, else GroupLens, else a wheel.
 
     Raises:
-        DataError: where `archive` is not what it should be, or no source works (each is listed with the reason).
+        DataError: `archive` is unusable, or no source works (the message lists each with its reason).
     """
     if archive is not None:
         source = source_at(archive, request.release.ratings_member)
         _verify(source, request)
         return source
-    if (kept := _kept(request)) is not None and _passes(kept, request):
+    if (kept := _downloaded(request)) is not None and _is_verified(kept, request):
         return kept
     with locked(request.kept_folder):
         return _first_that_works(request)
 
 
 def _first_that_works(request: Request) -> Source:
-    attempts: list[tuple[str, Callable[[Request], Source]]] = [(str(request.raw), _keep), (request.url, _from_url)]
+    attempts: list[tuple[str, Callable[[Request], Source]]] = [(str(request.raw), _from_disk), (request.url, _from_url)]
     if request.release.wheel is not None:
         attempts.append((f"pip download {request.release.wheel.requirement}", _from_wheel))
     failures = []
@@ -63,7 +63,7 @@ def _first_that_works(request: Request) -> Source:
             return source
         except DataError as error:
             failures.append(f"  {place}: {str(error).removeprefix(f'{place}: ')}")
-            if attempt is not _keep or _kept(request) is not None:
+            if attempt is not _from_disk or _downloaded(request) is not None:
                 _log.warning("%s", failures[-1].strip())
             _discard(request)
     raise DataError(
@@ -72,8 +72,8 @@ def _first_that_works(request: Request) -> Source:
     )
 
 
-def _kept(request: Request) -> Source | None:
-    """What an earlier run left in the raw folder, None where there is nothing or nothing readable."""
+def _downloaded(request: Request) -> Source | None:
+    """Return the files that an earlier run downloaded, or None if there are none or they are unreadable."""
     for path in (request.kept_archive, request.kept_folder):
         try:
             return source_at(path, request.release.ratings_member)
@@ -82,7 +82,7 @@ def _kept(request: Request) -> Source | None:
     return None
 
 
-def _passes(source: Source, request: Request) -> bool:
+def _is_verified(source: Source, request: Request) -> bool:
     try:
         _verify(source, request)
     except DataError:
@@ -90,8 +90,8 @@ def _passes(source: Source, request: Request) -> bool:
     return True
 
 
-def _keep(request: Request) -> Source:
-    if (kept := _kept(request)) is None:
+def _from_disk(request: Request) -> Source:
+    if (kept := _downloaded(request)) is None:
         raise DataError(f"neither {request.kept_archive.name} nor {request.kept_folder.name}/{request.release.ratings}")
     return kept
 
@@ -112,7 +112,7 @@ def _from_wheel(request: Request) -> Source:
 
 
 def _verify(source: Source, request: Request) -> None:
-    """Raise DataError unless the bytes have the pinned digest; say so where there is none to compare."""
+    """Raise DataError unless the digest is the pinned one; log a warning if it cannot be compared."""
     release = request.release
     if request.sha256 is None:
         _log.warning("%s: not verified, data.sha256 is null", source.path)
@@ -130,7 +130,7 @@ def _compare(label: str, found: str, expected: str) -> None:
 
 
 def _discard(request: Request) -> None:
-    """Delete what is kept but wrong, so that it is neither used nor in the way."""
+    """Delete stored files that failed, so that they are neither used nor in the way."""
     for path in (request.kept_archive, request.kept_folder / request.release.ratings):
         try:
             path.unlink(missing_ok=True)

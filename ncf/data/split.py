@@ -1,4 +1,4 @@
-"""Splits: which positives train, which select, which test; frozen and disjoint."""
+"""Splits of the positives into train, validation and test; frozen and disjoint."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ Ties = Literal["file", "reverse_file", "item_id"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """`users` and `items` (N,) int64; `timestamps` (N,) int64 seconds and `ratings` (N,) float32 where known."""
+    """`users` and `items` (N,) int64; `timestamps` (N,) int64 seconds and `ratings` (N,) float32, None if unknown."""
 
     users: np.ndarray
     items: np.ndarray
@@ -27,16 +27,16 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Split:
-    """One partition of the positives; `train` is sorted by user, then time, then the rule for ties.
+    """A partition of the positives; `train` is sorted by user, then time, then the rule for ties.
 
     A user may have any number of positives in each part.
 
     Attributes:
-        in_time: whether nothing of a user is later than what it is meant to predict, so that this is asserted too.
+        in_time: whether to check that no positive is later than one of the same user in a later part.
 
     Raises:
-        DataError: naming user and item, where a pair is in two parts or twice in a held-out one, or, under `in_time`,
-            anything is later than what it is meant to predict.
+        DataError: a pair is in two parts, or twice in a held-out one, or, under `in_time`, later than a positive of
+            the user in a later part; the message names user and item.
     """
 
     train: Pairs
@@ -53,7 +53,7 @@ class Split:
     in_time: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a split that leaks."""
+        """Raise DataError for a split that leaks."""
         valid, test = self._keys(self.valid, "validation"), self._keys(self.test, "test")
         self._refuse_shared(self.train, valid, "train", "validation")
         self._refuse_shared(self.train, test, "train", "test")
@@ -64,7 +64,7 @@ class Split:
             self._refuse_later(self.valid, self.test, "validation", "test")
 
     def _keys(self, part: Pairs, name: str) -> np.ndarray:
-        """(N,) one number a pair of a held-out part, ascending."""
+        """Return (N,) ascending keys, one per pair of a held-out part. Raises DataError if a pair occurs twice."""
         keys = part.users * self.num_items + part.items
         order = np.argsort(keys, kind="stable")
         repeated = np.zeros(len(keys), bool)
@@ -95,16 +95,16 @@ class Split:
 
 
 def leave_one_out(interactions: Interactions, *, ties: Ties) -> Split:
-    """Per user: the last positive in time is test, the one before it validation, the rest train.
+    """Split each user's positives in time: the last is test, the one before it validation, the rest train.
 
     A user with two positives has one in train and one in test; a user with one has it in train.
 
     Args:
-        ties: Which of two positives of one second counts as earlier: the first in the file, the last in the file, or
-            the one of the smaller item id.
+        ties: Which of two positives in the same second counts as earlier: the first in the file ("file"), the last in
+            the file ("reverse_file"), or the one with the smaller item id ("item_id").
 
     Raises:
-        DataError: where there are no timestamps.
+        DataError: the interactions have no timestamps.
     """
     if interactions.timestamps is None:
         raise DataError(
@@ -132,7 +132,7 @@ def leave_one_out(interactions: Interactions, *, ties: Ties) -> Split:
 
 
 def tied_last_positives(interactions: Interactions) -> int:
-    """How many users' last two positives carry one timestamp, so that the rule for ties picks their test item."""
+    """Count the users whose last two positives share a timestamp, so that the rule for ties picks the test item."""
     if interactions.timestamps is None:
         return 0
     order = _by_time(interactions, interactions.timestamps, "file")
@@ -143,7 +143,7 @@ def tied_last_positives(interactions: Interactions) -> int:
 
 
 def _by_time(interactions: Interactions, timestamps: np.ndarray, ties: Ties) -> np.ndarray:
-    """(N,) the rows by user, then time, then the rule for ties."""
+    """Return (N,) row numbers sorted by user, then time, then the rule for ties."""
     if ties == "item_id":
         return np.lexsort((interactions.items, timestamps, interactions.users))
     if ties == "file":

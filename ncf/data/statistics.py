@@ -1,4 +1,4 @@
-"""What a data set and its split look like in numbers."""
+"""Descriptive statistics of a data set and its split."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ncf.data.split import Split, tied_last_positives
 
 
 def describe(interactions: Interactions, split: Split) -> dict[str, int | float]:
-    """The figures worth knowing before training; imbalance is non-positives per positive."""
+    """Return the figures worth knowing before training; imbalance is non-positives per positive."""
     cells = interactions.num_users * interactions.num_items
     per_user, per_item = np.bincount(interactions.users), np.bincount(interactions.items)
     before = interactions.before
@@ -29,20 +29,20 @@ def describe(interactions: Interactions, split: Split) -> dict[str, int | float]
         "train": len(split.train),
         "validation": len(split.valid),
         "test": len(split.test),
-        "test items not in train": _unseen(split),
+        "test items not in train": _test_items_not_in_train(split),
     }
 
 
 def table(figures: dict[str, int | float]) -> str:
-    """The figures, one a line."""
+    """Format the figures, one per line."""
     width = max(map(len, figures))
-    return "\n".join(f"{name:<{width}}  {_shown(value):>12}" for name, value in figures.items())
+    return "\n".join(f"{name:<{width}}  {_format(value):>12}" for name, value in figures.items())
 
 
-def _unseen(split: Split) -> int:
-    """Users whose test item occurs nowhere in train."""
+def _test_items_not_in_train(split: Split) -> int:
+    """Count the test positives whose item does not occur in train."""
     return int((np.bincount(split.train.items, minlength=split.num_items)[split.test.items] == 0).sum())
 
 
-def _shown(value: int | float) -> str:
+def _format(value: int | float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

@@ -1,8 +1,8 @@
-"""Synthetic interactions of any size: users and items with latent factors, popular items, busy users.
+"""Synthetic interactions of any size, with latent factors, item popularity and user activity.
 
 User u likes the `n_u` items of highest utility `popularity_i + taste * <p_u, q_i> + Gumbel noise`, which is a draw
 without replacement from the softmax of the first two terms (Gumbel top-k; Kool et al. 2019, eq. 5). Factors are
-small integers, so that their products are exact in float32 and the draw does not depend on how they are summed.
+small integers, so that inner products are exact in float32 whatever the order of summation.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from ncf.data.interactions import Counts, Interactions, digest_of
 from ncf.errors import ConfigError
 
 _USERS_AT_ONCE = 256
-_LEVELS = 65536  # of the Gumbel noise, which is read from a table
+_LEVELS = 65536  # of the Gumbel noise, which is looked up in a table
 _LARGEST_FACTOR = 127
 _START, _SPAN = 1_000_000_000, 10 * 365 * 86_400  # seconds: first positives fall in these ten years
-_STAY = 90 * 86_400  # seconds from a user's first positive to the last
+_LIFETIME = 90 * 86_400  # seconds: a user's positives fall in this span
 
 Count = Annotated[int, Field(ge=2, le=1_000_000_000)]
 
@@ -40,10 +40,10 @@ def synthetic(
     popularity_skew: Annotated[float, Field(ge=0, le=10)],
     activity_skew: Annotated[float, Field(ge=0, le=10)],
 ) -> Interactions:
-    """Distinct (user, item) pairs with timestamps; an item that nobody came to like is dropped.
+    """Draw distinct (user, item) pairs with timestamps; items that nobody likes are dropped.
 
     Raises:
-        ConfigError: where users could not have that many positives at half of the items each.
+        ConfigError: `interactions` is less than one per user, or more than half of the items per user.
     """
     settings = locals() | {"root": None}
     if not users <= interactions <= users * (items // 2):
@@ -62,7 +62,7 @@ def synthetic(
 
 
 def _activity(users: int, total: int, most: int, skew: float, seed: int) -> np.ndarray:
-    """(U,) positives per user: a power of the user's rank, between `least` and `most`, summing to `total`."""
+    """Return (U,) positives per user: a power of the user's rank, between `least` and `most`, summing to `total`."""
     least = min(3, total // users)
     weights = (np.arange(users) + 1 + 0.01 * users) ** -skew
     low, high = 0.0, most / weights.min()
@@ -76,7 +76,7 @@ def _activity(users: int, total: int, most: int, skew: float, seed: int) -> np.n
 
 
 def _popularity(items: int, skew: float, seed: int) -> np.ndarray:
-    """(I,) float32 log-weights: minus `skew` times the log of the item's rank."""
+    """Return (I,) float32 log-weights -skew * log(rank + 10), ranks being a random order from 0."""
     order = torch.randperm(items, generator=generator(seed, "synthetic", epoch=1)).numpy()
     return np.round(-skew * np.log(order + 10.0), 4).astype(np.float32)
 
@@ -84,7 +84,7 @@ def _popularity(items: int, skew: float, seed: int) -> np.ndarray:
 def _draw(
     activity: np.ndarray, popularity: np.ndarray, factors: int, taste: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Item and time (N,) of every positive, user after user."""
+    """Return item and time (N,) of every positive, ordered by user."""
     noise = np.round(-np.log(-np.log((np.arange(_LEVELS) + 0.5) / _LEVELS)), 4).astype(np.float32)
     item_factors = _integers(len(popularity), factors, generator(seed, "synthetic", epoch=2))
     scale = np.float32(taste / (np.sqrt(factors) * _LARGEST_FACTOR * (_LARGEST_FACTOR + 1) / 3))
@@ -101,25 +101,25 @@ def _draw(
         liked[done:end] = np.concatenate([_highest(row, count) for row, count in zip(utility, counts)])
         first = torch.randint(_START, _START + _SPAN, (len(counts),), generator=stream).numpy()
         times[done:end] = np.repeat(first, counts)
-        times[done:end] += torch.randint(0, _STAY, (int(counts.sum()),), generator=stream).numpy()
+        times[done:end] += torch.randint(0, _LIFETIME, (int(counts.sum()),), generator=stream).numpy()
         done = end
     return liked, times
 
 
 def _integers(rows: int, factors: int, stream: torch.Generator) -> np.ndarray:
-    """(rows, factors) float32 whole numbers, uniform in [-127, 127]."""
+    """Return (rows, factors) float32, integers uniform in [-127, 127]."""
     return torch.randint(-_LARGEST_FACTOR, _LARGEST_FACTOR + 1, (rows, factors), generator=stream).float().numpy()
 
 
 def _levels(shape: tuple[int, ...], stream: torch.Generator) -> np.ndarray:
-    """Uniform 16-bit numbers, four of each random 64 bits."""
+    """Return uniform 16-bit integers of this shape, four from each 64 random bits."""
     size = int(np.prod(shape))
     words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=stream)
     return words.numpy().view(np.uint16)[:size].reshape(shape)
 
 
 def _highest(utility: np.ndarray, count: int) -> np.ndarray:
-    """The `count` items of highest utility (I,), in ascending order."""
+    """Return the `count` items of highest utility (I,), in ascending order."""
     threshold = np.partition(utility, len(utility) - count)[len(utility) - count]
     chosen = np.flatnonzero(utility >= threshold)
     surplus = len(chosen) - count

@@ -1,12 +1,11 @@
-"""Strict reading of delimited text: every field is what its column says, or the error names file and line.
+"""Strict reading of delimited text: every field must have the kind of its column, or an error names file and line.
 
-A block of lines is read at once by pandas where a few byte-level checks show that nothing in it needs judgement;
-any other block is read line by line, by the rules below, which are the definition. Memory is one block plus the
-columns asked for.
+pandas reads a block of lines at once if a few byte-level checks show that it has no special case; any other block is
+read line by line, by the rules below, which are the definition. Memory use is one block plus the requested columns.
 
 - Every line has the same number of fields; an empty line is an error, a missing last newline is not.
-- Windows line ends and one UTF-8 byte-order mark at the start are accepted; a lone CR or a NUL byte is an error.
-- Nothing is stripped: a number with a blank beside it is not a number.
+- Windows line endings and a UTF-8 byte-order mark at the start are accepted; a lone CR or a NUL byte is an error.
+- Nothing is stripped: a number with a space beside it is not a number.
 """
 
 import csv
@@ -28,19 +27,19 @@ MAX_LINE_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?")
-_BOOLEAN = re.compile(rb"true|false", re.IGNORECASE)  # a column of these is a column of numbers to pandas
+_BOOLEAN = re.compile(rb"true|false", re.IGNORECASE)  # pandas would read a column of these as numbers
 _DTYPES = {"integer": "int64", "number": "float64", "text": "str"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How lines divide into fields.
+    """How a line is divided into fields.
 
     Args:
-        delimiter: One character, or the two of `::`.
+        delimiter: One character, or `::`.
         columns: Names of all columns, in file order.
-        quotes: Whether a field may be written in double quotes.
-        encoding: Of the text; `utf-8` or `latin-1`.
+        quotes: Whether a field may be in double quotes.
+        encoding: `utf-8` or `latin-1`.
     """
 
     delimiter: str
@@ -49,7 +48,7 @@ class Layout:
     encoding: str = "utf-8"
 
     def split(self, line: str) -> list[str]:
-        """The fields of one line. Raises csv.Error for quotes that do not match."""
+        """Split one line into fields. Raises csv.Error for unbalanced quotes."""
         if not (self.quotes and '"' in line and len(self.delimiter) == 1):
             return line.split(self.delimiter)
         return next(csv.reader([line], delimiter=self.delimiter, strict=True), [""])
@@ -57,24 +56,24 @@ class Layout:
 
 @dataclass(frozen=True)
 class Block:
-    """Some lines of a file: `columns[name]` (rows,), and the file's number of the first of them."""
+    """Consecutive lines of a file: `columns[name]` (rows,), and the line number of the first."""
 
     first_line: int
     columns: Mapping[str, np.ndarray]
 
 
 def refuse(label: str, line: int, expected: str, found: object) -> NoReturn:
-    """Raise the DataError that names file, line, what was expected and what was found."""
+    """Raise a DataError that names the file, the line, what was expected and what was found."""
     shown = found if isinstance(found, str) else str(found)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     raise DataError(f"{label}, line {line}: expected {expected}, found {shown!r}")
 
 
 def lines_of(stream: BinaryIO, label: str) -> Iterator[bytes]:
-    """Blocks of whole lines, each ending in a newline, line ends normalised, the byte-order mark dropped.
+    """Yield blocks of whole lines, each ending in a newline, without byte-order mark or Windows line endings.
 
     Raises:
-        DataError: for an empty file, UTF-16 text, or a line longer than 1 MiB.
+        DataError: the file is empty or UTF-16 text, or a line is longer than 1 MiB.
     """
     rest, line, first = b"", 1, True
     while data := stream.read(BLOCK_BYTES):
@@ -96,13 +95,13 @@ def lines_of(stream: BinaryIO, label: str) -> Iterator[bytes]:
 
 
 def read(blocks: Iterator[bytes], label: str, layout: Layout, kinds: Mapping[str, Kind], line: int) -> Iterator[Block]:
-    """The columns in `kinds` of every block; text columns as object arrays of str.
+    """Read the columns in `kinds` of every block; text columns are object arrays of str.
 
     Args:
-        line: File line number at which `blocks` start.
+        line: Line number in the file of the first line of `blocks`.
 
     Raises:
-        DataError: naming the first line that breaks a rule.
+        DataError: a line breaks a rule; the message names the first.
     """
     for block in blocks:
         columns = _read_fast(block, layout, kinds)
@@ -113,7 +112,7 @@ def read(blocks: Iterator[bytes], label: str, layout: Layout, kinds: Mapping[str
 
 
 def _read_fast(block: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray] | None:
-    """The columns by way of pandas, or None where a line needs the slow and exact reading."""
+    """Read the columns with pandas; return None if the block needs `_read_lines`."""
     delimiter = layout.delimiter.encode()
     if len(delimiter) > 1:
         if b"\t" in block:
@@ -133,17 +132,17 @@ def _read_fast(block: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> dict[
 
 
 def _is_plain(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:
-    """Whether no byte of the block could mean something else to pandas than to the rules above."""
+    """Return whether pandas reads every byte of the block as the rules above do."""
     if "text" not in kinds.values() and len(kinds) == len(layout.columns):
         return not block.translate(None, b"0123456789.\n" + delimiter)
     if "integer" in kinds.values() or b'"' in block or block.startswith(_BOM) or _BOOLEAN.search(block):
-        return False  # pandas would drop the mark, which within a file is a character like any other
+        return False  # within a file, a byte-order mark is an ordinary character; pandas would drop it
     controls = bytes(c for c in [*range(0x21), 0x7F] if c not in (0x0A, delimiter[0]))
     return len(block.translate(None, controls)) == len(block)
 
 
 def _is_regular(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[str, Kind]) -> bool:
-    """Whether every line has its fields, and no integer a decimal point (which pandas would let pass)."""
+    """Return whether every line has all fields, and no integer a decimal point (which pandas would accept)."""
     codes, last = np.frombuffer(block, np.uint8), len(layout.columns) - 1
     ends, delimiters = np.flatnonzero(codes == 0x0A), np.flatnonzero(codes == delimiter[0])
     if np.any(np.diff(np.searchsorted(delimiters, ends), prepend=0) != last):
@@ -154,7 +153,7 @@ def _is_regular(block: bytes, delimiter: bytes, layout: Layout, kinds: Mapping[s
 
 
 def _checked_frame(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, np.ndarray] | None:
-    """The frame's columns as arrays, or None where a number is not finite."""
+    """Return the frame's columns as arrays, or None if a number is not finite."""
     columns = {name: frame[name].to_numpy(object if kind == "text" else None) for name, kind in kinds.items()}
     finite = all(np.isfinite(columns[name]).all() for name, kind in kinds.items() if kind == "number")
     return columns if finite else None
@@ -163,7 +162,7 @@ def _checked_frame(frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, 
 def _read_lines(
     block: bytes, label: str, layout: Layout, kinds: Mapping[str, Kind], first_line: int
 ) -> dict[str, np.ndarray]:
-    """The columns line by line: slow, exact, and the source of every error about a field."""
+    """Read the columns line by line: slow, exact, and the source of all errors about fields."""
     positions = [(name, layout.columns.index(name), kind) for name, kind in kinds.items()]
     values: dict[str, list[int | float | str]] = {name: [] for name in kinds}
     for line, raw in enumerate(block.split(b"\n")[:-1], first_line):
@@ -175,8 +174,8 @@ def _read_lines(
 
 
 def fields_of(raw: bytes, label: str, line: int, layout: Layout) -> list[str]:
-    """The fields of one line without its newline. Raises DataError naming the line."""
-    fields = _divide(raw, label, line, layout)
+    """Split one line, without its newline, into fields. Raises DataError naming the line."""
+    fields = _split_line(raw, label, line, layout)
     if len(fields) != len(layout.columns):
         separator = {"\t": "tabs", "::": "'::'"}.get(layout.delimiter, repr(layout.delimiter))
         expected = f"{len(layout.columns)} fields ({', '.join(layout.columns)}) separated by {separator}"
@@ -184,7 +183,7 @@ def fields_of(raw: bytes, label: str, line: int, layout: Layout) -> list[str]:
     return fields
 
 
-def _divide(raw: bytes, label: str, line: int, layout: Layout) -> list[str]:
+def _split_line(raw: bytes, label: str, line: int, layout: Layout) -> list[str]:
     if b"\0" in raw or b"\r" in raw:
         refuse(label, line, "text without NUL bytes or lone carriage returns", raw.decode("latin-1"))
     try:
@@ -208,9 +207,9 @@ def _convert(text: str, kind: Kind, name: str, label: str, line: int) -> int | f
 
 
 def header_of(blocks: Iterator[bytes], label: str, layout: Layout) -> tuple[list[str], Iterator[bytes]]:
-    """The fields of the first line, however many, and the blocks without it. Raises DataError as other lines do."""
+    """Return the fields of the first line, however many, and the blocks without it. Raises DataError if invalid."""
     head, _, rest = next(blocks).partition(b"\n")
-    return _divide(head, label, 1, layout), _chain(rest, blocks)
+    return _split_line(head, label, 1, layout), _chain(rest, blocks)
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The evaluation protocols that `evaluation=` picks from."""
+"""Evaluation protocols; `EVALUATIONS` is the registry of the `evaluation` config group."""
 
 from ncf.core.registry import Registry
 from ncf.evaluation.full import FullRanking

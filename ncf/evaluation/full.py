@@ -1,4 +1,4 @@
-"""The default protocol: every held-out positive ranked among all items that its user has not seen."""
+"""Full ranking, the default protocol: rank each held-out positive among all items that its user has not seen."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ MetricNames = Annotated[
 
 
 class FullRanking:
-    """Every positive ranked among all items that its user has not seen."""
+    """Ranks each held-out positive among all items that its user has not seen."""
 
     def __init__(
         self,
@@ -43,24 +43,24 @@ class FullRanking:
 
     @property
     def names(self) -> list[str]:
-        """The metrics that `metrics` gives."""
+        """The metric names, such as "ndcg@10"."""
         return list(self._columns)
 
     def check(self, num_items: int) -> None:
-        """Raises ConfigError if a cut-off exceeds the catalogue."""
+        """Raise ConfigError if a cut-off exceeds the number of items."""
         if max(self.cutoffs) > num_items:
             raise ConfigError(
                 f"evaluation.cutoffs: expected at most {num_items}, the items there are, got {max(self.cutoffs)}"
             )
 
     def evaluate(self, score: Scorer, targets: Targets) -> Ranks:
-        """The ranks of `targets` under `score`: users (B,) -> logits (B, I). Raises TrainingError for a NaN score."""
+        """Rank `targets` by `score`: users (B,) -> logits (B, I). Raises TrainingError for a NaN score."""
         return rank(score, targets, chunk_size(targets.num_items, self.memory_mb))
 
     def per_positive(self, ranks: Ranks) -> dict[str, Tensor]:
-        """Metric name ("hit@10", "ndcg@10", "mrr") -> (N,) float64, one value a held-out positive."""
+        """Map metric names ("hit@10", "ndcg@10", "mrr") to (N,) float64, one value per held-out positive."""
         return {name: metric(ranks, k, self.ties) for name, (metric, k) in self._columns.items()}
 
     def metrics(self, ranks: Ranks) -> dict[str, float]:
-        """Metric name -> its mean over the held-out positives."""
+        """Map metric names to means over the held-out positives."""
         return {name: float(values.mean()) for name, values in self.per_positive(ranks).items()}

@@ -1,7 +1,7 @@
-"""Full ranks and ranks among sampled items: how one follows from the other.
+"""The relation between full ranks and ranks among sampled items.
 
-A positive with `a` of its n other candidates above it meets m of them, drawn without replacement. How many of these lie
-above it is hypergeometric (n, a, m). Krichene and Rendle 2020, "On item recommendation with sampled metrics".
+If `a` of the n other candidates rank above a positive and m of the n are drawn without replacement, the number of drawn
+ones above it is hypergeometric (n, a, m). Krichene and Rendle 2020, "On sampled metrics for item recommendation".
 """
 
 from functools import cache, lru_cache
@@ -10,15 +10,15 @@ import numpy as np
 from scipy.special import gammaln
 
 SAMPLED = 99
-"""Negatives of the published protocol (He et al. 2017)."""
+"""Number of negatives in the published protocol (He et al. 2017)."""
 
 Array = np.ndarray
 
 
 def probabilities(others: int, drawn: int, most: int) -> Array:
-    """P(x of the `drawn` lie above) where 0 to `others` candidates do, for x < `most`: (others + 1, most) float64.
+    """Return P(x of `drawn` rank above | n of `others` do), 0 <= n <= others, x < `most`: (others + 1, most) float64.
 
-    From one table of log factorials; scipy.stats.hypergeom gives the same and takes a hundred times as long.
+    This uses one table of log factorials; scipy.stats.hypergeom gives the same but takes a hundred times as long.
     """
     log_factorial = gammaln(np.arange(others + 1) + 1.0)
 
@@ -33,13 +33,13 @@ def probabilities(others: int, drawn: int, most: int) -> Array:
 
 
 def expected_metrics(above: Array, tied: Array, candidates: Array, cutoff: int) -> dict[str, Array]:
-    """Expected HR@`cutoff` and NDCG@`cutoff` of each positive among 99 sampled negatives, (N,) float64 each.
+    """Return expected HR and NDCG at `cutoff` of each positive among 99 sampled negatives, (N,) float64 each.
 
     Args:
         above: (N,) candidates scored strictly above the positive.
-        tied: (N,) candidates with its score, itself included; its place among them is uniformly random.
-        candidates: (N,) size of the candidate set, the positive included; with fewer than 99 others all are drawn.
-        cutoff: K.
+        tied: (N,) candidates with its score, itself included, in uniformly random order.
+        candidates: (N,) size of the candidate set, the positive included; if fewer than 99 others exist, all are drawn.
+        cutoff: the k of HR@k and NDCG@k.
     """
     hit, ndcg = np.empty(len(above)), np.empty(len(above))
     for size in np.unique(candidates).tolist():
@@ -52,7 +52,7 @@ def expected_metrics(above: Array, tied: Array, candidates: Array, cutoff: int) 
 
 @lru_cache(maxsize=4096)
 def _running_totals(candidates: int, cutoff: int) -> tuple[Array, Array]:
-    """Sums over the first n places in the full ranking, n = 0 to `candidates`, of expected HR and NDCG."""
+    """Return cumulative sums of expected HR and NDCG over the first n full ranks, n = 0 to `candidates`."""
     chance = probabilities(candidates - 1, min(SAMPLED, candidates - 1), cutoff)  # (candidates, cutoff)
     gains = np.ones(cutoff), 1 / np.log2(np.arange(cutoff) + 2)
     hit, ndcg = (np.concatenate([[0.0], np.cumsum(chance @ gain)]) for gain in gains)
@@ -61,10 +61,10 @@ def _running_totals(candidates: int, cutoff: int) -> tuple[Array, Array]:
 
 @cache
 def correction_weights(candidates: int, negatives: int, gamma: float) -> Array:
-    """(R, 1 + negatives), R = candidates: metrics (..., R) of the full rank times this estimate them at a sampled one.
+    """Return W (R, 1 + negatives), R = candidates: metrics (..., R) by full rank @ W are estimates by sampled rank.
 
     The bias-variance trade-off of Krichene and Rendle 2020, section 5.3: f = ((1 - gamma) A'A + gamma diag(c))^-1 A' b
-    with A_rs the probability of the sampled rank s at the full rank r, full ranks taken as equally likely beforehand.
+    with A_rs the probability of sampled rank s given full rank r, and all full ranks equally likely a priori.
     """
     a = probabilities(candidates - 1, negatives, negatives + 1) / np.sqrt(candidates)
     c = a.sum(0) / np.sqrt(candidates)

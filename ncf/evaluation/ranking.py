@@ -1,7 +1,7 @@
-"""Scores to ranks by counting: how many candidates score above each held-out positive, and how many tie with it.
+"""Compute ranks by counting how many candidates score above each held-out positive, and how many tie with it.
 
-Nothing is sorted and no score is overwritten. The comparison runs over all items, and what it counted among the
-user's seen items is subtracted, so the scores of seen items cannot matter.
+Nothing is sorted and no score is overwritten. The positive is compared with all items, and the counts over the user's
+seen items are subtracted, so the scores of seen items do not matter.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Scorer = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where each held-out positive came, one row an evaluated (user, positive); tensors on the CPU.
+    """The rank of each held-out positive, one row per (user, positive); tensors are on the CPU.
 
     Attributes:
         users: (N,) int64.
@@ -37,18 +37,18 @@ class Ranks:
 
     @property
     def average(self) -> Tensor:
-        """Rank from 1, float64, shaped as `above`: the mean of the places that the tied candidates share."""
+        """Rank from 1, float64, shaped as `above`: the mean of the ranks that tied candidates share."""
         return self.above + (self.tied.double() + 1) / 2
 
     def tied_positives(self) -> int:
-        """How many positives share their score with another candidate."""
+        """Return how many positives share their score with another candidate."""
         return int((self.tied > 1).sum())
 
 
 def chunk_size(num_items: int, memory_mb: float, stacked: int = 1) -> int:
-    """Users to score at once so that float32 scores (S, B, I) and their comparison fit in `memory_mb` MiB; at least 1.
+    """Return B >= 1 such that float32 scores (S, B, I) and their comparison fit in `memory_mb` MiB.
 
-    What a model needs besides its scores is its own affair.
+    Memory that the model itself needs is not counted.
     """
     bytes_per_user = 2 * 4 * num_items * stacked
     return max(1, int(memory_mb * 2**20) // bytes_per_user)
@@ -56,20 +56,20 @@ def chunk_size(num_items: int, memory_mb: float, stacked: int = 1) -> int:
 
 @torch.no_grad()
 def rank(score: Scorer, targets: Targets, chunk: int) -> Ranks:
-    """The place of each positive among its candidates, `chunk` users at a time.
+    """Rank each positive among its candidates, `chunk` users at a time.
 
     Args:
-        score: users (B,) -> logits (B, I) or (S, B, I), float32 or wider; infinite values are ordered as numbers are.
-        targets: the N positives and what they are not ranked against.
+        score: users (B,) -> logits (B, I) or (S, B, I), float32 or float64; infinite values are allowed.
+        targets: the N positives and the items they are not ranked against.
         chunk: B, users scored at once; the result does not depend on it.
 
     Raises:
-        TrainingError: a score is NaN (names the user), or the scores have another shape or a narrower type.
+        TrainingError: a score is NaN (the message names the user), or the scores have the wrong shape or dtype.
     """
-    parts = [_count(score, targets, rows) for rows in _chunks(len(targets), chunk)]
-    # Read back once, after the loop: until here a CUDA device is never waited for.
-    above, tied, broken = (torch.cat(column, dim=-1).cpu() for column in zip(*parts))
-    _refuse_nan(broken, targets)
+    counts = [_count(score, targets, rows) for rows in _chunks(len(targets), chunk)]
+    # Copied to the host once, after the loop, so that the loop never waits for a CUDA device.
+    above, tied, has_nan = (torch.cat(column, dim=-1).cpu() for column in zip(*counts))
+    _refuse_nan(has_nan, targets)
     return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, targets.candidates.cpu())
 
 
@@ -78,7 +78,7 @@ def _chunks(rows: int, chunk: int) -> Iterator[slice]:
 
 
 def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of the targets."""
+    """Return above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of `targets`."""
     users, items = targets.users[rows], targets.items[rows]
     logits = score(users)  # (..., B, I)
     _check_scores(logits, len(users), targets.num_items)
@@ -94,7 +94,7 @@ def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor
     tied = torch.eq(logits, positive, out=compared).sum(-1).long()
     above.index_add_(-1, seen_rows, (seen_logits > seen_positive).long(), alpha=-1)
     tied.index_add_(-1, seen_rows, (seen_logits == seen_positive).long(), alpha=-1)
-    return above, tied, logits.amax(-1).isnan()  # the maximum of a row is NaN if any of it is
+    return above, tied, logits.amax(-1).isnan()  # the maximum of a row is NaN if any score is
 
 
 def _check_scores(logits: Tensor, users: int, items: int) -> None:
@@ -104,7 +104,7 @@ def _check_scores(logits: Tensor, users: int, items: int) -> None:
         raise TrainingError(f"score: expected float32 or float64 logits (narrower ones tie), got {logits.dtype}")
 
 
-def _refuse_nan(broken: Tensor, targets: Targets) -> None:
-    if broken.any():
-        row = int(broken.nonzero()[0, -1])
+def _refuse_nan(has_nan: Tensor, targets: Targets) -> None:
+    if has_nan.any():
+        row = int(has_nan.nonzero()[0, -1])
         raise TrainingError(f"score: expected a number for every item, got NaN for user {int(targets.users[row])}")

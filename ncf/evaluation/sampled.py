@@ -1,7 +1,7 @@
 """Ranking among sampled items, for comparison with published numbers, and its correction.
 
-Krichene and Rendle 2020, "On sampled metrics for item recommendation": a metric of the rank among m sampled items is a
-biased, and for models of different rank distributions differently biased, estimate of the metric of the full rank.
+A metric of the rank among m sampled items is a biased estimate of the full-ranking metric, and the bias differs between
+models (Krichene and Rendle 2020, "On sampled metrics for item recommendation").
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ from ncf.evaluation.metrics import Ties
 from ncf.evaluation.ranking import Ranks, Scorer, _check_scores, _refuse_nan, chunk_size
 from ncf.evaluation.targets import Targets
 
-_ROWS_AT_ONCE = 1024  # drawn from one stream; part of what a seed means
+_ROWS_AT_ONCE = 1024  # drawn from one stream; changing it changes the negatives of a seed
 
 
 class SampledRanking(FullRanking):
-    """Every positive ranked among `negatives` items that its user has not seen, the same for every model."""
+    """Ranks each held-out positive among `negatives` items that its user has not seen, the same for every model."""
 
     def __init__(
         self,
@@ -45,23 +45,23 @@ class SampledRanking(FullRanking):
         self._drawn: list[tuple[Targets, Tensor]] = []
 
     def evaluate(self, score: Scorer, targets: Targets) -> Ranks:
-        """The ranks of `targets` among their negatives; `candidates` is the size of the full set under a correction.
+        """Rank `targets` among their negatives; with a correction, `candidates` is the size of the full set.
 
         Raises:
-            TrainingError: a NaN score.
-            DataError: a user has too few unseen items, or `file` is not for this split.
+            TrainingError: a score is NaN, or the scores have the wrong shape or dtype.
+            DataError: a user has too few unseen items, or `file` does not match this split.
         """
         negatives = self.negatives_of(targets)
         step = chunk_size(targets.num_items, self.memory_mb)
-        parts = [_count(score, targets, negatives, slice(a, a + step)) for a in range(0, len(targets), step)]
-        above, tied, broken = (torch.cat(column, dim=-1).cpu() for column in zip(*parts, strict=True))
-        _refuse_nan(broken, targets)
+        counts = [_count(score, targets, negatives, slice(a, a + step)) for a in range(0, len(targets), step)]
+        above, tied, has_nan = (torch.cat(column, dim=-1).cpu() for column in zip(*counts, strict=True))
+        _refuse_nan(has_nan, targets)
         ranked = torch.full_like(targets.candidates.cpu(), 1 + self.negatives)
         candidates = ranked if self.correction is None else targets.candidates.cpu()
         return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, candidates)
 
     def negatives_of(self, targets: Targets) -> Tensor:
-        """(N, negatives) int64: what each positive is ranked against, drawn or read once."""
+        """Return (N, negatives) int64, the items that each positive is ranked against; drawn or read only once."""
         for known, negatives in self._drawn:
             if known is targets:
                 return negatives
@@ -71,19 +71,19 @@ class SampledRanking(FullRanking):
         return negatives
 
     def per_positive(self, ranks: Ranks) -> dict[str, Tensor]:
-        """Metric name -> (N,) float64 a held-out positive: of the sampled rank, or the corrected estimate.
+        """Map metric names to (N,) float64, one value per held-out positive, of the sampled rank or corrected.
 
-        The correction takes all positives to have the median number of candidates.
+        The correction assumes the median number of candidates for all positives, and averages over tied ranks.
         """
         if self.correction is None:
             return super().per_positive(ranks)
-        table = self._corrected(int(ranks.candidates.median()))  # (names, 1 + negatives)
-        total = torch.cat([table.new_zeros(len(table), 1), table.cumsum(1)], dim=1)
+        values = self._corrected(int(ranks.candidates.median()))  # (names, 1 + negatives)
+        total = torch.cat([values.new_zeros(len(values), 1), values.cumsum(1)], dim=1)
         means = (total[:, ranks.above + ranks.tied] - total[:, ranks.above]) / ranks.tied
         return dict(zip(self.names, means, strict=True))
 
     def _corrected(self, candidates: int) -> Tensor:
-        """(names, 1 + negatives): what each metric is taken to be at each sampled rank; tied ranks are averaged."""
+        """Return (names, 1 + negatives): the corrected estimate of each metric at each sampled rank."""
         full = Ranks(
             users=torch.zeros(candidates), items=torch.zeros(candidates), above=torch.arange(candidates),
             tied=torch.ones(candidates, dtype=torch.int64), candidates=torch.full((candidates,), candidates),
@@ -94,7 +94,7 @@ class SampledRanking(FullRanking):
 
 
 def _count(score: Scorer, targets: Targets, negatives: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-    """above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of the targets."""
+    """Return above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of `targets`."""
     users = targets.users[rows]
     logits = score(users)  # (..., B, I)
     _check_scores(logits, len(users), targets.num_items)
@@ -105,10 +105,10 @@ def _count(score: Scorer, targets: Targets, negatives: Tensor, rows: slice) -> t
 
 
 def draw_negatives(targets: Targets, count: int, seed: int) -> Tensor:
-    """(N, count) int64: distinct items for each row of `targets`, none seen and none the positive, uniformly.
+    """Draw (N, count) int64: for each row of `targets`, distinct unseen items other than the positive, uniformly.
 
     Raises:
-        DataError: a user has fewer than `count` of them.
+        DataError: a user has fewer than `count` such items.
     """
     short = targets.candidates <= count
     if short.any():
@@ -117,55 +117,55 @@ def draw_negatives(targets: Targets, count: int, seed: int) -> Tensor:
             f"evaluation.negatives: expected at most {int(targets.candidates[row]) - 1}, the unseen items of user "
             f"index {int(targets.users[row])}, got {count}"
         )
-    parts = []
+    chunks = []
     for block, start in enumerate(range(0, len(targets), _ROWS_AT_ONCE)):
         rows = slice(start, min(start + _ROWS_AT_ONCE, len(targets)))
-        stream = generator(seed, "evaluation", block=block)  # on the CPU, so that every device sees the same
-        lots = torch.rand(rows.stop - rows.start, targets.num_items, generator=stream).to(targets.users.device)
+        stream = generator(seed, "evaluation", block=block)  # on the CPU, so that every device gets the same
+        priorities = torch.rand(rows.stop - rows.start, targets.num_items, generator=stream).to(targets.users.device)
         entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
-        lots[targets.seen_rows[entries] - start, targets.seen_items[entries]] = -1
-        lots[torch.arange(len(lots)), targets.items[rows]] = -1
-        parts.append(lots.topk(count, dim=1).indices)
-    return torch.cat(parts)
+        priorities[targets.seen_rows[entries] - start, targets.seen_items[entries]] = -1
+        priorities[torch.arange(len(priorities)), targets.items[rows]] = -1
+        chunks.append(priorities.topk(count, dim=1).indices)
+    return torch.cat(chunks)
 
 
 def stored_negatives(path: Path, targets: Targets, count: int) -> Tensor | None:
-    """(N, count) int64 from a file of `ncf.negatives`; None if it holds none of the targets' positives.
+    """Read (N, count) int64 from a file made by `ncf.negatives`; return None if it has none of the targets' positives.
 
     Raises:
-        DataError: the file cannot be read, holds only some of the positives, another number of negatives, or one that
-            is seen or the positive.
+        DataError: the file cannot be read, has only some of the positives or another number of negatives, or a negative
+            is a seen item or the positive.
     """
-    users, items, table = _read(path)
+    users, items, stored = _read(path)
     keys = users * targets.num_items + items
     order = np.argsort(keys)
     wanted = (targets.users * targets.num_items + targets.items).cpu().numpy()
-    place = np.searchsorted(keys[order], wanted).clip(max=len(keys) - 1)
-    found = keys[order][place] == wanted
+    position = np.searchsorted(keys[order], wanted).clip(max=len(keys) - 1)
+    found = keys[order][position] == wanted
     if not found.any():
         return None
-    if not found.all() or table.shape[1] != count:
+    if not found.all() or stored.shape[1] != count:
         raise DataError(
-            f"evaluation.file: expected {count} negatives for each of {len(wanted)} positives, found {table.shape[1]} "
+            f"evaluation.file: expected {count} negatives for each of {len(wanted)} positives, found {stored.shape[1]} "
             f"for {int(found.sum())} of them in {path}"
         )
-    negatives = torch.from_numpy(table[order[place]]).to(targets.users.device)
+    negatives = torch.from_numpy(stored[order[position]]).to(targets.users.device)
     _refuse_seen(path, negatives, targets)
     return negatives
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """users (N,), items (N,) and negatives (N, count), int64 indices."""
+    """Read users (N,), items (N,) and negatives (N, count), all int64 indices. Raises DataError."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            users, items, table = (file[name] for name in ("users", "items", "negatives"))
-            if len({len(users), len(items), len(table)}) > 1 or table.ndim != 2 or not len(users):
+            users, items, negatives = (file[name] for name in ("users", "items", "negatives"))
+            if len({len(users), len(items), len(negatives)}) > 1 or negatives.ndim != 2 or not len(users):
                 raise ValueError("the arrays do not fit together")
-    except Exception as error:  # a damaged archive fails in many ways
+    except Exception as error:  # a damaged archive can fail in many ways
         raise DataError(
             f"evaluation.file: expected negatives made by python -m ncf.negatives, found none in {path} ({error})"
         ) from None
-    return users, items, table
+    return users, items, negatives
 
 
 def _refuse_seen(path: Path, negatives: Tensor, targets: Targets) -> None:

@@ -1,6 +1,6 @@
-"""What is evaluated: the held-out positives of a split, and the items that each one is not ranked against.
+"""Evaluation targets: the held-out positives of a split, and the items that each is not ranked against.
 
-Two functions, because early stopping must not be able to see the test items: the trainer is handed the result of
+There are two functions because early stopping must not see the test items: the trainer is given the result of
 `validation_targets`, never a split.
 """
 
@@ -16,15 +16,15 @@ from ncf.errors import DataError
 
 @dataclass(frozen=True)
 class Targets:
-    """N held-out positives, one a row, with the seen items of each row in CSR form; tensors live on one device.
+    """N held-out positives, one per row, with the seen items of each row in CSR form; all tensors are on one device.
 
     Attributes:
         users: (N,) int64.
         items: (N,) int64, the positive of each row.
-        candidates: (N,) int64, how many items each positive is ranked among, itself included.
-        seen_rows: (E,) int64 ascending, the row that each seen item belongs to.
-        seen_items: (E,) int64, the items left out of the ranking of that row.
-        seen_starts: N + 1 offsets into the two above, on the host, so that slicing a chunk needs no sync.
+        candidates: (N,) int64, number of items that each positive is ranked among, itself included.
+        seen_rows: (E,) int64 ascending, the row of each seen item.
+        seen_items: (E,) int64, the seen items, which are excluded from the ranking of their row.
+        seen_starts: N + 1 offsets into the two above, on the host, so that slicing a chunk needs no device sync.
         num_items: I.
     """
 
@@ -41,30 +41,32 @@ class Targets:
 
 
 def validation_targets(split: Split, device: torch.device | str) -> Targets:
-    """The validation positives, ranked among all items but the user's training items.
+    """Return the validation positives, ranked among all items except the user's training items.
 
-    Raises DataError for an empty part, or a positive that is also a training item.
+    Raises:
+        DataError: there are none, or one is also a training item.
     """
     return _targets("validation", split.valid, [split.train], split.num_items, device)
 
 
 def test_targets(split: Split, device: torch.device | str) -> Targets:
-    """The test positives, ranked among all items but the user's training and validation items.
+    """Return the test positives, ranked among all items except the user's training and validation items.
 
-    Raises DataError for an empty part, or a positive that is also a training or validation item.
+    Raises:
+        DataError: there are none, or one is also a training or validation item.
     """
     return _targets("test", split.test, [split.train, split.valid], split.num_items, device)
 
 
-test_targets.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it by its name
+test_targets.__test__ = False  # type: ignore[attr-defined]  # its name would make pytest collect it
 
 
 def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: torch.device | str) -> Targets:
     if len(part.users) == 0:
         raise DataError(f"{name} part: expected at least one positive to evaluate, got none")
-    # One sorted key a (user, item) pair; unique, because a pair counted twice would be subtracted twice.
+    # One key per (user, item) pair, sorted and unique: a repeated pair would be subtracted twice.
     keys = np.sort(np.concatenate([p.users * num_items + p.items for p in seen]))
-    keys = keys[np.diff(keys, prepend=-1) > 0]  # as np.unique, which takes a minute for 20 million
+    keys = keys[np.diff(keys, prepend=-1) > 0]  # np.unique does the same but takes a minute for 20 million
     _refuse_seen(name, part, keys, num_items)
     starts = np.searchsorted(keys, part.users * num_items)
     counts = np.searchsorted(keys, (part.users + 1) * num_items) - starts

@@ -1,1 +1,1 @@
-"""Runs as processes: the command line around one, the workers and the progress of many."""
+"""Launching runs: the command line around a single run, and the workers and progress of sweeps."""

@@ -1,4 +1,4 @@
-"""The command line around a training run: what is typed, what is printed, exit statuses, signals."""
+"""The command line around a training run: arguments, output, exit statuses and signals."""
 
 import functools
 import logging
@@ -25,40 +25,40 @@ from ncf.runs.components import CHOICES
 from ncf.runs.state import claim, failures_recorded
 
 BAD_INPUT = (ConfigError, DataError, CheckpointError)
-"""Errors that end the process with status 2; what fails later has 1."""
+"""Errors that exit with status 2; later failures exit with 1."""
 
-_WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # OmegaConf's frame
-_run_began = False  # whether this process has come as far as a run, whose errors are none of the command line
+_WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # added by OmegaConf
+_run_began = False  # whether this process has got as far as a run; errors before that concern the command line
 
 Train = Callable[[DictConfig, Path, StopFlag], dict[str, Any] | None]
 
 
 def hydra_job(train: Train) -> Callable[[DictConfig], float | None]:
-    """`train` as a Hydra job: errors that the user can mend are one line; in a sweep each stays with its run."""
+    """Turn `train` into a Hydra job: user errors are printed as one line; in a sweep an error ends only its own run."""
 
     @functools.wraps(train)
-    def job(cfg: DictConfig) -> float | None:
+    def _job(cfg: DictConfig) -> float | None:
         global _run_began
         _run_began = True
         try:
             return _one_run(train, cfg)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return None  # it is on record
+                return None  # it is recorded in the run folder
             if not isinstance(error, NcfError):
                 raise
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2 if isinstance(error, BAD_INPUT) else 1) from None
 
-    return job
+    return _job
 
 
 def _one_run(train: Train, cfg: DictConfig) -> float:
-    """The monitored validation metric, never a test metric, so that sweepers can optimise it."""
+    """Train one run and return the monitored validation metric, never a test metric, for sweepers to optimise."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone = HydraConfig.get().mode == RunMode.RUN
-    refusals = BAD_INPUT if alone else ()  # bad input leaves the folder as it was
-    with claim(folder), failures_recorded(folder, but=refusals), stop_flag() as stopped, memory_explained():
+    not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
+    with claim(folder), failures_recorded(folder, but=not_recorded), stop_flag() as stopped, memory_explained():
         _refuse_stray_resume(cfg, folder)
         result = train(cfg, folder, stopped)
     if result is None:
@@ -71,14 +71,14 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
 
 
 def _refuse_stray_resume(cfg: DictConfig, folder: Path) -> None:
-    """Raises ConfigError for `resume` that comes from a YAML file, where it cannot bring back the run's settings."""
+    """Raise ConfigError if `resume` comes from a YAML file, where it cannot restore the run's settings."""
     named = cfg.resume if "resume" in cfg else None
     if named and Path(HydraConfig.get().runtime.cwd, str(named)).resolve() != folder.resolve():
         raise ConfigError(f"resume: expected as resume=<run folder> on the command line, got {named!r} elsewhere")
 
 
 def table(result: dict[str, Any]) -> str:
-    """The metrics of a result as a small table."""
+    """Format the metrics of a result as a small table."""
     names = list(result["test"])
     width = max(9, *map(len, names))
     lines = [" " * 6 + "".join(f"{name:>{width + 1}}" for name in names)]
@@ -88,7 +88,7 @@ def table(result: dict[str, Any]) -> str:
 
 @contextmanager
 def memory_explained() -> Iterator[None]:
-    """Raises TrainingError, which says what to lower, where the context runs out of memory."""
+    """Turn running out of memory within the context into a TrainingError that says which setting to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -100,16 +100,16 @@ def memory_explained() -> Iterator[None]:
 
 
 def run(main: Callable[[], object]) -> None:
-    """Run a Hydra application; what is wrong with what was typed is one line.
+    """Run a Hydra application; errors in its arguments are printed as one line.
 
     Raises:
-        SystemExit: 2 for what was typed, 130 for Ctrl-C before or after training, which saves itself.
+        SystemExit: 2 for such an error, 130 for Ctrl-C outside of training (which saves itself and exits with 75).
     """
     global _run_began
     _run_began = False
     forgiving_streams()
-    logging.raiseExceptions = False  # a log on a full disk would say so by tracebacks
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra's own errors then come up to here
+    logging.raiseExceptions = False  # logging to a full disk would print tracebacks
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra's own errors are raised up to here
     try:
         arguments = take_imports(sys.argv[1:])
         trust.check_arguments(arguments, CONF, CHOICES)

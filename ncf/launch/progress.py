@@ -1,4 +1,4 @@
-"""How far a sweep is, read from the disk alone, and the line that shows it."""
+"""The progress of a sweep, read from its folder alone, and the line that shows it."""
 
 import json
 import sys
@@ -19,12 +19,12 @@ _TERMINAL_SECONDS, _LOG_SECONDS = 2.0, 60.0  # between two progress lines
 
 
 def write_plan(sweep: Path, name: str, ratios: Mapping[str, int]) -> None:
-    """Note in the folder `sweep` which runs the experiment `name` is to make: run -> negatives a positive."""
+    """Write the plan file of the experiment `name` to the folder `sweep`; `ratios`: run -> negatives per positive."""
     write_text(sweep / f"{name}{PLAN}", json.dumps({"runs": dict(ratios)}, indent=1) + "\n")
 
 
 def read_plan(sweep: Path) -> dict[str, int]:
-    """Every run planned in the folder `sweep`: run -> negatives a positive. Raises DataError for a broken plan."""
+    """Return the planned runs of the folder `sweep`: run -> negatives per positive. Raises DataError for a bad plan."""
     runs: dict[str, int] = {}
     for path in sorted(sweep.glob(f"*{PLAN}")):
         try:
@@ -35,33 +35,33 @@ def read_plan(sweep: Path) -> dict[str, int]:
 
 
 class SweepProgress:
-    """The planned runs of a sweep, looked at again and again; a finished one is read once.
+    """Polls the planned runs of a sweep; once a run is done, its folder is not read again.
 
     Args:
-        sweep: its folder, with the plan in it.
-        ratios: run -> negatives a positive.
+        sweep: the sweep's folder, with its plan files.
+        ratios: run -> negatives per positive.
     """
 
     def __init__(self, sweep: Path, ratios: Mapping[str, int]) -> None:
         self._sweep, self._ratios = sweep, dict(ratios)
         self._done: dict[str, RunStatus] = {}
-        self._started = max(path.stat().st_mtime for path in sweep.glob(f"*{PLAN}"))  # every start writes its plan
+        self._started = max(path.stat().st_mtime for path in sweep.glob(f"*{PLAN}"))  # every start writes a plan file
 
     def look(self) -> list[RunStatus]:
-        """The status of every run, in the planned order."""
+        """Return the status of every run, in the planned order."""
         statuses = [self._done.get(name) or run_status(self._sweep / name) for name in self._ratios]
         self._done = {a.name: a for a in statuses if a.state == "done"}
         return statuses
 
     def line(self, statuses: list[RunStatus]) -> str:
-        """Such as "212 of 600 done, 2 running, 1 failed, 3 h 05 min left"."""
+        """Format as "212 of 600 done, 2 running, 1 failed, 3 h 05 min left"."""
         counts = Counter(a.state for a in statuses)
         stopped = [f"{counts['stopped']} stopped half-way"] if counts["stopped"] else []
         parts = [f"{counts['running']} running", f"{counts['failed']} failed", *stopped, *self._left(statuses)]
         return f"{counts['done']} of {len(statuses)} done, {', '.join(parts)}"
 
     def _left(self, statuses: list[RunStatus]) -> list[str]:
-        """Time left at the pace since the last start, once a run has ended; a run's rows grow as 1 + neg_ratio."""
+        """Estimate the time left from the pace since the last start; a run's cost is proportional to 1 + neg_ratio."""
         ends = {a.name: a.ended for a in statuses if a.ended is not None and a.ended > self._started}
         ahead = [a.name for a in statuses if a.state not in ("done", "failed")]
         if not ends or not ahead:
@@ -83,7 +83,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def progress_line(progress: SweepProgress) -> Iterator[None]:
-    """One line on stderr that follows the sweep while the context lasts; a new line a minute if it is no terminal."""
+    """Show the progress on stderr during the context: a line that updates, or a line per minute if not a terminal."""
     terminal, over = sys.stderr.isatty(), threading.Event()
 
     def show(end: str) -> None:

@@ -1,4 +1,4 @@
-"""Hydra's multirun, made to be killed and started again: what the run folders say decides what is launched."""
+"""A multirun that can be killed and restarted: the state of the run folders decides which runs are launched."""
 
 import contextlib
 import multiprocessing
@@ -31,21 +31,21 @@ from ncf.study.registered_runs import admits, overrides, parts, registered_runs
 from ncf.study.registration import load
 
 _QUIET = ["hydra/job_logging=file", "trainer.progress=false"]
-_SAVING_SECONDS = 60.0  # that the runs in hand get to save themselves when the sweep is stopped
+_SAVING_SECONDS = 60.0  # for running runs to save themselves when the sweep is stopped
 
 Jobs = dict[Path, list[str]]
 """Run folder -> the overrides of its run."""
 
 
 class Sweep:
-    """A sweep that launches what is not finished.
+    """A sweep that launches the runs that are not finished.
 
     Args:
-        config: of the multirun, Hydra's own part included.
-        loader: Hydra's, that composes each job's configuration.
-        launcher: Hydra's, that runs jobs.
-        parts: instead of all choices that overrides cross, parts of the `registration`, in this order; the overrides
-            narrow them down (`seed=42,43 neg_ratio=10`) and set what they leave open.
+        config: of the multirun, including Hydra's own part.
+        loader: Hydra's config loader, which composes each job's configuration.
+        launcher: Hydra's launcher, which runs the jobs.
+        parts: parts of the `registration` to run, in this order, instead of the product of all overrides; overrides
+            then select among these runs (`seed=42,43 neg_ratio=10`) and set what the registration leaves open.
         conclusive: refuse a registration with a comparison that no data could decide.
     """
 
@@ -57,16 +57,16 @@ class Sweep:
         self._cache: dict[tuple[str, ...], DictConfig] = {}
 
     def run(self, given: list[Override]) -> None:
-        """Run the jobs that the overrides ask for.
+        """Run the jobs that the overrides `given` define.
 
         Raises:
-            SystemExit: 2 for overrides that make no sweep, 1 if a run failed, 75 if some are not done otherwise.
+            SystemExit: 2 for invalid overrides, 1 if a run failed, 75 if some runs are otherwise not done.
         """
         folder = Path(self._config.hydra.sweep.dir)
         try:
             crossed = self._parts is None
             jobs, ratios = self._jobs(
-                BasicSweeper.split_arguments(given, None)[0] if crossed else self._registered(given)
+                BasicSweeper.split_arguments(given, None)[0] if crossed else self._registered_jobs(given)
             )
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self._config, folder / "multirun.yaml")
@@ -76,19 +76,19 @@ class Sweep:
             raise SystemExit(2) from None
         progress = SweepProgress(folder, ratios)
         with progress_line(progress), _stoppable(jobs):
-            unusable = [folder for folder in jobs if _unusable(folder)]
-            broken = self._launch_all({folder: job for folder, job in jobs.items() if folder not in unusable})
+            unusable = [run for run in jobs if _unusable(run)]
+            launch_error = self._launch_all({run: job for run, job in jobs.items() if run not in unusable})
         states = {status.state for status in progress.look()}
-        if broken:
-            print(f"error: the launcher gave up: {type(broken).__name__}: {broken}", file=sys.stderr)
+        if launch_error:
+            print(f"error: the launcher gave up: {type(launch_error).__name__}: {launch_error}", file=sys.stderr)
         for left_out in unusable:
             print(f"error: {left_out}: expected a folder that can be written to; its run was left out", file=sys.stderr)
         if states != {"done"}:
             print(f"not all runs are done; for more: python -m ncf.status {folder}", file=sys.stderr)
-            raise SystemExit(1 if broken or unusable or "failed" in states else STOPPED)
+            raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
 
-    def _registered(self, given: list[Override]) -> list[list[str]]:
-        """The registered runs that `given` admits, each with what `given` sets besides."""
+    def _registered_jobs(self, given: list[Override]) -> list[list[str]]:
+        """Return the registered runs that match `given`, each with the other overrides in `given`."""
         if self._config.registration is None:
             raise ConfigError("registration: hydra.sweeper.parts are parts of one, expected its path, got null")
         registration = load(Path(self._config.registration))
@@ -112,18 +112,18 @@ class Sweep:
         return [[*lines, *(f"{key}={value}" for key, value in run.items())] for run in kept]
 
     def _jobs(self, lists: Iterable[list[str]]) -> tuple[Jobs, dict[str, int]]:
-        """Each list's run folder, and run -> negatives a positive. Bad settings are refused before anything starts.
+        """Return the jobs, and run -> negatives per positive; settings are checked before anything starts.
 
         Raises:
-            ConfigError: naming the key.
+            ConfigError: a setting is invalid; names its key.
         """
         jobs: Jobs = {}
         ratios: dict[str, int] = {}
         settings: dict[Path, dict[str, Any]] = {}
         checked = set()
-        for listed in ([*_QUIET, *given] for given in lists):
-            cfg = self._composed(listed)
-            seedless = tuple(line for line in listed if not re.fullmatch(r"seed=\d+", line))
+        for job in ([*_QUIET, *given] for given in lists):
+            cfg = self._compose(job)
+            seedless = tuple(line for line in job if not re.fullmatch(r"seed=\d+", line))
             if seedless not in checked:
                 plan_run(cfg)
                 checked.add(seedless)
@@ -131,15 +131,15 @@ class Sweep:
             if name != Path(name).name:
                 raise ConfigError(f"hydra.sweep.subdir: expected the name of one folder, got {name!r}")
             folder = Path(self._config.hydra.sweep.dir) / name
-            jobs[folder], ratios[folder.name] = listed, cfg.neg_ratio
+            jobs[folder], ratios[folder.name] = job, cfg.neg_ratio
             own = resolved(cfg)
             _refuse_another(folder, own, settings.setdefault(folder, own))
         return jobs, ratios
 
-    def _composed(self, listed: list[str]) -> DictConfig:
-        """The configuration of a job, until the next call: composing takes 0.1 s, so seeds and ratios share one."""
-        numbers = [line for line in listed if re.fullmatch(r"(seed|neg_ratio)=\d+", line)]
-        rest = [line for line in listed if line not in numbers]
+    def _compose(self, job: list[str]) -> DictConfig:
+        """Return a job's configuration, valid until the next call; cached over seeds and ratios, as it takes 0.1 s."""
+        numbers = [line for line in job if re.fullmatch(r"(seed|neg_ratio)=\d+", line)]
+        rest = [line for line in job if line not in numbers]
         keys = [line.split("=")[0] for line in numbers]
         cfg = self._cache.get(key := (*rest, *keys))
         if cfg is None:
@@ -150,9 +150,9 @@ class Sweep:
         return cfg
 
     def _launch_all(self, jobs: Jobs) -> Exception | None:
-        """Launch the jobs, and again those that were dropped, until each is done, failed or another process's.
+        """Launch the jobs, and relaunch dropped ones, until each is done, failed, or running in another process.
 
-        The launcher's own error ends it: jobs may still be queued somewhere, so none is launched a second time.
+        An error of the launcher itself is returned at once: its jobs may still be queued, so none is launched twice.
         """
         left = {folder: job for folder, job in jobs.items() if state(folder) != "done"}
         while left:
@@ -170,7 +170,7 @@ class Sweep:
         try:
             self._launcher.launch(list(jobs.values()), initial_job_idx=0)
         except BrokenProcessPool:
-            # A process died, and took the pool with it. Nothing says whose: each run that was in hand goes on alone.
+            # A process died and broke the pool. Which run caused it is unknown, so each interrupted run is run alone.
             for folder in [folder for folder in jobs if state(folder) == "stopped"]:
                 self._launch_alone(folder, jobs[folder])
 
@@ -184,20 +184,20 @@ class Sweep:
 
 
 def _unusable(folder: Path) -> bool:
-    """Whether no run can be made in `folder`; Hydra's error about one would end the whole sweep."""
+    """Return whether no run can use `folder`; Hydra would end the whole sweep with an error about it."""
     fit = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
     return os.path.lexists(folder) and not fit and not done(folder)
 
 
 def _refuse_another(folder: Path, settings: dict[str, Any], first: dict[str, Any]) -> None:
-    """Raises ConfigError if `folder` would be taken for the run of `settings`, but has those of another.
+    """Raise ConfigError if `folder`, which a run with `settings` is to use, belongs to a run with other settings.
 
     Args:
-        first: the settings of the first job that the sweep puts there.
+        first: settings of the first job of this sweep that uses `folder`.
     """
     if folder.name == run_id(settings):  # unique to its settings
         return
-    with contextlib.suppress(DataError):  # who runs one that is damaged is told so
+    with contextlib.suppress(DataError):  # running one with a damaged result reports it
         kept = read_result(folder)
         if changes(first, settings) or (kept and changes(kept["config"], settings)):
             raise ConfigError(
@@ -211,10 +211,10 @@ def _values(override: Override) -> list[Any]:
 
 @contextlib.contextmanager
 def _stoppable(folders: Iterable[Path]) -> Iterator[None]:
-    """A stop signal goes on to the processes of the launcher; once their runs are saved, SystemExit(75)."""
+    """Forward stop signals to the launcher's processes, wait until their runs are saved, then exit with status 75."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        children = multiprocessing.active_children()  # jobs of a cluster are none: they go on without this process
+    def _stop(number: int, frame: FrameType | None) -> None:
+        children = multiprocessing.active_children()  # jobs on a cluster are not: they continue without this process
         for child in children:
             child.terminate()
         deadline = time.monotonic() + _SAVING_SECONDS
@@ -223,7 +223,7 @@ def _stoppable(folders: Iterable[Path]) -> Iterator[None]:
         print("stopped; the same command goes on", file=sys.stderr)
         raise SystemExit(STOPPED)
 
-    former = {number: signal.signal(number, stop) for number in ASKING}
+    former = {number: signal.signal(number, _stop) for number in ASKING}
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""The runs of a sweep, many at a time as stacks: what one process of the stacked launcher does.
+"""A worker process of the stacked launcher: trains the runs of a sweep many at a time, as stacks.
 
-The folders are the queue: a process claims the next run that nobody has in hand, lets it join the stack if it has the
-shape of those in it, and else starts the next stack with it once this one is empty.
+The run folders are the queue: a worker claims the next run that is not locked. If it has the same shape as those in the
+current stack it joins them; otherwise it starts the next stack once the current one is empty.
 """
 
 import contextlib
@@ -29,17 +29,17 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Works through `jobs` (run folder -> overrides) until each is finished, failed or another process's."""
+    """Works through `jobs` (run folder -> overrides) until each is done, failed or locked by another process."""
 
     def __init__(
         self, jobs: Mapping[Path, Sequence[str]], size: int | None, stopped: StopFlag, config_dir: str | None = None
     ) -> None:
         self._jobs, self._size, self._stopped, self._config_dir = iter(jobs.items()), size, stopped, config_dir
         self._claims: dict[Path, contextlib.ExitStack] = {}
-        self._next: Job | None = None  # claimed, but of another shape than the stack in hand
+        self._next: Job | None = None  # claimed, but of another shape than the current stack
 
     def work(self) -> None:
-        """Train stack after stack."""
+        """Train one stack after another."""
         while not self._stopped() and (first := self._take()) is not None:
             joined: dict[int, Job] = {}
             assert isinstance(first.trainer, Trainer)
@@ -50,7 +50,7 @@ class Worker:
             self._release(folder)
 
     def _compatible(self, first: Job, joined: dict[int, Job]) -> Iterator[Trainer]:
-        """`first` and the runs after it, up to the first of another shape."""
+        """Yield `first` and the runs after it, up to the first of another shape."""
         assert isinstance(first.trainer, Trainer)
         shape, job = signature(first.trainer), first
         while True:
@@ -67,7 +67,7 @@ class Worker:
             job = following
 
     def _take(self) -> Job | None:
-        """The next run that can join a stack; what cannot is trained here and now, what fails is put on record."""
+        """Return the next run that can join a stack; train those that cannot on the way, and record failures."""
         if (kept := self._next) is not None:
             self._next = None
             return kept
@@ -102,7 +102,7 @@ class Worker:
         self._release(job.folder)
 
     def _claim(self, folder: Path) -> None:
-        """Raises ClaimError if another process has the run in hand."""
+        """Lock the run. Raises ClaimError if another process has locked it."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(claim(folder))
             self._claims[folder] = stack.pop_all()
@@ -112,7 +112,7 @@ class Worker:
 
 
 def record_config(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """`.hydra/` as a solo run leaves it, without Hydra's own configuration."""
+    """Write `.hydra/` as a single run does, but without Hydra's own configuration."""
     (folder / ".hydra").mkdir(exist_ok=True)
     write_text(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
     own = [line for line in overrides if not line.startswith("hydra")]
@@ -120,7 +120,7 @@ def record_config(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> No
 
 
 def work(jobs: Mapping[Path, Sequence[str]], size: int | None, config_dir: str | None = None) -> None:
-    """One process of the launcher, from its first run to its last; stacks of at most `size`, or `stack_size`, runs."""
+    """Run one worker process to its end; stacks hold at most `size` runs (None: `stack_size`)."""
     with configuration(), stop_flag() as stopped:
         Worker(jobs, size, stopped, config_dir).work()
 
@@ -128,10 +128,10 @@ def work(jobs: Mapping[Path, Sequence[str]], size: int | None, config_dir: str |
 def work_in_processes(
     jobs: Mapping[Path, Sequence[str]], n_jobs: int, size: int | None, config_dir: str | None
 ) -> None:
-    """Work through `jobs` in `n_jobs` processes (-1: one a core), each with stacks of at most `size` runs.
+    """Work through `jobs` in `n_jobs` processes (-1: one per core), each with stacks of at most `size` runs.
 
     Args:
-        config_dir: the user's own YAML files, as `compose` takes them.
+        config_dir: folder of the user's own YAML files; see `compose`.
     """
     processes = min(n_jobs if n_jobs > 0 else os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:

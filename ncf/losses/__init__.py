@@ -1,7 +1,7 @@
-"""The losses by name. A loss is a pure function that returns one value an example; training takes their mean.
+"""The losses by name. A loss is a pure function that returns one value per example; training takes their mean.
 
-`loss=` picks from LOSSES. `base` says what a loss is, `pointwise` and `groupwise` have the formulas, and `kernel` the
-fused form in which those of the focal family are computed by default.
+`LOSSES` is the registry of the `loss` config group. `base` defines what a loss is, `pointwise` and `groupwise` contain
+the formulas, and `kernel` the fused form in which the focal family is computed by default.
 """
 
 from ncf.core.registry import Registry

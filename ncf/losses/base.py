@@ -1,4 +1,4 @@
-"""What a loss is."""
+"""The interfaces of losses."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Loss(Protocol):
     """A pure function of logits."""
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Per-example losses (B, 1+K) of `logits` (B, 1+K), column 0 the positive."""
+        """Return per-example losses (B, 1+K) of `logits` (B, 1+K), column 0 being the positive."""
         ...
 
 
@@ -26,12 +26,12 @@ class BatchLoss(ABC):
 
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Per-example losses (B, 1+K) of `logits` (B, 1+K), those of `batch`."""
+        """Return per-example losses (B, 1+K) of `logits` (B, 1+K) for `batch`."""
 
 
 @dataclass(frozen=True)
 class FocalWeights:
-    """The settings of the fused kernel: losses w (1 - p)^gamma (-log p), w `positive` in column 0, else `negative`."""
+    """The arguments of the fused kernel, w (1 - p)^gamma (-log p) with w = `positive` in column 0, else `negative`."""
 
     gamma: float
     positive: float
@@ -39,28 +39,28 @@ class FocalWeights:
 
 
 class FocalFamily(ABC):
-    """A loss that is w (1 - p)^gamma (-log p) for some weights, so that the fused kernel can compute it.
+    """A loss of the form w (1 - p)^gamma (-log p), which the fused kernel can compute.
 
-    `__call__` is its formula. The kernel (`ncf.losses.kernel`) is a faster way to the same values and gradients.
+    `__call__` is the formula; the kernel (`ncf.losses.kernel`) computes the same values and gradients faster.
     """
 
     @abstractmethod
     def __call__(self, logits: Tensor) -> Tensor:
-        """Per-example losses (B, 1+K) of `logits` (B, 1+K), column 0 the positive."""
+        """Return per-example losses (B, 1+K) of `logits` (B, 1+K), column 0 being the positive."""
 
     @abstractmethod
     def weights(self, neg_ratio: int) -> FocalWeights:
-        """What to hand to the kernel, at `neg_ratio` negatives a positive."""
+        """Return the kernel's arguments for `neg_ratio` negatives per positive."""
 
 
 AnyLoss = Loss | BatchLoss
 
 
 def per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
-    """Per-example losses (B, 1+K) of `logits` (B, 1+K), those of `batch`."""
+    """Return per-example losses (B, 1+K) of `logits` (B, 1+K) for `batch`."""
     return loss(logits, batch) if isinstance(loss, BatchLoss) else loss(logits)
 
 
 def needs(loss: AnyLoss) -> frozenset[Needed]:
-    """The optional fields of `Batch` that the loss reads."""
+    """Return the optional fields of `Batch` that the loss reads."""
     return loss.needs if isinstance(loss, BatchLoss) else frozenset()

@@ -1,7 +1,7 @@
-"""How losses are computed in training: value and logit gradient together, in one fused pass where there is one.
+"""Loss values and logit gradients for training, computed in one fused pass for the focal family.
 
-The kernel gives w (1 - p)^gamma (-log p) and its derivative for the whole focal family: gamma 0 is class-weighted BCE,
-and equal weights of 0.5 are BCE / 2, to the bit. It is stable for any finite float32 logit.
+The kernel computes w (1 - p)^gamma (-log p) and its derivative: gamma 0 is class-weighted BCE, and equal weights of 0.5
+give BCE / 2, to the bit. It is stable for any finite float32 logit.
 """
 
 import functools
@@ -16,23 +16,23 @@ from ncf.losses.base import AnyLoss, FocalFamily, per_example
 
 Weight = float | Tensor
 
-_LINEAR_FROM = 40.0  # softplus(x) is x from here on, to the last bit of a double; exp(x) overflows a float from 88 on
+_LINEAR_FROM = 40.0  # from here on softplus(x) = x in float64; exp(x) overflows float32 from 88 on
 
 
 def losses_and_logit_grad(loss: AnyLoss, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The losses of `logits` (B, 1+K) and the derivative of their sum by each logit: both (B, 1+K), without a graph."""
+    """Return the losses of `logits` (B, 1+K) and the gradient of their sum by the logits: both (B, 1+K), detached."""
     if isinstance(loss, FocalFamily):
         weights = loss.weights(logits.shape[-1] - 1)
         return focal_losses_and_logit_grad(logits.detach(), weights.gamma, weights.positive, weights.negative)
     with torch.enable_grad():
-        logits = logits.clone().detach().requires_grad_()  # a copy: they may come out of inference mode
+        logits = logits.clone().detach().requires_grad_()  # a copy, as inference tensors cannot require gradients
         losses = per_example(loss, logits, batch)
         (logit_grad,) = torch.autograd.grad(losses.sum(), logits)
     return losses.detach(), logit_grad
 
 
 def fused_per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
-    """As `per_example`, by the kernel where the loss has one."""
+    """Return per-example losses (B, 1+K) like `per_example`, by the fused kernel for the focal family."""
     if isinstance(loss, FocalFamily):
         weights = loss.weights(logits.shape[-1] - 1)
         return focal_losses(logits, weights.gamma, weights.positive, weights.negative)
@@ -42,11 +42,11 @@ def fused_per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
 def focal_losses_and_logit_grad(
     logits: Tensor, gamma: Weight, positive: Weight, negative: Weight
 ) -> tuple[Tensor, Tensor]:
-    """The values of `focal_losses` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
+    """Return `focal_losses` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
     weights = _column_weights(logits, positive, negative)
-    against = logits.clone()  # -z
-    against[..., 0].neg_()
-    loss, q = _softplus_and_sigmoid(against)  # -log p, 1 - p
+    minus_z = logits.clone()
+    minus_z[..., 0].neg_()
+    loss, q = _softplus_and_sigmoid(minus_z)  # -log p, 1 - p
     if isinstance(gamma, float) and gamma == 0:
         logit_grad = q
     else:
@@ -60,9 +60,9 @@ def focal_losses_and_logit_grad(
 
 
 def focal_losses(logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
-    """w_t (1 - p)^gamma (-log p) for logits (..., 1+K): (..., 1+K), w_t = `positive` in column 0, else `negative`.
+    """logits (..., 1+K) -> w (1 - p)^gamma (-log p), (..., 1+K), with w = `positive` in column 0, else `negative`.
 
-    The three settings are numbers, or tensors (S, 1, 1) for the logits (S, B, 1+K) of S stacked runs.
+    The other arguments are numbers, or tensors (S, 1, 1) for the logits (S, B, 1+K) of S stacked runs.
     Differentiable once: a second derivative raises RuntimeError (the formulas in `pointwise` have one).
     """
     losses: Tensor = _FocalKernel.apply(logits, gamma, positive, negative)
@@ -70,34 +70,34 @@ def focal_losses(logits: Tensor, gamma: Weight, positive: Weight, negative: Weig
 
 
 class _FocalKernel(torch.autograd.Function):
-    """Value and gradient in one pass over the logits; only the gradient is kept for the backward."""
+    """Computes value and gradient in one pass over the logits; only the gradient is kept for the backward."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
-        """Losses (..., 1+K) of logits (..., 1+K), as `focal_losses`."""
+        """logits (..., 1+K) -> losses (..., 1+K), as in `focal_losses`."""
         losses, logit_grad = focal_losses_and_logit_grad(logits, gamma, positive, negative)
         ctx.save_for_backward(logit_grad)
         return losses
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
-        """grad (..., 1+K) -> that by the logits (..., 1+K)."""
-        if torch.is_grad_enabled():  # only under create_graph=True, where `logit_grad` would pass for a constant
+        """Gradient by the losses (..., 1+K) -> gradient by the logits (..., 1+K)."""
+        if torch.is_grad_enabled():  # create_graph=True, which would treat `logit_grad` as a constant
             raise RuntimeError("the fused kernel has no second derivative; the loss's own formula has one")
         (logit_grad,) = ctx.saved_tensors
         return grad[0] * logit_grad, None, None, None
 
 
 def _column_weights(logits: Tensor, positive: Weight, negative: Weight) -> Tensor:
-    """The weight of each column of `logits` (..., 1+K): (1+K,), or (S, 1, 1+K) where the two are tensors (S, 1, 1)."""
+    """Return the weight of each column of `logits` (..., 1+K): (1+K,), or (S, 1, 1+K) from weights (S, 1, 1)."""
     if isinstance(positive, Tensor) and isinstance(negative, Tensor):
         return torch.cat([positive, negative.expand(-1, -1, logits.shape[-1] - 1)], dim=-1)
-    # torch.compile warns of caches, and needs none.
+    # torch.compile warns about lru_cache, and does not need it.
     constant = _constant_weights.__wrapped__ if torch.compiler.is_compiling() else _constant_weights
     return constant(logits.shape[-1], float(positive), float(negative), logits.dtype, logits.device)
 
 
-@functools.lru_cache(maxsize=64)  # the same in every step, and at 253 logits a tenth of the loss
+@functools.lru_cache(maxsize=64)  # otherwise a tenth of the time of the loss at 253 logits
 def _constant_weights(
     columns: int, positive: float, negative: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -107,8 +107,8 @@ def _constant_weights(
 
 
 def _softplus_and_sigmoid(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Both of x, which is overwritten."""
-    if torch.compiler.is_compiling():  # one exponential for both; uncompiled, that would be passes more, not fewer
+    """Return both functions of x, which is overwritten."""
+    if torch.compiler.is_compiling():  # one exponential for both; uncompiled, that takes more passes, not fewer
         e, linear = x.exp(), x > _LINEAR_FROM
         return torch.where(linear, x, e.log1p()), torch.where(linear, 1.0, e / (1 + e))
     return F.softplus(x, threshold=_LINEAR_FROM), x.sigmoid_()

@@ -1,4 +1,4 @@
-"""Losses of each example on its own: BCE and its relatives.
+"""Pointwise losses: BCE and its relatives.
 
 With x the logit, y the label, z = (2y-1) x and p = sigmoid(z) the probability of the true label:
 
@@ -23,12 +23,12 @@ Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
 
 
 def signed(logits: Tensor) -> Tensor:
-    """z (..., 1+K) of logits (..., 1+K): the logit of the true label, x for the positive and -x for a negative."""
+    """logits (..., 1+K) -> z (..., 1+K), the logit of the true label: x for the positive, -x for a negative."""
     return torch.cat([logits[..., :1], -logits[..., 1:]], dim=-1)
 
 
 def weighted(losses: Tensor, positive: float, negative: float) -> Tensor:
-    """`losses` (..., 1+K), column 0 times `positive` and the others times `negative`."""
+    """Multiply column 0 of `losses` (..., 1+K) by `positive` and the others by `negative`."""
     return torch.cat([positive * losses[..., :1], negative * losses[..., 1:]], dim=-1)
 
 
@@ -37,11 +37,11 @@ class BCE(FocalFamily):
     """Binary cross-entropy."""
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """-log p of each example: (B, 1+K) of logits (B, 1+K)."""
+        """logits (B, 1+K) -> losses (B, 1+K): -log p."""
         return -F.logsigmoid(signed(logits))
 
     def weights(self, neg_ratio: int) -> FocalWeights:
-        """gamma 0, and every example counts once."""
+        """Return gamma 0 and weights of 1."""
         return FocalWeights(0.0, 1.0, 1.0)
 
 
@@ -52,47 +52,47 @@ class AlphaBCE(FocalFamily):
     alpha: Alpha
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """-a_t log p of each example: (B, 1+K) of logits (B, 1+K)."""
+        """logits (B, 1+K) -> losses (B, 1+K): -a_t log p."""
         alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
         return weighted(-F.logsigmoid(signed(logits)), alpha, 1 - alpha)
 
     def weights(self, neg_ratio: int) -> FocalWeights:
-        """Focal loss with gamma 0."""
+        """Return those of focal loss with gamma 0."""
         return Focal(gamma=0.0, alpha=self.alpha).weights(neg_ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Focal(FocalFamily):
-    """Focal loss (Lin et al. 2017, eq. 5): examples already well fitted count less, by (1 - p)^gamma."""
+    """Focal loss (Lin et al. 2017, eq. 5): (1 - p)^gamma down-weights well-classified examples."""
 
     gamma: Gamma
     alpha: Alpha
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """-a_t (1 - p)^gamma log p of each example: (B, 1+K) of logits (B, 1+K)."""
+        """logits (B, 1+K) -> losses (B, 1+K): -a_t (1 - p)^gamma log p."""
         z = signed(logits)
         alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
         focus = (self.gamma * F.logsigmoid(-z)).exp()  # (1 - p)^gamma, without 0^(gamma - 1) in its gradient
         return weighted(-focus * F.logsigmoid(z), alpha, 1 - alpha)
 
     def weights(self, neg_ratio: int) -> FocalWeights:
-        """gamma, and alpha resolved."""
+        """Return gamma, alpha and 1 - alpha."""
         alpha = resolve_alpha(self.alpha, neg_ratio)
         return FocalWeights(self.gamma, alpha, 1 - alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FocalClamped:
-    """The published code's mistake, kept on purpose: logits taken for probabilities, clamped to [1e-7, 1 - 1e-7].
+    """The published code's mistake, kept on purpose: logits used as probabilities, clamped to [1e-7, 1 - 1e-7].
 
-    There is no gradient outside (0, 1). With gamma 0 it is the published alpha-BCE.
+    The gradient is zero outside that interval. With gamma 0 it is the published alpha-BCE.
     """
 
     gamma: Gamma
     alpha: Alpha
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """Per-example losses (B, 1+K) of logits (B, 1+K)."""
+        """logits (B, 1+K) -> losses (B, 1+K): -a_t (1 - p)^gamma log p, p the clamped logit or 1 minus it."""
         alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
         p = logits.clamp(1e-7, 1 - 1e-7)
         p = torch.cat([p[..., :1], 1 - p[..., 1:]], dim=-1)
@@ -103,16 +103,16 @@ class FocalClamped:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightedBCE(FocalFamily):
-    """BCE with each positive counted `positive_weight` times."""
+    """BCE with weight `positive_weight` on each positive."""
 
     positive_weight: Annotated[float, Field(gt=0)]
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """-w log p of each example: (B, 1+K) of logits (B, 1+K)."""
+        """logits (B, 1+K) -> losses (B, 1+K): -w log p."""
         return weighted(-F.logsigmoid(signed(logits)), self.positive_weight, 1.0)
 
     def weights(self, neg_ratio: int) -> FocalWeights:
-        """gamma 0, and the weight on positives."""
+        """Return gamma 0 and the weight of positives."""
         return FocalWeights(0.0, self.positive_weight, 1.0)
 
 
@@ -120,22 +120,22 @@ class WeightedBCE(FocalFamily):
 class GBCE(FocalFamily):
     """Generalised BCE (Petrov and Macdonald 2023, eq. 11 and 17): -beta log p of the positive, -log p of negatives.
 
-    beta = t (r - 1) + 1, with r = K / candidates the share of negatives that was drawn: t 0 is BCE, and t 1 undoes
-    the overconfidence that drawing few negatives gives.
+    beta = t (r - 1) + 1, with r = K / candidates the sampling rate of negatives: t = 0 is BCE, and t = 1 removes the
+    overconfidence that comes from sampling few negatives.
     """
 
     t: Annotated[float, Field(ge=0, le=1)]
     candidates: Annotated[int, Field(ge=1)]
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """-beta log p of the positive, -log p of negatives: (B, 1+K) of logits (B, 1+K)."""
+        """logits (B, 1+K) -> losses (B, 1+K): -beta log p of the positive, -log p of negatives."""
         return weighted(-F.logsigmoid(signed(logits)), self.beta(logits.shape[-1] - 1), 1.0)
 
     def beta(self, neg_ratio: int) -> float:
-        """The weight of the positive, at `neg_ratio` negatives a positive."""
-        drawn = min(1.0, neg_ratio / self.candidates)
-        return self.t * (drawn - 1) + 1
+        """Return the weight of the positive, for `neg_ratio` negatives per positive."""
+        sampling_rate = min(1.0, neg_ratio / self.candidates)
+        return self.t * (sampling_rate - 1) + 1
 
     def weights(self, neg_ratio: int) -> FocalWeights:
-        """gamma 0, and beta on positives."""
+        """Return gamma 0 and beta, the weight of positives."""
         return FocalWeights(0.0, self.beta(neg_ratio), 1.0)

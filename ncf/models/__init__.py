@@ -46,11 +46,11 @@ _EMBEDDING_STD = 0.01
 
 
 def build(make: partial[M], num_users: int, num_items: int, stream: torch.Generator) -> M:
-    """The model that `make` constructs, on the CPU, its weights drawn from `stream` alone.
+    """Return `make(num_users, num_items)` on the CPU, with all weights drawn from `stream`.
 
-    Embeddings are N(0, 0.01); linear layers are as PyTorch initialises them, uniform within 1 / sqrt(fan-in).
+    Embeddings are N(0, 0.01); linear layers are uniform within 1 / sqrt(fan-in), as by default in PyTorch.
     """
-    with torch.device("meta"):  # allocates and draws nothing, so that the global generator is left alone
+    with torch.device("meta"):  # allocates and draws nothing: the global generator is not used
         model = make(num_users, num_items)
     model.to_empty(device="cpu")
     for module in model.modules():

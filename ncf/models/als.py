@@ -1,8 +1,8 @@
-"""Matrix factorisation by alternating least squares: each half a batch of small linear systems, solved exactly.
+"""Matrix factorisation by alternating least squares: each half-step solves small linear systems exactly, in batches.
 
-`ALS` fits given ratings with user and item biases (Koren, Bell and Volinsky 2009; a row's penalty grows with its
-ratings, as in Zhou et al. 2008). `IALS` fits all cells, positives as 1 and the others as 0 of less weight (Hu, Koren
-and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022.
+`ALS` fits observed ratings with user and item biases (Koren, Bell and Volinsky 2009); a row's penalty grows with its
+number of ratings (Zhou et al. 2008). `IALS` fits all cells, positives as 1 and the others as 0 with less weight (Hu,
+Koren and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from ncf.data.split import Split
 from ncf.errors import DataError
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix
 
-_CHUNK_CELLS = 2**22  # of the padded feature rows gathered at once, and of the systems they make
+_CHUNK_CELLS = 2**22  # limit on the padded features gathered at once, and on their systems
 
 
 def _batches(matrix: sparse.csr_matrix, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Rows with entries, shortest first, so that little is padded.
+    """Yield batches of the non-empty rows, shortest first to limit padding.
 
-    Yields rows (B,), columns (B, L), values (B, L) and which of these are entries (B, L) bool.
+    Each is rows (B,), columns (B, L), values (B, L) and a mask of the real entries (B, L) bool.
     """
     counts = np.diff(matrix.indptr)
     order = np.argsort(counts, kind="stable")
@@ -42,16 +42,16 @@ def _batches(matrix: sparse.csr_matrix, width: int) -> Iterator[tuple[Tensor, Te
 
 
 def _solve(systems: Tensor, right: Tensor) -> Tensor:
-    """x (B, D) with systems (B, D, D) x = right (B, D), for positive definite systems."""
+    """Return x (B, D) with systems (B, D, D) x = right (B, D), for positive definite systems."""
     return torch.cholesky_solve(right[..., None], torch.linalg.cholesky(systems))[..., 0]
 
 
 class IALS(NonGradientRecommender):
     """score = w_u . h_i, minimising the sum over all cells of c (p - w_u . h_i)^2 + penalty (Hu et al. 2008, eq. 3).
 
-    p is 1 with weight c = 1 + alpha for a positive and 0 with weight 1 for another cell. A user with n positives is
-    penalised by l2 (alpha n + I)^scaling |w_u|^2, an item by l2 (alpha n + U)^scaling |h_i|^2: scaling 0 is Hu et
-    al.'s penalty, 1 grows it with the weight of the row's cells (Rendle et al. 2022, section 3.2).
+    p is 1 with weight c = 1 + alpha for a positive, and 0 with weight 1 for any other cell. With n positives, a user's
+    penalty is l2 (alpha n + I)^scaling |w_u|^2 and an item's l2 (alpha n + U)^scaling |h_i|^2: scaling 0 is that of Hu
+    et al., 1 is proportional to the total weight of the row's cells (Rendle et al. 2022, section 3.2).
     """
 
     def __init__(
@@ -72,18 +72,18 @@ class IALS(NonGradientRecommender):
 
     @torch.no_grad()
     def fit(self, split: Split) -> None:
-        """`sweeps` times: all users given the items, then all items given the users; in float64."""
+        """Solve `sweeps` times, in float64, for all users given the items, then for all items given the users."""
         matrix = positives_matrix(split.train, split.num_users, split.num_items)
         transposed = matrix.T.tocsr()
         items = self.items.weight.double()
         for _ in range(self.sweeps):
-            users = self._half(matrix, items)
-            items = self._half(transposed, users)
+            users = self._half_step(matrix, items)
+            items = self._half_step(transposed, users)
         self.users.weight.copy_(users)
         self.items.weight.copy_(items)
 
-    def _half(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
-        """Factors (R, D) of the rows of `matrix` (R, C), given those of its columns, `fixed` (C, D)."""
+    def _half_step(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
+        """Return factors (R, D) of the rows of `matrix` (R, C), given those of its columns, `fixed` (C, D)."""
         factors = fixed.shape[1]
         gram = fixed.T @ fixed
         solved = fixed.new_zeros(matrix.shape[0], factors)
@@ -97,7 +97,7 @@ class IALS(NonGradientRecommender):
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
-        """users (B,) -> scores of every item (B, I), about 0 to 1."""
+        """users (B,) -> scores of every item (B, I), roughly from 0 to 1."""
         return self.users(users) @ self.items.weight.T
 
     def user_vectors(self) -> Tensor:
@@ -114,10 +114,10 @@ class IALS(NonGradientRecommender):
 
 
 class ALS(NonGradientRecommender):
-    """score = mean + b_u + b_i + x_u . y_i, minimising the squared error of the given ratings + penalty.
+    """score = mean + b_u + b_i + x_u . y_i, minimising the squared error of the observed ratings + penalty.
 
-    A user with n ratings is penalised by l2 n (|x_u|^2 + b_u^2), an item likewise (Zhou et al. 2008, eq. 3; biases as
-    in Koren et al. 2009, eq. 5).
+    The penalty of a user with n ratings is l2 n (|x_u|^2 + b_u^2), likewise for items (Zhou et al. 2008, eq. 3; biases
+    as in Koren et al. 2009, eq. 5).
     """
 
     mean: Tensor  # (1,)
@@ -138,7 +138,7 @@ class ALS(NonGradientRecommender):
 
     @torch.no_grad()
     def fit(self, split: Split) -> None:
-        """`sweeps` times: all users given the items, then all items given the users; in float64.
+        """Solve `sweeps` times, in float64, for all users given the items, then for all items given the users.
 
         Raises:
             DataError: the split has no ratings.
@@ -152,28 +152,28 @@ class ALS(NonGradientRecommender):
         transposed = matrix.T.tocsr()
         items = torch.cat([self.items.weight, self.item_bias.weight], dim=1).double()
         for _ in range(self.sweeps):
-            users = self._half(matrix, items)
-            items = self._half(transposed, users)
-        for (factors, bias), solved in zip(self._tables(), (users, items), strict=True):
+            users = self._half_step(matrix, items)
+            items = self._half_step(transposed, users)
+        for (factors, bias), solved in zip(self._embeddings(), (users, items), strict=True):
             factors.weight.copy_(solved[:, :-1])
             bias.weight.copy_(solved[:, -1:])
         self.keep("mean", torch.tensor([mean]))
 
-    def _tables(self) -> tuple[tuple[nn.Embedding, nn.Embedding], tuple[nn.Embedding, nn.Embedding]]:
+    def _embeddings(self) -> tuple[tuple[nn.Embedding, nn.Embedding], tuple[nn.Embedding, nn.Embedding]]:
         return (self.users, self.user_bias), (self.items, self.item_bias)
 
-    def _half(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
-        """Factors and bias (R, D+1) of the rows of `matrix` (R, C), given those of its columns, `fixed` (C, D+1)."""
+    def _half_step(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
+        """Return factors and biases (R, D+1) of the rows of `matrix` (R, C), given those of its columns, `fixed`."""
         width = fixed.shape[1]
         solved = fixed.new_zeros(matrix.shape[0], width)
         for rows, columns, values, entry in _batches(matrix, width):
             features = fixed[columns]  # (B, L, D+1)
-            rest = (values - features[..., -1]) * entry  # what the other side's bias leaves
-            features[..., -1] = 1  # the coefficient of this side's bias
+            residual = (values - features[..., -1]) * entry  # less the bias of the fixed side
+            features[..., -1] = 1  # the coefficient of the solved side's bias
             features *= entry[..., None]
             systems = features.mT @ features
             systems.diagonal(dim1=1, dim2=2).add_(self.l2 * entry.sum(1)[:, None])
-            solved[rows] = _solve(systems, (features * rest[..., None]).sum(1))
+            solved[rows] = _solve(systems, (features * residual[..., None]).sum(1))
         return solved
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What every recommender is."""
+"""The interfaces of recommenders."""
 
 from abc import ABC, abstractmethod
 
@@ -6,30 +6,30 @@ from torch import Tensor, nn
 
 
 class Recommender(nn.Module, ABC):
-    """Scores the whole catalogue for a user."""
+    """A model that scores the whole catalogue for each user."""
 
     @abstractmethod
     def score(self, users: Tensor) -> Tensor:
-        """users (B,) int64 -> scores of every item (B, I) float32, without a gradient."""
+        """users (B,) int64 -> scores of every item (B, I) float32, without gradients."""
 
     def user_vectors(self) -> Tensor | None:
-        """(U, D): vectors whose inner product with those of `item_vectors` is the score; None if it is no such product.
+        """Return (U, D) vectors whose inner product with `item_vectors` is the score, or None if the score is not one.
 
-        Biases and output weights are folded in, so that an index of inner products finds what `score` would.
+        Biases and output weights are folded in, so that a maximum inner product search agrees with `score`.
         """
         return None
 
     def item_vectors(self) -> Tensor | None:
-        """(I, D): see `user_vectors`."""
+        """Return (I, D) vectors, or None; see `user_vectors`."""
         return None
 
     def item_embeddings(self) -> Tensor | None:
-        """(I, D): what the model learned of each item, to tell which are alike; None if it learns no such thing."""
+        """Return learned item embeddings (I, D), for the similarity of items, or None if the model has none."""
         return None
 
 
 class GradientRecommender(Recommender):
-    """A recommender that is trained by gradient, from the logits of (user, item) pairs."""
+    """A recommender trained by gradient descent on the logits of (user, item) pairs."""
 
     @abstractmethod
     def forward(self, users: Tensor, items: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""EASE (Steck 2019): a linear item-to-item model with zero diagonal, in closed form."""
+"""EASE (Steck 2019): a linear item-to-item model with zero diagonal, fitted in closed form."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, su
 
 
 class EASE(NonGradientRecommender):
-    """score(u) = r_u W, with W = argmin |X - XW|^2 + l2 |W|^2 for W of zero diagonal (eq. 1)."""
+    """score(u) = r_u W, with W = argmin |X - XW|^2 + l2 |W|^2 over W with zero diagonal (eq. 1)."""
 
     weights: Tensor  # (I, I)
 
@@ -20,7 +20,7 @@ class EASE(NonGradientRecommender):
         self.num_users, self.num_items, self.l2 = num_users, num_items, l2
 
     def fit(self, split: Split) -> None:
-        """W_ij = -P_ij / P_jj off the diagonal, with P = (X'X + l2)^-1 (eq. 8), in float64."""
+        """Compute W_ij = -P_ij / P_jj off the diagonal, with P = (X'X + l2 Id)^-1 (eq. 8), in float64."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         gram = torch.from_numpy((matrix.T @ matrix).toarray())
         gram.diagonal().add_(self.l2)

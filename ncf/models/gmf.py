@@ -15,7 +15,7 @@ class GMFTower(nn.Module):
 
     def __init__(self, num_users: int, num_items: int, factors: int) -> None:
         super().__init__()
-        self.features = factors  # that it gives a pair
+        self.features = factors  # number of features per (user, item) pair
         self.users = nn.Embedding(num_users, factors)
         self.items = nn.Embedding(num_items, factors)
 
@@ -24,7 +24,7 @@ class GMFTower(nn.Module):
         return self.users(users)[:, None] * self.items(items)
 
     def score(self, users: Tensor, weight: Tensor, rest: Tensor) -> Tensor:
-        """users (B,), output weights (D,), `rest` of the logits, (B, I) or (1,) -> the logits of every item (B, I)."""
+        """users (B,), output weights (D,), `rest` of the logits (B, I) or (1,) -> logits of every item (B, I)."""
         return torch.addmm(rest, self.users(users) * weight, self.items.weight.T)
 
 

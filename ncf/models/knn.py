@@ -1,12 +1,12 @@
 """Nearest neighbours over binary vectors: of users (Resnick et al. 1994) and of items (Sarwar et al. 2001).
 
-With a and b the positives of two users (or two items), n those that they share and N the length of the vectors:
+With a and b the numbers of positives of two users (or items), n the number they share and N the vector length:
 
     cosine    n / sqrt(a b)
-    pearson   (n - a b / N) / sqrt(a (1 - a / N) b (1 - b / N)), the cosine of the vectors less their means
+    pearson   (n - a b / N) / sqrt(a (1 - a / N) b (1 - b / N)), the cosine of the centred vectors
 
-times n / (n + shrinkage), which doubts a similarity that rests on few shared positives (Bell and Koren 2007).
-The k highest positive similarities of each are kept; of equal ones, those of lower index.
+times n / (n + shrinkage), which shrinks similarities based on few shared positives (Bell and Koren 2007).
+The k highest positive similarities of each are kept; ties go to the lower index.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, su
 
 Similarity = Literal["cosine", "pearson"]
 
-_CHUNK_BYTES = 2**26  # of one dense stretch of similarities
+_CHUNK_BYTES = 2**26  # of one dense block of similarities
 
 
 def neighbours(
     vectors: sparse.csr_matrix, k: int, similarity: Similarity, shrinkage: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest rows of each row of the binary `vectors` (R, N): their indices (R, k) and similarities (R, k).
+    """Find the nearest rows of each row of the binary `vectors` (R, N): their indices (R, k) and similarities (R, k).
 
-    Where a row has fewer than k neighbours of positive similarity, the rest have similarity 0; k is at most R.
+    If a row has fewer than k neighbours of positive similarity, the rest have similarity 0; k is capped at R.
     """
     found = [_nearest(block, min(k, len(block[0]))) for block in _blocks(vectors, similarity, shrinkage)]
     indices, values = zip(*found)
@@ -40,7 +40,7 @@ def neighbours(
 
 
 def _blocks(vectors: sparse.csr_matrix, similarity: Similarity, shrinkage: float) -> Iterator[np.ndarray]:
-    """Stretches of the (R, R) similarity matrix, (rows, R) float64, a row's similarity to itself being 0."""
+    """Yield the (R, R) similarity matrix in blocks (rows, R) float64, with zeros on its diagonal."""
     rows, length = vectors.shape
     sizes = np.diff(vectors.indptr).astype(np.float64)
     transposed = vectors.T.tocsr()
@@ -57,10 +57,10 @@ def _blocks(vectors: sparse.csr_matrix, similarity: Similarity, shrinkage: float
 
 def _similarity(shared: np.ndarray, a: np.ndarray, b: np.ndarray, length: int, similarity: Similarity) -> np.ndarray:
     if similarity == "cosine":
-        above, below = shared, a * b
+        inner, squared_norms = shared, a * b
     else:
-        above, below = shared - a * b / length, a * (1 - a / length) * b * (1 - b / length)
-    return np.divide(above, np.sqrt(below), out=np.zeros_like(shared), where=below > 0)
+        inner, squared_norms = shared - a * b / length, a * (1 - a / length) * b * (1 - b / length)
+    return np.divide(inner, np.sqrt(squared_norms), out=np.zeros_like(shared), where=squared_norms > 0)
 
 
 def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,11 +69,11 @@ def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class UserKNN(NonGradientRecommender):
-    """score(u, i) = sum of the similarities of those among u's k nearest users who have item i."""
+    """score(u, i) = sum of similarities to those of u's k nearest users who have item i."""
 
     neighbours: Tensor  # (U, k)
     similarities: Tensor  # (U, k)
-    raters: Tensor  # (N,) users, item after item
+    raters: Tensor  # (N,) users, ordered by item
     rater_counts: Tensor  # (I,)
 
     def __init__(
@@ -90,7 +90,7 @@ class UserKNN(NonGradientRecommender):
         self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
 
     def fit(self, split: Split) -> None:
-        """Find every user's neighbours."""
+        """Find the neighbours of each user."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         indices, values = neighbours(matrix, self.k, self.similarity, self.shrinkage)
         self.keep("neighbours", indices)
@@ -108,7 +108,7 @@ class UserKNN(NonGradientRecommender):
 
 
 class ItemKNN(NonGradientRecommender):
-    """score(u, i) = sum of the similarities of those among item i's k nearest items that user u has."""
+    """score(u, i) = sum of similarities to those of i's k nearest items that user u has."""
 
     neighbours: Tensor  # (I, k)
     similarities: Tensor  # (I, k)
@@ -127,7 +127,7 @@ class ItemKNN(NonGradientRecommender):
         self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
 
     def fit(self, split: Split) -> None:
-        """Find every item's neighbours."""
+        """Find the neighbours of each item."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         indices, values = neighbours(matrix.T.tocsr(), self.k, self.similarity, self.shrinkage)
         self.keep("neighbours", indices)

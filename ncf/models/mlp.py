@@ -11,22 +11,22 @@ from torch.nn import functional as F
 
 from ncf.models.base import GradientRecommender
 
-# Rows of hidden activations scored at once: on a CPU they stay in the second-level cache, on a GPU they fill it.
+# Rows of hidden activations scored at once: on a CPU they stay in the L2 cache, on a GPU they fill the device.
 _CPU_ROWS, _GPU_ROWS = 2**10, 2**20
-# A product with a multiple of so many columns adds up all of them in one order, so that items alike tie to the bit; of
-# another number the last columns may differ (measured on x86, vectors of 128 to 512 bits).
-_WHOLE = 16
+# If the number of columns is a multiple of this, a matrix product sums all columns in the same order, so that identical
+# items tie to the bit; otherwise the last columns may differ (measured on x86, vectors of 128 to 512 bits).
+_COLUMN_MULTIPLE = 16
 
 
 class MLPTower(nn.Module):
     """ReLU layers over the concatenated factors of user and item, before the output layer.
 
-    The first layer is linear, so its user half is computed once a group and once a scored user, not once a row.
+    Before its ReLU the first layer is linear, so its user half is computed once per user, not once per pair.
     """
 
     def __init__(self, num_users: int, num_items: int, factors: int, hidden: list[int]) -> None:
         super().__init__()
-        self.features = hidden[-1]  # that it gives a pair
+        self.features = hidden[-1]  # number of features per (user, item) pair
         self.users = nn.Embedding(num_users, factors)
         self.items = nn.Embedding(num_items, factors)
         self.first = nn.Linear(2 * factors, hidden[0])
@@ -37,13 +37,13 @@ class MLPTower(nn.Module):
         return self._upper(self._item_half(self.items(items)) + self._user_half(self.users(users))[:, None])
 
     def score(self, users: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """users (B,), output weights (hidden[-1],), bias (1,) -> logits of every item (B, I), without a graph.
+        """users (B,), output weights (hidden[-1],), bias (1,) -> logits of every item (B, I), without gradients.
 
-        relu(x + b) = max(x, -b) + b, where b is the user's half of the first layer and the bias of the others. That
-        last b goes through the layers above as a constant of the user, so that a layer is a product and a maximum.
+        relu(x + b) = max(x, -b) + b, where b depends only on the user: it is the user half of the first layer, and for
+        each layer above, that layer applied to the b below. So every layer is a product and a maximum.
         """
         count = self.items.num_embeddings
-        padded = F.pad(self.items.weight, (0, 0, 0, -count % _WHOLE))
+        padded = F.pad(self.items.weight, (0, 0, 0, -count % _COLUMN_MULTIPLE))
         item_half = self.first.weight[:, padded.shape[1] :] @ padded.T  # (hidden[0], I)
         weights: list[Tensor] = []
         floors: list[Tensor] = []
@@ -56,11 +56,11 @@ class MLPTower(nn.Module):
         floors.append(-constant)
         if users.is_cuda:
             per_user = zip(*(floor.split(max(1, _GPU_ROWS // count)) for floor in floors))
-            share = torch.cat([_score_together(item_half, floor, weights) for floor in per_user])
+            logits = torch.cat([_score_together(item_half, floor, weights) for floor in per_user])
         else:
-            halves = item_half.split(_even_parts(count, _CPU_ROWS), 1)
-            share = torch.cat([_score_apart(half, floors, weights) for half in halves], 1)
-        return share[:, :count].add_((constant @ weight + bias)[:, None])
+            halves = item_half.split(_chunk_width(count, _CPU_ROWS), 1)
+            logits = torch.cat([_score_apart(half, floors, weights) for half in halves], 1)
+        return logits[:, :count].add_((constant @ weight + bias)[:, None])
 
     def _user_half(self, factors: Tensor) -> Tensor:
         return F.linear(factors, self.first.weight[:, : factors.shape[-1]], self.first.bias)
@@ -75,14 +75,14 @@ class MLPTower(nn.Module):
         return hidden
 
 
-def _even_parts(count: int, most: int) -> int:
-    """The size of each when `count` items are split into as few parts of about `most` as there can be."""
-    size = -(-count // -(-count // most))
-    return size + -size % _WHOLE
+def _chunk_width(count: int, target: int) -> int:
+    """Return the width of equal chunks of `count` items, close to `target` and a multiple of _COLUMN_MULTIPLE."""
+    size = -(-count // -(-count // target))
+    return size + -size % _COLUMN_MULTIPLE
 
 
 def _score_together(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Items' halves of the first layer (hidden[0], n), floors (B, H) and weights (next H, H) a layer -> (B, n)."""
+    """Item halves of the first layer (hidden[0], n), and per layer floors (B, H) and weights (next H, H) -> (B, n)."""
     hidden = items.T
     for floor, weight in zip(floors, weights, strict=True):
         hidden = torch.maximum(hidden, floor[:, None]) @ weight.T
@@ -91,16 +91,16 @@ def _score_together(items: Tensor, floors: Sequence[Tensor], weights: Sequence[T
 
 @torch.inference_mode()
 def _score_apart(items: Tensor, floors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """The same, one user at a time, in memory that stays in the cache; activations are (H, n)."""
-    shares = items.new_empty(len(floors[0]), items.shape[1])
+    """Compute the same one user at a time, in buffers that stay in the cache; activations are (H, n)."""
+    logits = items.new_empty(len(floors[0]), items.shape[1])
     items = items.contiguous()
     hidden = [items.new_empty(weight.shape[1], items.shape[1]) for weight in weights]
-    for share, first, *upper in zip(shares[:, None], *(floor[..., None] for floor in floors), strict=True):
+    for row, first, *upper in zip(logits[:, None], *(floor[..., None] for floor in floors), strict=True):
         torch.maximum(items, first, out=hidden[0])
         for below, weight, above, floor in zip(hidden, weights, hidden[1:], upper):
             torch.maximum(torch.mm(weight, below, out=above), floor, out=above)
-        torch.mm(weights[-1], hidden[-1], out=share)
-    return shares
+        torch.mm(weights[-1], hidden[-1], out=row)
+    return logits
 
 
 class MLP(GradientRecommender):

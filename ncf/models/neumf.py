@@ -27,19 +27,19 @@ class NeuMF(GradientRecommender):
         self.gmf = GMFTower(num_users, num_items, gmf_factors)
         self.mlp = MLPTower(num_users, num_items, mlp_factors, hidden)
         self.output = nn.Linear(gmf_factors + hidden[-1], 1)
-        self._parts = [gmf_factors, hidden[-1]]
+        self._widths = [gmf_factors, hidden[-1]]
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """users (B,), items (B, 1+K) -> logits (B, 1+K)."""
-        gmf, mlp = self.output.weight[0].split(self._parts)
+        gmf, mlp = self.output.weight[0].split(self._widths)
         return self.gmf(users, items) @ gmf + self.mlp(users, items) @ mlp + self.output.bias
 
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
-        gmf, mlp = self.output.weight[0].split(self._parts)
+        gmf, mlp = self.output.weight[0].split(self._widths)
         return self.gmf.score(users, gmf, self.mlp.score(users, mlp, self.output.bias))
 
     def item_embeddings(self) -> Tensor:
-        """(I, D): the items' factors of both parts, side by side."""
+        """(I, D): the item embeddings of GMF and MLP, concatenated."""
         return torch.cat([self.gmf.items.weight, self.mlp.items.weight], dim=1).detach()

@@ -1,4 +1,4 @@
-"""What every recommender without gradient is: fitted once to the training positives, then scored like any other."""
+"""Non-gradient recommenders: fitted once to the training positives, then scored like any other."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -14,30 +14,30 @@ from ncf.models.base import Recommender
 
 
 class NonGradientRecommender(Recommender):
-    """A recommender that `fit` makes ready; all that it learns are buffers, so its state dict is the whole of it."""
+    """A recommender trained by `fit`; everything it learns is a buffer, so that its state dict is complete."""
 
     @abstractmethod
     def fit(self, split: Split) -> None:
-        """Learn from `split.train` alone. Raises DataError if it lacks what the method needs."""
+        """Learn from `split.train` only. Raises DataError if it lacks what the method needs."""
 
     def restore(self, arrays: Mapping[str, Tensor]) -> None:
-        """Take over the state dict of a fitted one, instead of `fit`; buffers take their shapes (...) from it."""
+        """Load the state dict of a fitted model, instead of `fit`; buffers take their shapes (...) from it."""
         for name in arrays.keys() - self.state_dict().keys():
             self.register_buffer(name, arrays[name])
         self.load_state_dict(arrays)
 
     def keep(self, name: str, array: np.ndarray | Tensor) -> None:
-        """Make `array` (...) the buffer `name`: float32 if it holds floats, else int64."""
+        """Store `array` (...) as the buffer `name`: float32 if it has floats, else int64."""
         tensor = torch.as_tensor(array)
         self.register_buffer(name, tensor.float() if tensor.is_floating_point() else tensor.long())
 
     def keep_history(self, matrix: sparse.csr_matrix) -> None:
-        """Keep the users' training items: `starts` (U+1,) offsets into `history_items` (N,)."""
+        """Store the users' training items: `starts` (U+1,) offsets into `history_items` (N,)."""
         self.keep("starts", matrix.indptr)
         self.keep("history_items", matrix.indices)
 
     def history(self, users: Tensor) -> tuple[Tensor, Tensor]:
-        """users (B,) -> their training items, one user after the other (E,), and how many each has (B,)."""
+        """users (B,) -> their training items (E,), ordered by user, and the number of items of each (B,)."""
         starts = self.get_buffer("starts")
         counts = starts[users + 1] - starts[users]
         shift = torch.repeat_interleave(starts[users] - (counts.cumsum(0) - counts), counts)
@@ -52,7 +52,7 @@ class NonGradientRecommender(Recommender):
 
 
 def positives_matrix(pairs: Pairs, num_users: int, num_items: int) -> sparse.csr_matrix:
-    """The (U, I) float64 matrix of ones at `pairs`, its indices sorted."""
+    """Return the (U, I) float64 matrix with ones at `pairs` and sorted indices."""
     ones = np.ones(len(pairs.users))
     matrix = sparse.csr_matrix((ones, (pairs.users, pairs.items)), shape=(num_users, num_items))
     matrix.sort_indices()
@@ -60,7 +60,7 @@ def positives_matrix(pairs: Pairs, num_users: int, num_items: int) -> sparse.csr
 
 
 def sum_rows(table: Tensor, rows: Tensor, counts: Tensor) -> Tensor:
-    """(B, C) sums of rows of `table` (R, C): of the first `counts[0]` of `rows` (E,), the next `counts[1]`, ..."""
+    """Sum rows of `table` (R, C) to (B, C): the first `counts[0]` of `rows` (E,), the next `counts[1]`, ..."""
     if not len(rows):
         return table.new_zeros(len(counts), table.shape[1])
     return F.embedding_bag(rows, table, counts.cumsum(0) - counts, mode="sum")

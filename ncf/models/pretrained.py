@@ -1,4 +1,4 @@
-"""NeuMF that starts where a trained GMF and a trained MLP ended (He et al. 2017, section 3.4.1)."""
+"""NeuMF initialised from a trained GMF and a trained MLP (He et al. 2017, section 3.4.1)."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -16,10 +16,10 @@ Weights = Mapping[str, Tensor]
 
 
 class PretrainedNeuMF(NeuMF):
-    """NeuMF whose first logits are alpha of the GMF's and 1 - alpha of the MLP's.
+    """NeuMF whose initial logits are alpha times the GMF's plus 1 - alpha times the MLP's.
 
-    A model reads no file: `ncf.pretraining` finds the weights in the run folders and calls `start_from`. A finished
-    run is loaded without them.
+    A model reads no file: `ncf.runs.pretraining` finds the weights in the run folders and calls `start_from`. They are
+    not needed to load a finished run.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class PretrainedNeuMF(NeuMF):
 
     @torch.no_grad()
     def start_from(self, gmf: Weights, mlp: Weights) -> None:
-        """Take over the towers of both, and [alpha h_gmf, (1 - alpha) h_mlp] as output layer (eq. 13), bias likewise.
+        """Copy both towers, and set the output layer to [alpha h_gmf, (1 - alpha) h_mlp] (eq. 13), its bias likewise.
 
         Raises:
-            ConfigError: a weight of theirs has not the shape that this model's settings give it.
+            ConfigError: a weight does not have the shape that this model's settings require.
         """
         for source, weights, tower in (("gmf", gmf, self.gmf), ("mlp", mlp, self.mlp)):
             own = {f"tower.{name}": tensor for name, tensor in tower.state_dict().items()}

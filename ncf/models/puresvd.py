@@ -1,4 +1,4 @@
-"""PureSVD (Cremonesi, Koren and Turrin 2010): the singular vectors of the matrix, missing entries taken as zero."""
+"""PureSVD (Cremonesi, Koren and Turrin 2010): the truncated SVD of the matrix, with missing entries as zero."""
 
 from typing import Annotated
 
@@ -28,7 +28,7 @@ class PureSVD(NonGradientRecommender):
         self.num_users, self.num_items, self.factors = num_users, num_items, factors
 
     def fit(self, split: Split) -> None:
-        """Truncated decomposition by Lanczos iteration (ARPACK), from a fixed start."""
+        """Compute the truncated SVD by Lanczos iteration (ARPACK) from a fixed start vector."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         start = np.ones(min(matrix.shape))
         _, _, right = svds(matrix, k=self.factors, v0=start, return_singular_vectors="vh")

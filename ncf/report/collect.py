@@ -1,7 +1,7 @@
 """From run folders to the tables that a report is made from; see `ncf.report.study` for what they hold.
 
-Companions cover the registered arms and the published code's loss, and are rounded to six digits; `results.csv`, from
-which the verdicts come, is not rounded.
+Companions cover the registered arms and the grids that the report lists after them, and are rounded to six digits;
+`results.csv`, from which the verdicts come, is not rounded.
 """
 
 import json
@@ -13,12 +13,11 @@ import pandas as pd
 
 from ncf.core.files import atomic, write_text
 from ncf.report.ranked import ranked
-from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS, Study, load
+from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS, Study, load, of_arm
 from ncf.runs import artifacts
 from ncf.runs.identity import identity
 from ncf.runs.tables import finished_runs, read_runs
 from ncf.study import Registration
-from ncf.study.registration import in_arm
 
 _SHARES = ("histogram", "loss_share", "gradient_share")
 _CLASSES = ("positive", "negative")
@@ -28,7 +27,7 @@ def collect(sweeps: Sequence[Path], registration: Registration, output: Path) ->
     """Write `results.csv` and its companions of every finished run in the folders `sweeps`; the study they make.
 
     Raises:
-        DataError: as `ncf.tables.read_runs` and `read_users`.
+        DataError: as `ncf.runs.tables.read_runs` and `read_users`.
     """
     folders = one_of_each(finished_runs(sweeps))
     runs = read_runs(folders)
@@ -64,10 +63,8 @@ def one_of_each(folders: Sequence[Path]) -> list[Path]:
 
 def _compared(study: Study, folders: Sequence[Path]) -> list[Path]:
     """The folders of the runs that companions cover."""
-    arms = [*study.registration.arms.values(), *study.arms_of("clamped")]
-    own = [
-        row["run"] for row in study.runs.to_dict("records") if any(in_arm(row, arm, row["neg_ratio"]) for arm in arms)
-    ]
+    ratios = study.runs["neg_ratio"].unique()
+    own = {run for arm in study.all_arms for ratio in ratios for run in of_arm(study.runs, arm, ratio)["run"]}
     return [folder for folder in folders if folder.name in own]
 
 

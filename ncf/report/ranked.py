@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ncf.core.rng import numpy_generator
 from ncf.data import read_split
 from ncf.errors import NcfError
 from ncf.evaluation.hypergeometric import expected_metrics
-from ncf.report.groups import metrics_by_third
-from ncf.report.study import Study, stream
+from ncf.report.study import Study
 from ncf.runs import artifacts
 from ncf.runs.ranks_file import counted
 from ncf.runs.tables import read_users
@@ -30,7 +30,7 @@ CUTOFF = 10
 def ranked(folders: Sequence[Path], study: Study, config: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """The companions `sampled`, `groups` and `users` of runs that have their ranks; empty frames without any.
 
-    Raises DataError as `ncf.tables.read_users`.
+    Raises DataError as `ncf.runs.tables.read_users`.
     """
     kept = [folder for folder in folders if (folder / artifacts.RANKS).exists()]
     if not kept:
@@ -56,6 +56,27 @@ def groups(users: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     if counts is not None:
         measures["item"] = one["item_id"].map(counts).fillna(0)
     return pd.concat([metrics_by_third(users, name, measure, metrics) for name, measure in measures.items()])
+
+
+def metrics_by_third(users: pd.DataFrame, grouping: str, measure: pd.Series, metrics: list[str]) -> pd.DataFrame:
+    """Mean of each metric by run and third: columns run, grouping, third, positives, and the metrics.
+
+    Args:
+        users: a row a run and user; columns run, user_id, and the metrics.
+        grouping: what the thirds are of, "item" or "user".
+        measure: what they are taken by, by user_id.
+        metrics: columns of `users`.
+    """
+    rows = users.assign(third=users["user_id"].map(thirds(measure)))
+    grouped = rows.groupby(["run", "third"], sort=True)
+    table = grouped[metrics].mean().assign(positives=grouped.size()).reset_index()
+    return table.assign(grouping=grouping)[["run", "grouping", "third", "positives", *metrics]]
+
+
+def thirds(values: pd.Series) -> pd.Series:
+    """0, 1 or 2: the third of its values that each lies in; equal values lie in the same one."""
+    edges = np.quantile(values, [1 / 3, 2 / 3])
+    return pd.Series(np.searchsorted(edges, values, side="left"), index=values.index)
 
 
 def popularity(config: Mapping[str, Any]) -> pd.Series | None:
@@ -104,7 +125,7 @@ def _user_statistics(
 
     difference, change = two_level(
         by_user(0, metric), by_user(1, metric), level=registration.interval_level,
-        resamples=registration.resamples, rng=stream(registration, address),
+        resamples=registration.resamples, rng=numpy_generator(registration.bootstrap_seed, address),
     )  # fmt: skip
     ranks = [by_user(side, "rank").mean(0) for side in (0, 1)]
     try:

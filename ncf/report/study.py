@@ -16,7 +16,7 @@ import pandas as pd
 
 from ncf.errors import DataError
 from ncf.study import ComparisonPlan, Registration, Verdict, plans, verdict
-from ncf.study.registration import Selector, Value, in_arm
+from ncf.study.registration import Compared, Selector, Value, in_arm
 from ncf.study.verdict import JudgedComparison, arm_values
 
 RESULTS, PROTOCOL = "results.csv", "protocol.json"
@@ -72,8 +72,17 @@ class Study:
         return verdict(self.registration, self.runs)
 
     @cached_property
-    def plans(self) -> list[ComparisonPlan]:
-        return plans(self.registration)
+    def plans(self) -> list[tuple[Compared, ComparisonPlan]]:
+        """Each registered comparison with what its design can show."""
+        compared = [c for hypothesis in self.registration.hypotheses.values() for c in hypothesis.comparisons()]
+        return list(zip(compared, plans(self.registration), strict=True))
+
+    @property
+    def detectable(self) -> dict[int, tuple[int, float, float]]:
+        """Ratio -> seeds, and the smallest changes that its best and its worst comparison see; only with a pilot."""
+        found = [(c.ratios[0], plan.seeds, plan.prospect.detectable) for c, plan in self.plans if plan.prospect]
+        by_ratio = pd.DataFrame(found, columns=["ratio", "seeds", "change"]).groupby("ratio")
+        return {ratio: (rows["seeds"].iloc[0], rows["change"].min(), rows["change"].max()) for ratio, rows in by_ratio}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -84,31 +93,6 @@ class Study:
         """The command that makes a grid, "dynamics" or the "report"; without one of its own, what makes all runs."""
         commands = {"report": "python -m ncf.report", **self.registration.report.commands}
         return commands.get(made_by, commands.get("runs", ""))
-
-    @cached_property
-    def outcomes(self) -> dict[str, list[str]]:
-        """Outcome -> the hypotheses that have it."""
-        found: dict[str, list[str]] = {}
-        for v in self.verdicts:
-            found.setdefault(v.outcome, []).append(v.hypothesis)
-        return found
-
-    @cached_property
-    def detectable(self) -> dict[int, tuple[int, float, float]]:
-        """Ratio -> seeds, and the smallest changes that its best and its worst comparison see; only with a pilot."""
-        compared = [c for hypothesis in self.registration.hypotheses.values() for c in hypothesis.comparisons()]
-        found = [
-            (c.ratios[0], plan.seeds, plan.prospect.detectable)
-            for plan, c in zip(self.plans, compared, strict=True)
-            if plan.prospect
-        ]
-        by_ratio = pd.DataFrame(found, columns=["ratio", "seeds", "change"]).groupby("ratio")
-        return {ratio: (rows["seeds"].iloc[0], rows["change"].min(), rows["change"].max()) for ratio, rows in by_ratio}
-
-    @property
-    def commits(self) -> dict[str, int]:
-        """Commit -> how many runs were made at it, the most first."""
-        return {str(commit): int(n) for commit, n in self.runs["commit"].fillna("unknown").value_counts().items()}
 
     @property
     def ratios(self) -> list[int]:
@@ -183,16 +167,16 @@ class Study:
 
     def joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """A companion with a row a run beside the columns of `runs` that say which run it is."""
-        keys = ["run", "loss", "gamma", "alpha", "model", "neg_ratio", "seed"]
+        keys = dict.fromkeys(["run", "neg_ratio", "seed", *(key for arm in self.all_arms for key in arm)])
         return table.merge(self.runs[[key for key in keys if key in self.runs.columns]], on="run", validate="m:1")
 
     def comparisons(self, says: str = "higher") -> dict[tuple[str, str, str, tuple[int, ...]], JudgedComparison]:
         """(treatment, baseline, metric, ratios) -> what the verdicts found; one that several rest on comes once."""
         return {
-            (f.compared.claim.treatment, f.compared.claim.baseline, f.compared.metric, f.compared.ratios): f
+            (c.claim.treatment, c.claim.baseline, c.metric, c.ratios): judged
             for v in self.verdicts
-            for f in v.comparisons
-            if f.compared.claim.says == says
+            for judged in v.comparisons
+            if (c := judged.compared).claim.says == says
         }
 
     @cached_property

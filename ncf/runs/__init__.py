@@ -1,1 +1,1 @@
-"""One run: its plan, its identity, what it leaves in its folder, going on with it, and reading it and many others."""
+"""Runs: planning, identifying, training and resuming one, its folder, and reading finished runs."""

@@ -1,4 +1,4 @@
-"""What a run leaves behind in its folder: `result.json`, `metrics.jsonl`, and the names of the other files."""
+"""The files of a run folder: `result.json`, `metrics.jsonl`, and the names of the others."""
 
 import json
 import platform
@@ -21,7 +21,7 @@ RESULT, RANKS, EPOCHS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "
 
 
 class _Result(BaseModel):
-    """What readers of a result rely on."""
+    """The keys that readers of a result rely on."""
 
     valid: Annotated[dict[str, float], Field(min_length=1)]
     test: Annotated[dict[str, float], Field(min_length=1)]
@@ -31,7 +31,7 @@ class _Result(BaseModel):
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine and commit that a result came from."""
+    """Return the versions, machine and commit that produce a result."""
     return {
         "versions": {
             "ncf": ncf.__version__,
@@ -46,9 +46,9 @@ def environment() -> dict[str, Any]:
 
 @cache
 def _commit() -> str | None:
-    """The checkout's commit, with "-dirty" if the code differs from it; None where the package is installed."""
+    """Return the checkout's commit, with "-dirty" if the code differs from it; None if the package is installed."""
     root = Path(ncf.__file__).parent.parent
-    if not (root / "pyproject.toml").exists():  # site-packages may lie within somebody else's repository
+    if not (root / "pyproject.toml").exists():  # site-packages may lie inside another repository
         return None
     try:
         command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
@@ -58,15 +58,15 @@ def _commit() -> str | None:
 
 
 def write_result(folder: Path, result: Mapping[str, Any]) -> None:
-    """`result.json`, the last file of a run: its presence means finished."""
+    """Write `result.json`, the last file of a run: its presence means that the run is finished."""
     write_text(folder / RESULT, json.dumps({"format": FORMAT, **result}, indent=2) + "\n")
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The result of a finished run, None if it is not finished.
+    """Return the result of the run in `folder`; None if it is not finished.
 
     Raises:
-        DataError: the file is not a result, or one of a format that this version does not read.
+        DataError: the file is not a result, or has a format that this version does not read.
     """
     path = folder / RESULT
     try:
@@ -97,13 +97,13 @@ def _version(result: Mapping[str, Any]) -> Any:
 
 
 class EpochLog:
-    """`metrics.jsonl`: a line an epoch, appended as it ends."""
+    """`metrics.jsonl`: one line per epoch, appended when the epoch ends."""
 
     def __init__(self, folder: Path, history: list[dict[str, float]]) -> None:
-        """Start from `history`, the epochs that a resumed run has behind it."""
+        """Start with `history`, the epochs that a resumed run has finished."""
         self._path = folder / EPOCHS
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in history))
 
     def append(self, line: Mapping[str, float]) -> None:
-        """Add the line of one epoch."""
+        """Append the line of one epoch."""
         append_text(self._path, json.dumps(dict(line)) + "\n")

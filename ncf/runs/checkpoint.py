@@ -1,7 +1,7 @@
-"""Checkpoints: everything that determines the future of a run, in tensors and primitives only.
+"""Checkpoints: everything that the rest of a run depends on, as tensors and primitives only.
 
 `checkpoint.pt` is the newest, `checkpoint.previous.pt` the one before it. Each carries the SHA-256 of its content,
-verified on load, so a damaged newest one is noticed and the previous one is used.
+which is verified on load: if the newest is damaged, the previous one is used.
 """
 
 import contextlib
@@ -9,10 +9,10 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, get_type_hints
 
 import torch
-from pydantic import BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, create_model
 from torch import Tensor
 
 from ncf.core.files import atomic, writing
@@ -25,24 +25,29 @@ FORMAT = 1
 NEWEST, PREVIOUS, DAMAGED = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt"
 
 
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_fields: dict[str, Any] = {key: (hint, ...) for key, hint in get_type_hints(Progress).items()}
+_SavedProgress = create_model("_SavedProgress", __config__=_STRICT, **_fields)
+
+
 def _progress(raw: Any) -> Progress:
-    TypeAdapter(Progress).validate_python(raw)
-    return Progress(**raw)  # as it was saved: validation turns whole numbers into floats
+    _SavedProgress.model_validate(raw)
+    return Progress(**raw)  # as saved: validation would turn integers into floats
 
 
 class Checkpoint(BaseModel):
-    """What a checkpoint holds. A model that is fitted without gradient has no more than settings, progress and best.
+    """The content of a checkpoint; for a model fitted without gradient, everything after `best` is None.
 
     Attributes:
         settings: of the run.
-        data_digest: of the split it trains on; None in those of the first versions.
-        progress: the next step to take, and what early stopping remembers.
-        best: the weights of the best epoch.
-        model: the weights as they are.
+        data_digest: of the split it trains on; None in checkpoints of the first versions.
+        progress: the next step to take, and the state of early stopping.
+        best: weights of the best epoch.
+        model: current weights.
         optimizer: its state dict.
-        loss_sum: () float64, of the epoch so far.
-        sound: (), the finite steps of the epoch so far.
-        dynamics: the sums of the epoch so far, if they are recorded.
+        loss_sum: () float64, of the current epoch so far.
+        sound: (), number of finite steps of the current epoch so far.
+        dynamics: sums of the current epoch so far, if training dynamics are recorded.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=())
@@ -58,12 +63,12 @@ class Checkpoint(BaseModel):
     dynamics: dict[str, Any] | None = None
 
     def state(self) -> dict[str, Any]:
-        """What the trainer's `load` takes."""
+        """Return what the trainer's `load` takes."""
         return {**dict(self), "progress": vars(self.progress)}
 
 
 def save(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write `state` as the newest checkpoint of `folder`; the last newest becomes the previous one.
+    """Write `state` as the newest checkpoint of `folder`; the former newest becomes the previous one.
 
     Raises:
         FileError: the disk is full or the folder read-only; the older checkpoints are intact.
@@ -72,17 +77,17 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
     with writing(folder / NEWEST), atomic(folder / NEWEST, keep=folder / PREVIOUS) as file:
         try:
             torch.save({**content, "sha256": digest(content)}, file)
-        except RuntimeError as error:  # how torch reports that `file` refused to be written to
+        except RuntimeError as error:  # how torch reports that writing to `file` failed
             raise error.__context__ or error from None
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The newest sound checkpoint of `folder`, on the CPU; None if it has none.
+    """Return the newest intact checkpoint of `folder`, on the CPU; None if there are no checkpoints.
 
-    A damaged newest one is set aside, so that the next save does not put it in the place of the sound one.
+    A damaged newest one is set aside, so that the next save does not replace the intact one with it.
 
     Raises:
-        CheckpointError: there are checkpoints and each is damaged, or the newest sound one holds no run.
+        CheckpointError: all checkpoints are damaged, or the newest intact one does not hold the state of a run.
     """
     failures = []
     for path in (folder / NEWEST, folder / PREVIOUS):
@@ -105,7 +110,7 @@ def load(folder: Path) -> Checkpoint | None:
 
 
 def read(path: Path) -> Checkpoint:
-    """The checkpoint at `path`, on the CPU, its checksum verified. Raises CheckpointError if it is not sound."""
+    """Return the checkpoint at `path`, on the CPU, checksum verified. Raises CheckpointError if it is damaged."""
     return _validated(path, _content(path))
 
 
@@ -125,11 +130,11 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _validated(path: Path, content: dict[str, Any]) -> Checkpoint:
-    """The record in a file whose checksum is right. Raises CheckpointError, naming the key, if it is none."""
+    """Return `content` as a typed record. Raises CheckpointError, naming the key, if it is not one."""
     try:
         return Checkpoint.model_validate({key: value for key, value in content.items() if key != "format"})
-    except (ValidationError, TypeError) as error:
-        found = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("keys",), "msg": str(error)}
+    except ValidationError as error:
+        found = error.errors()[0]
         key = ".".join(map(str, found["loc"]))
         raise CheckpointError(f"{path}: expected the state of a run, found {key!r} wrong ({found['msg']})") from None
 
@@ -147,16 +152,16 @@ def understood(folder: Path) -> Iterator[None]:
 
 
 def _parse(file: BinaryIO) -> tuple[dict[str, Any], str]:
-    """The content and the SHA-256 stored with it. Raises ValueError for a file that is none of ours."""
+    """Return the content and the SHA-256 stored with it. Raises ValueError if the file is not a checkpoint."""
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the one place
+        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the only torch.load
         return content, content.pop("sha256")
-    except Exception as error:  # a damaged archive fails in any of a dozen ways, all of which mean the same
+    except Exception as error:  # a damaged archive raises any of a dozen errors, all of which mean the same
         raise ValueError(type(error).__name__) from None
 
 
 def digest(value: Any) -> str:
-    """SHA-256 hex of nested dicts, lists, tensors and primitives: of what they hold, not of how a file stores it."""
+    """Return the SHA-256 hex digest of nested dicts, lists, tensors and primitives, however a file stores them."""
     sha = hashlib.sha256()
     _feed(sha, value)
     return sha.hexdigest()

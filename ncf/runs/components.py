@@ -1,4 +1,4 @@
-"""The groups of a run's configuration: what each picks from."""
+"""The configuration groups of a run, and the components that each chooses from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,22 +19,22 @@ REGISTRIES: dict[str, Registry] = {registry.group: registry for registry in _REG
 
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 CHOICES = (*GROUPS, "experiment")
-"""What can be chosen on the command line by name: loss=focal, experiment=ablation_gamma."""
+"""What is chosen by name on the command line: loss=focal, experiment=ablation_gamma."""
 
 PROTOCOL = ("split", "evaluation", "trainer")
-"""The groups in which runs of one table may not differ, but for settings of the machine."""
+"""The groups in which the runs of one table may differ only in machine settings."""
 
 
 def register(group: str, name: str, component: Component) -> None:
-    """Make `component` what `group=name` picks: `ncf.register("loss", "hinge", Hinge)`.
+    """Make `component` available as `group=name`: `ncf.register("loss", "hinge", Hinge)`.
 
     Args:
         group: data, split, sampler, model, loss, optimizer, evaluation or tracking.
-        name: of the component, in YAML too.
-        component: a class or function whose keyword-only parameters are the YAML keys, annotated with their range.
+        name: of the component, on the command line and in YAML.
+        component: a class or function whose keyword-only parameters are the YAML keys, annotated with their ranges.
 
     Raises:
-        ConfigError: there is no such group, or another component has the name.
+        ConfigError: there is no such group, or the name is taken.
     """
     if group not in REGISTRIES:
         raise ConfigError(f"register: expected one of {', '.join(sorted(REGISTRIES))}, got {group!r}")
@@ -42,10 +42,10 @@ def register(group: str, name: str, component: Component) -> None:
 
 
 def chosen(group: str, settings: Mapping[str, Any]) -> Component | None:
-    """The component that a run's settings choose in a group; None if this version has none of its name."""
+    """Return the component that a run's settings choose in a group; None if this version does not have it."""
     if group == "trainer":
         return TrainerSettings
     return REGISTRIES[group].get(str(settings.get("name"))) if group in REGISTRIES else None
 
 
-import_inherited_extensions()  # of a worker process, before it names runs by what its components declare
+import_inherited_extensions()  # in a worker process, before it computes run ids from what components declare

@@ -1,4 +1,4 @@
-"""What identifies a run: the settings that its result depends on, by the roles that they declare."""
+"""The identity of a run: the settings that its result depends on, selected by the roles they declare."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from ncf.runs.components import REGISTRIES, chosen
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """The keys of conf/train.yaml itself."""
+    """The top-level keys of conf/train.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     neg_ratio: Annotated[int, Field(ge=1)]
@@ -30,12 +30,12 @@ class RunSettings:
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
-    """The run's own settings as built-in values, without Hydra's. Raises ConfigError for one that has no value."""
+    """Return the run's settings, without Hydra's, as built-in values. Raises ConfigError for a missing value."""
     return plain(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
 
 
 def role_of(key: str, settings: Mapping[str, Any]) -> Role:
-    """The role of the flat key "trainer.epochs" in these nested settings; RESULT for one that nothing declares."""
+    """Return the role of a dotted key, such as "trainer.epochs", in nested settings; RESULT if none is declared."""
     group, _, name = key.partition(".")
     if not name:
         return roles(RunSettings).get(group, RESULT)
@@ -46,37 +46,37 @@ def role_of(key: str, settings: Mapping[str, Any]) -> Role:
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat settings that identify a run."""
+    """Return the flat settings that identify a run."""
     own = {key: value for key, value in settings.items() if key != "hydra"}
     return {key: value for key, value in flatten(own).items() if role_of(key, own).identifies(value)}
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """Key -> "old -> new" of the identifying settings that are not the same in both."""
+    """Return key -> "old -> new" for the identifying settings that differ."""
     a, b = identity(old), identity(new)
     return {k: f"{a.get(k)!r} -> {b.get(k)!r}" for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:
-    """SHA-256 hex of the identifying settings."""
+    """Return the SHA-256 hex digest of the identifying settings."""
     return hashlib.sha256(json.dumps(identity(settings), sort_keys=True).encode()).hexdigest()
 
 
 def run_id(settings: Mapping[str, Any]) -> str:
-    """The run's folder name in a sweep: readable, and unique to its settings."""
+    """Return the run's folder name in a sweep: readable, and unique to its settings."""
     names = (str(settings[group]["name"]) for group in ("model", "loss"))
     return "-".join([*names, f"r{settings['neg_ratio']}", f"s{settings['seed']}", config_hash(settings)[:12]])
 
 
 def refuse_foreign(folder: Path, of: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Raises CheckpointError if the settings `found` in the checkpoint are not those `expected` by the file `of`."""
+    """Raise CheckpointError if the settings `found` in the checkpoint differ from those `expected` by the file `of`."""
     if changed := changes(expected, found):
         differing = "; ".join(f"{key}: {how}" for key, how in changed.items())
         raise CheckpointError(f"{folder}: expected the checkpoint of its {of}, found another run's ({differing})")
 
 
 def registered(path: str | None) -> dict[str, str] | None:
-    """Path and SHA-256 of the registration that a run is made under. Raises ConfigError if it cannot be read."""
+    """Return path and SHA-256 of the run's registration, if it has one. Raises ConfigError if it cannot be read."""
     if path is None:
         return None
     try:

@@ -1,8 +1,9 @@
-"""A run in hand: opened at its first step or where its checkpoint stands, trained by whoever opened it, finished."""
+"""A job is a run in progress: opened at its first step or at its checkpoint, trained, and finished."""
 
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is ready to train, or to go on.
+    """A run that is ready to train or to resume.
 
     Attributes:
-        registration: path and SHA-256 of the study's registration, if the run is made under one.
+        registration: path and SHA-256 of the study's registration, if the run belongs to one.
     """
 
     folder: Path
@@ -47,16 +48,20 @@ class Job:
     registration: dict[str, str] | None
 
     def run(self) -> Result | None:
-        """Fit and finish; None if it was interrupted. Raises TrainingError where training cannot go on."""
-        return self.finish() if self.fit() else None
+        """Fit and finish; return None if interrupted. Raises TrainingError if training fails."""
+        with self.followed():
+            return self.finish() if self.fit() else None
+
+    def followed(self) -> AbstractContextManager[None]:
+        """Track the run during the context: its epochs and, at the end, its test metrics."""
+        return self.plan.tracking.following(self.folder, self.plan.settings)
 
     def fit(self) -> bool:
-        """Train to the end; False if it was interrupted. Raises TrainingError where training cannot go on."""
-        with self.plan.tracking.following(self.folder, self.plan.settings):
-            return self.trainer.fit()
+        """Train to the end; return False if interrupted. Raises TrainingError if training fails."""
+        return self.trainer.fit()
 
     def finish(self) -> Result:
-        """Rank the held-out positives, those of test for the first time, and write the result, `result.json` last."""
+        """Rank the held-out positives (the first use of test data) and write the result, `result.json` last."""
         plan, split, trainer = self.plan, self.split, self.trainer
         device = pick_device(plan.run.device)
         score, evaluate = trainer.model.score, plan.evaluation.evaluate
@@ -85,10 +90,11 @@ class Job:
 
 
 def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | Result:
-    """The run of `plan` at its first step, or where its checkpoint in `folder` stands; its result if it is finished.
+    """Open the run of `plan` at its first step or its checkpoint in `folder`; return its result if it is finished.
 
     Raises:
-        ConfigError, DataError: settings that this machine cannot follow, before any data is read; bad data.
+        ConfigError: this machine does not support the settings; raised before any data is read.
+        DataError: the data is invalid.
         CheckpointError: `folder` holds a run with other settings, or only damaged checkpoints.
     """
     device = pick_device(plan.run.device)
@@ -115,21 +121,20 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
     dynamics = folder / artifacts.DYNAMICS if plan.run.dynamics else None
     trainer = build_trainer(plan, split, device, dynamics, record=epochs.append, save=save, stopped=stopped)
     if saved is not None:
-        _go_on(trainer, saved, folder)
+        _restore(trainer, saved, folder)
     return Job(folder, plan, split, trainer, registration)
 
 
 def build_trainer(
     plan: RunPlan, split: Split, device: torch.device, dynamics: Path | None = None, **hooks: Any
 ) -> Trainer | OneFit:
-    """A trainer at the first step of the run. It can validate; it has no way to reach a test item.
+    """Return a trainer at the first step of the run, or a `OneFit` for a model that is fitted without gradient.
+
+    It can validate, but has no access to test items.
 
     Args:
-        dynamics: where to record them, if they are wanted.
+        dynamics: file to record training dynamics in, if any.
         hooks: `record`, `save` and `stopped` of the trainer.
-
-    Returns:
-        For a model that is fitted without gradient: what fits it.
     """
     run, settings = plan.run, plan.trainer
     model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation"))
@@ -152,7 +157,7 @@ def build_trainer(
 
 
 def set_up_torch(plan: RunPlan) -> None:
-    """The run's number of threads, and under `deterministic` only algorithms that give the same bits every time."""
+    """Set the number of threads and, if `deterministic`, allow only algorithms that are reproducible to the bit."""
     torch.set_num_threads(plan.trainer.threads)
     if plan.run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it before CUDA starts
@@ -160,12 +165,12 @@ def set_up_torch(plan: RunPlan) -> None:
 
 
 def _observer(plan: RunPlan, split: Split, model: models.GradientRecommender, batches: Batches, path: Path) -> Dynamics:
-    """What records the training dynamics at `path`; of the held-out items it sees validation's only."""
+    """Return the recorder of training dynamics at `path`; of the held-out items it sees only validation's."""
     calibration = Calibration(model, batches, split.valid, split.num_items)
     return Dynamics(plan.loss, split.valid, split.num_items, calibration, path, batches.device)
 
 
-def _go_on(trainer: Trainer | OneFit, saved: Checkpoint, folder: Path) -> None:
+def _restore(trainer: Trainer | OneFit, saved: Checkpoint, folder: Path) -> None:
     with checkpoint.understood(folder):
         trainer.load(saved.state())
     log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)

@@ -1,4 +1,4 @@
-"""A finished run, ready to answer: `ncf.load(folder)`."""
+"""Load a finished run to score and recommend with: `ncf.load(folder)`."""
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
@@ -28,13 +28,13 @@ _MEMORY_MB = 64  # for one chunk of scores
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A trained recommender with the data that it knows; ids are those of the data files.
+    """A trained recommender with its data; ids are those of the data files.
 
     Attributes:
         folder: of the run.
-        result: its result.json.
-        split: the positives, and the ids, titles and genres.
-        model: on the CPU, at its best epoch.
+        result: the content of its result.json.
+        split: positives, ids, titles and genres.
+        model: on the CPU, with the weights of its best epoch.
     """
 
     folder: Path
@@ -44,7 +44,7 @@ class LoadedRun:
 
     @cached_property
     def seen(self) -> Any:
-        """(U, I) sparse: every known positive, held-out ones too, for what a user has is not recommended again."""
+        """(U, I) sparse: all known positives, held-out ones included; these are not recommended again."""
         split = self.split
         matrices = [
             positives_matrix(p, split.num_users, split.num_items) for p in (split.train, split.valid, split.test)
@@ -52,10 +52,10 @@ class LoadedRun:
         return sum(matrices[1:], matrices[0])
 
     def score(self, user_ids: Sequence[Any], item_ids: Sequence[Any] | None = None) -> np.ndarray:
-        """Scores (B, I) float32 of every item, in the order of `split.item_ids`, or of `item_ids` in theirs.
+        """Return scores (B, I) float32 of all items in the order of `split.item_ids`, or only of `item_ids`, in theirs.
 
         Raises:
-            DataError: an unknown id; the message has close ones.
+            DataError: an unknown id; the message suggests similar ones.
         """
         users = self.indices("user", user_ids)
         scores = self.model.score(torch.from_numpy(users)).numpy()
@@ -64,18 +64,18 @@ class LoadedRun:
     def recommend(
         self, user_ids: Sequence[Any], k: int, progress: Callable[[int], object] = lambda users: None
     ) -> pd.DataFrame:
-        """The `k` items of highest score that each user does not have yet, best first.
+        """Return, for each user, the `k` items with the highest scores that they do not have yet, best first.
 
         Args:
-            user_ids: ids of the data file; repeated ones are answered as often.
-            k: items a user; fewer where the catalogue has no more.
-            progress: told how many users each chunk had.
+            user_ids: ids of the data file; repeated ones get repeated rows.
+            k: items per user; fewer if the catalogue has no more.
+            progress: called after each chunk with its number of users.
 
         Returns:
-            Columns user_id, rank (from 1), item_id, score, and title and genres where the data has them.
+            Columns user_id, rank (from 1), item_id, score, and title and genres if known.
 
         Raises:
-            DataError: an unknown id; the message has close ones.
+            DataError: an unknown id; the message suggests similar ones.
         """
         parts = []
         for users in self._chunks(self.indices("user", user_ids)):
@@ -100,12 +100,12 @@ class LoadedRun:
         return pd.DataFrame(columns | self.described(best.numpy()[new]) | {"score": values.numpy()[new]})
 
     def history(self, user_id: Any, limit: int) -> pd.DataFrame:
-        """The user's last positives, newest first: item_id, title and genres where known, time where known."""
+        """Return the user's most recent positives, newest first: item_id, and title, genres and time if known."""
         user = self.indices("user", [user_id])[0]
         split = self.split
         rows = [np.flatnonzero(part.users == user) for part in (split.train, split.valid, split.test)]
         parts = list(zip((split.train, split.valid, split.test), rows, strict=True))
-        items = np.concatenate([part.items[r] for part, r in parts])[::-1][:limit]  # parts and rows are in time
+        items = np.concatenate([part.items[r] for part, r in parts])[::-1][:limit]  # all are in order of time
         frame = pd.DataFrame(self.described(items))
         if split.train.timestamps is not None:
             stamps = np.concatenate([part.timestamps[r] for part, r in parts if part.timestamps is not None])
@@ -113,7 +113,7 @@ class LoadedRun:
         return frame
 
     def items_like(self, item_id: Any, k: int) -> pd.DataFrame:
-        """The `k` items whose vectors have the highest cosine with that of `item_id`, which is not among them.
+        """Return the `k` other items whose vectors have the highest cosine with that of `item_id`.
 
         Raises:
             DataError: an unknown id, or a model without item vectors.
@@ -129,26 +129,26 @@ class LoadedRun:
         return pd.DataFrame(self.described(best.numpy()) | {"cosine": values.numpy()})
 
     def described(self, items: np.ndarray) -> dict[str, np.ndarray]:
-        """item_id, and title and genres where the data has them, of item indices (N,)."""
+        """Return item_id, and title and genres if known, of item indices (N,)."""
         split = self.split
         known = {"item_id": split.item_ids, "title": split.titles, "genres": split.genres}
         return {name: values[items] for name, values in known.items() if values is not None}
 
     def indices(self, what: str, ids: Sequence[Any]) -> np.ndarray:
-        """Indices (N,) int64 of raw ids, `what` being "user" or "item"; text is taken for the number it spells.
+        """Return indices (N,) int64 of raw ids, `what` being "user" or "item"; text may spell a number.
 
         Raises:
-            DataError: an unknown id; the message has close ones.
+            DataError: an unknown id; the message suggests similar ones.
         """
         known = self.split.user_ids if what == "user" else self.split.item_ids
-        return np.array([_index(what, known, one) for one in ids], np.int64)
+        return np.array([_index(what, known, raw) for raw in ids], np.int64)
 
 
 def load(run_folder: str | Path) -> LoadedRun:
-    """The finished run in `run_folder`, its data prepared again if need be.
+    """Load the finished run in `run_folder`, preparing its data again if necessary.
 
     Raises:
-        DataError: there is no such run, it is not finished, or its data is not what it was trained on.
+        DataError: there is no such run, it is not finished, or its data has changed since training.
         CheckpointError: its checkpoint is missing, damaged or another run's.
     """
     folder = Path(run_folder)
@@ -169,7 +169,7 @@ def load(run_folder: str | Path) -> LoadedRun:
 
 
 def finished(folder: Path) -> dict[str, Any]:
-    """The result of the run in `folder`. Raises DataError if there is no run or it is not finished."""
+    """Return the result of the run in `folder`. Raises DataError if there is no run or it is not finished."""
     if not folder.is_dir():
         raise DataError(f"run: expected a run folder, but {folder} is not there{_others(folder)}")
     result = artifacts.read_result(folder)
@@ -181,7 +181,7 @@ def finished(folder: Path) -> dict[str, Any]:
 
 
 def _others(folder: Path) -> str:
-    """Finished runs near `folder`, for the error message."""
+    """Name some finished runs near `folder`, for an error message."""
     near = [path.parent for path in sorted(folder.parent.glob(f"*/{artifacts.RESULT}"))[:3]]
     return f" (finished runs near it: {', '.join(map(str, near))})" if near else ""
 
@@ -196,25 +196,25 @@ def _restored(result: dict[str, Any], split: Split, state: dict[str, Tensor]) ->
     return model.eval()
 
 
-def _index(what: str, known: np.ndarray, one: Any) -> int:
-    value = _as_id(known, one)
-    place = -1 if value is None else int(np.searchsorted(known, value))
-    if 0 <= place < len(known) and known[place] == value:
-        return place
-    close = difflib.get_close_matches(str(one), map(str, known.tolist()), n=3)
+def _index(what: str, known: np.ndarray, raw: Any) -> int:
+    value = _as_id(known, raw)
+    index = -1 if value is None else int(np.searchsorted(known, value))
+    if 0 <= index < len(known) and known[index] == value:
+        return index
+    close = difflib.get_close_matches(str(raw), map(str, known.tolist()), n=3)
     hint = f"; close ones: {', '.join(close)}" if close else ""
     raise DataError(
         f"{what}: expected an id among the {len(known)} {what}s with positives ({known[0]} to {known[-1]}), "
-        f"got {one!r}{hint}"
+        f"got {raw!r}{hint}"
     )
 
 
-def _as_id(known: np.ndarray, one: Any) -> Any:
-    """`one` in the type of the known ids, None if it cannot be."""
+def _as_id(known: np.ndarray, raw: Any) -> Any:
+    """Convert `raw` to the type of the known ids; return None if that is not possible."""
     if known.dtype.kind != "i":
-        return str(one)
+        return str(raw)
     try:
-        value = int(one)
+        value = int(raw)
     except (TypeError, ValueError):
         return None
-    return value if value == one or str(value) == str(one).strip() else None
+    return value if value == raw or str(value) == str(raw).strip() else None

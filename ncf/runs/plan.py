@@ -1,4 +1,4 @@
-"""From a configuration to the plan of a run: every setting checked, every component ready to be made."""
+"""Turn a configuration into the plan of a run: check every setting and bind every component."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +22,11 @@ from ncf.training.settings import TrainerSettings
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The components of a run, checked; no data has been read yet.
+    """The checked components of a run; no data has been read yet.
 
     Attributes:
-        settings: all of the run's settings, as its result records them.
-        run: the keys of conf/train.yaml itself.
+        settings: all settings of the run, as its result records them.
+        run: the top-level keys of conf/train.yaml.
     """
 
     settings: dict[str, Any]
@@ -43,20 +43,20 @@ class RunPlan:
 
 
 def plan_run(cfg: DictConfig) -> RunPlan:
-    """The plan of `cfg`. Raises ConfigError, naming the key, for anything unknown, missing or out of range."""
+    """Return the plan for `cfg`. Raises ConfigError, naming the key, for anything unknown, missing or out of range."""
     settings = resolved(cfg)
     own = {key: value for key, value in settings.items() if key not in (*GROUPS, "experiment")}
     run = bind("", RunSettings, own)()
     trainer = bind("trainer", TrainerSettings, settings.get("trainer") or {})()
-    made: dict[str, Any] = {name: component(name, r, settings.get(name) or {}) for name, r in REGISTRIES.items()}
-    made |= {name: made[name]() for name in ("loss", "evaluation", "tracking")}
-    plan = RunPlan(settings=settings, run=run, trainer=trainer, **made)
+    bound: dict[str, Any] = {name: component(name, r, settings.get(name) or {}) for name, r in REGISTRIES.items()}
+    bound |= {name: bound[name]() for name in ("loss", "evaluation", "tracking")}
+    plan = RunPlan(settings=settings, run=run, trainer=trainer, **bound)
     _refuse_contradictions(plan)
     return plan
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`; auto is CUDA where there is one. Raises ConfigError if it is not available."""
+    """Return the device called `name`; auto prefers CUDA. Raises ConfigError if it is not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -69,16 +69,16 @@ def pick_device(name: str) -> torch.device:
 
 
 def refuse_without_cuda(plan: RunPlan, device: torch.device) -> None:
-    """Raises ConfigError for a setting that only CUDA has, and that a CPU would ignore."""
-    asked = {"cuda_graph": plan.trainer.cuda_graph is True, "precision": plan.trainer.precision == "tf32"}
-    if device.type != "cuda" and (keys := [key for key, wanted in asked.items() if wanted]):
+    """Raise ConfigError for a setting that needs CUDA and that `device` would ignore."""
+    needs_cuda = {"cuda_graph": plan.trainer.cuda_graph is True, "precision": plan.trainer.precision == "tf32"}
+    if device.type != "cuda" and (keys := [key for key, needed in needs_cuda.items() if needed]):
         other = {"cuda_graph": "auto or false", "precision": "float32 or bfloat16"}[keys[0]]
         found = getattr(plan.trainer, keys[0])
         raise ConfigError(f"trainer.{keys[0]}: expected {other} on device={device}, got {found!r}, which needs CUDA")
 
 
 def _refuse_contradictions(plan: RunPlan) -> None:
-    """Raises ConfigError for settings that are right on their own but not together."""
+    """Raise ConfigError for settings that are valid individually but not together."""
     trainer = plan.trainer
     groups_per_batch(trainer.batch_size, plan.run.neg_ratio)
     names = plan.evaluation.names
@@ -86,7 +86,11 @@ def _refuse_contradictions(plan: RunPlan) -> None:
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {trainer.monitor!r}")
     if trainer.compile and plan.settings["optimizer"]["name"] == "row_adam":
         raise ConfigError("trainer.compile: expected false with optimizer=row_adam, whose gradients are sparse")
-    by_fast_steps = {"compile": (trainer.compile, "false"), "precision": (trainer.precision == "bfloat16", "float32")}
-    for key, (wanted, other) in by_fast_steps.items():
-        if wanted and not trainer.fast:
+    needs_fast = {
+        "compile": (trainer.compile, "false"),
+        "cuda_graph": (trainer.cuda_graph is True, "auto or false"),
+        "precision": (trainer.precision == "bfloat16", "float32"),
+    }
+    for key, (needed, other) in needs_fast.items():
+        if needed and not trainer.fast:
             raise ConfigError(f"trainer.{key}: expected {other} with trainer.fast=false, got {getattr(trainer, key)!r}")

@@ -1,7 +1,7 @@
-"""Where the first weights of `model=neumf_pretrained` come from: the run folders of a GMF and an MLP.
+"""The initial weights of `model=neumf_pretrained`, from the run folders of a GMF and an MLP.
 
-The digest of the weights, not the folders' place, belongs to what identifies a run: the configuration computes it with
-`${pretrained:...}`, so a run whose towers were trained anew meanwhile is another run, and is not resumed as the same.
+A run is identified by the digest of these weights, not by the paths of the folders: the configuration computes it with
+`${pretrained:...}`, so once the towers are retrained it is a different run, which cannot resume the former one.
 """
 
 from pathlib import Path
@@ -20,11 +20,11 @@ _SOURCES = ("gmf", "mlp")
 
 
 def weights(source: str, folder: Path) -> dict[str, Tensor]:
-    """The best weights of the finished run of model `source` in `folder`.
+    """Return the best weights of the finished run of model `source` in `folder`.
 
     Raises:
         ConfigError: there is no such run, it is not finished, or it trained another model.
-        CheckpointError: its checkpoint is missing, damaged, another run's or holds none.
+        CheckpointError: its checkpoint is missing, damaged or another run's.
     """
     result = _finished(source, folder)
     if (name := result["config"]["model"]["name"]) != source:
@@ -37,15 +37,15 @@ def weights(source: str, folder: Path) -> dict[str, Tensor]:
 
 
 def digest(*folders: str) -> str:
-    """SHA-256 hex of the weights in the GMF's and the MLP's run folder. Raises as `weights`."""
+    """Return the SHA-256 hex digest of the weights in the GMF and MLP run folders. Raises as `weights`."""
     return checkpoint.digest([weights(*one) for one in zip(_SOURCES, map(Path, folders), strict=True)])
 
 
 def start(model: PretrainedNeuMF, split: Split) -> None:
-    """Put the pre-trained weights into `model`, which is on the CPU.
+    """Load the pre-trained weights into `model`, which is on the CPU.
 
     Raises:
-        ConfigError: as `weights`; or a run was trained on other data, or has other shapes.
+        ConfigError: as `weights`; or a run was trained on other data or has other shapes.
     """
     folders = {"gmf": Path(model.pretrained_gmf), "mlp": Path(model.pretrained_mlp)}
     for source, folder in folders.items():

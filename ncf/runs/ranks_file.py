@@ -1,5 +1,6 @@
-"""`ranks.csv`: the rank of every evaluated positive, written once by a run and read by whatever comes later."""
+"""`ranks.csv`: the rank of every evaluated positive, written by a run and read by everything after it."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ HEADER = ["split", "user_id", "item_id", "rank", "candidates", "tied"]
 
 
 def write_ranks(folder: Path, split: Split, ranks: Mapping[str, Ranks]) -> None:
-    """A row an evaluated positive, raw ids; `rank` is the average over ties, `tied` how many share the score."""
+    """Write a row per evaluated positive, with raw ids; `rank` is averaged over the `tied` items of equal score."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -34,48 +35,66 @@ def write_ranks(folder: Path, split: Split, ranks: Mapping[str, Ranks]) -> None:
 
 
 def read_ranks(folder: Path, part: str) -> pd.DataFrame:
-    """The rows of one part, "valid" or "test": user_id and item_id as text, rank, candidates, tied.
+    """Return the rows of one part, "valid" or "test": user_id and item_id as text, rank, candidates, tied.
 
     Raises:
-        DataError: the file is missing, or not what `write_ranks` writes.
+        DataError: the file is missing or not as `write_ranks` writes it.
     """
     path = folder / RANKS
+    types = {"split": str, "user_id": str, "item_id": str, "rank": float, "candidates": int, "tied": int}
     try:
-        table = pd.read_csv(path, dtype=str, na_filter=False, index_col=False)
-    except (OSError, ValueError) as error:
+        with path.open() as file:
+            if next(csv.reader(file), None) != HEADER:
+                raise ValueError(f"expected the header {','.join(HEADER)}")
+            table = pd.read_csv(file, names=HEADER, dtype=types, na_filter=False)
+            if not isinstance(table.index, pd.RangeIndex):  # pandas makes an extra column the index
+                raise ValueError(f"expected {len(HEADER)} columns")
+    except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{path}: expected the ranks of a finished run ({reason})") from None
-    if list(table) != HEADER:
-        raise DataError(f"{path}, line 1: expected the header {','.join(HEADER)}, found {','.join(map(str, table))}")
-    rank, candidates, tied = (pd.to_numeric(table[name], errors="coerce") for name in HEADER[3:])
-    whole = (candidates % 1 == 0) & (tied % 1 == 0)
-    bad = ~(whole & rank.between(1, candidates) & tied.between(1, candidates))
+        raise DataError(f"{path}{_where(path)}: expected the ranks of a finished run ({reason})") from None
+    bad = ~(table["rank"].between(1, table["candidates"]) & table["tied"].between(1, table["candidates"]))
     if bad.any():
         raise DataError(f"{path}, line {bad.idxmax() + 2}: expected 1 <= rank, tied <= candidates, found otherwise")
-    table = table.assign(rank=rank.astype(float), candidates=candidates.astype(int), tied=tied.astype(int))
     table = table[table["split"] == part].drop(columns="split").reset_index(drop=True)
     if table.empty:
         raise DataError(f"{path}: expected rows of {part}, found none")
     return table
 
 
+def _where(path: Path) -> str:
+    """Locate the first invalid line for an error message, as ", line 3"; return "" if there is none."""
+    with contextlib.suppress(OSError, csv.Error), path.open(errors="replace") as file:
+        for number, row in enumerate(csv.reader(file), 1):
+            if not _sound(number, row):
+                return f", line {number}"
+    return ""
+
+
+def _sound(number: int, row: list[str]) -> bool:
+    try:
+        _, _, _, rank, candidates, tied = row
+        return row == HEADER if number == 1 else max(float(rank), int(tied)) <= int(candidates)
+    except ValueError:
+        return False
+
+
 def counted(table: pd.DataFrame) -> Ranks:
-    """The counts that rows of `read_ranks` stand for; their users and items are the numbers of the rows."""
+    """Convert rows of `read_ranks` back to `Ranks`; their users and items are row numbers."""
     rank, tied, candidates = (torch.tensor(table[name].to_numpy()) for name in ("rank", "tied", "candidates"))
     rows = torch.arange(len(table))
     return Ranks(rows, rows, (rank.double() - (tied.double() + 1) / 2).round().long(), tied, candidates)
 
 
 def metrics_of(folder: Path, table: pd.DataFrame, result: Mapping[str, Any], part: str) -> pd.DataFrame:
-    """A column a metric, computed for each row of `read_ranks` as the run's evaluation computes it.
+    """Return a column per metric, computed for each row of `read_ranks` as the run's evaluation does.
 
     Raises:
-        DataError: their means are not the metrics in `result`.
+        DataError: their means differ from the metrics in `result`.
     """
     evaluation: FullRanking = component("evaluation", EVALUATIONS, result["config"]["evaluation"])()
     values = evaluation.per_positive(counted(table))
     metrics = pd.DataFrame({name: value.numpy() for name, value in values.items()})
-    told = result[part]
-    if not all(np.isclose(metrics[n].mean(), told[n], rtol=0, atol=1e-9) for n in metrics if n in told):
+    reported = result[part]
+    if not all(np.isclose(metrics[n].mean(), reported[n], rtol=0, atol=1e-9) for n in metrics if n in reported):
         raise DataError(f"{folder / RANKS}: its {part} ranks do not give the metrics in {RESULT}")
     return metrics

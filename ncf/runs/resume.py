@@ -1,4 +1,4 @@
-"""Going on with a run: the command line that began it, and the settings that may not change."""
+"""Resuming a run: the command line that started it, and the settings that must not change."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from ncf.training.settings import TrainerSettings
 
 
 def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
-    """The command line with `resume=<folder>` spelt out: the overrides that the run began with, and its folder.
+    """Expand `resume=<folder>` in a command line into the overrides that started the run, and its folder.
 
     Args:
-        groups: the names of the configuration's groups.
+        groups: names of the configuration groups.
 
     Raises:
-        ConfigError: the folder holds no run, or one whose overrides are none that a run begins with.
+        ConfigError: the folder holds no run, or its saved overrides are not those of a run.
     """
     folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
     if not folders or folders[-1] in ("", "null"):
@@ -30,8 +30,8 @@ def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
     overrides = trust.saved_overrides(folder, groups)
     kept = [line for line in overrides if not line.startswith("resume=")]
     given = [argument for argument in arguments if not argument.startswith("resume=")]
-    # Hydra is kept from writing `.hydra` again: should the run be refused, its folder stays as it was. It was one run
-    # of a sweep, if its experiment is one.
+    # No output_subdir: Hydra must not rewrite `.hydra`, so that a refused run leaves its folder unchanged. RUN: the
+    # experiment may be a sweep, of which this is a single run.
     where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
     where.append("hydra.mode=RUN")
     return [*kept, *given, *where]
@@ -45,10 +45,10 @@ def _quoted(path: Path) -> str:
 def history(
     folder: Path, saved: Checkpoint | None, finished: Mapping[str, Any] | None, plan: RunPlan
 ) -> list[dict[str, float]]:
-    """The lines of the epochs that the run in `folder` has behind it, by its checkpoint or else its result.
+    """Return the metrics of the finished epochs in the checkpoint `saved` of the run in `folder`, if there is one.
 
     Raises:
-        CheckpointError: it cannot go on with the settings of `plan`.
+        CheckpointError: by its checkpoint, or else its result, the run cannot be resumed with the settings of `plan`.
     """
     if saved is None:
         if finished is not None:
@@ -61,7 +61,7 @@ def history(
 
 
 def refuse_other_data(folder: Path, saved: Checkpoint | None, split: Split) -> None:
-    """Raises CheckpointError if the run in `folder` began on another split."""
+    """Raise CheckpointError if the run in `folder` was started on another split."""
     if saved is not None and saved.data_digest not in (None, split.digest):
         raise CheckpointError(
             f"{folder}: cannot go on with other data than it began with ({saved.data_digest} -> {split.digest})"
@@ -69,7 +69,7 @@ def refuse_other_data(folder: Path, saved: Checkpoint | None, split: Split) -> N
 
 
 def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:
-    """Raises CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
+    """Raise CheckpointError if the run in `folder` was started with other settings; how long to train may change."""
     changed = {key: how for key, how in changes(saved, settings).items() if not role_of(key, settings).free_on_resume}
     if changed:
         what = "; ".join(f"{key}: {how}" for key, how in changed.items())
@@ -77,7 +77,7 @@ def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]
 
 
 def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mapping[str, float]]) -> None:
-    """Raises CheckpointError if a run of these settings would have ended before the last epoch of `history`."""
+    """Raise CheckpointError if a run with these settings would have ended before the last epoch of `history`."""
     best, best_epoch = float("-inf"), 0
     for done, line in enumerate(history):
         if done >= trainer.epochs or done - best_epoch >= trainer.patience:
@@ -85,5 +85,5 @@ def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mappin
                 f"{folder}: {len(history)} epochs are done, but with trainer.epochs={trainer.epochs} and "
                 f"trainer.patience={trainer.patience} it would have ended after {done}; begin it in another folder"
             )
-        if line.get(trainer.monitor, best) > best:  # a model that is fitted has no value on record
+        if line.get(trainer.monitor, best) > best:  # a model fitted without gradient records no metric
             best, best_epoch = line[trainer.monitor], done + 1

@@ -1,7 +1,7 @@
-"""The rules of one run folder, whoever runs it: one process at a time, failures on record, and how far it is.
+"""The state of a run folder: locked by one process at a time, with failures on record, and its progress.
 
-A launcher needs nothing else to be safe: `claim` the folder, train inside `failures_recorded`, and a sweep that is
-killed and started again sees from the folders alone what is done, failed, running elsewhere, half done or untouched.
+A launcher needs nothing else to be safe: `claim` the folder and train inside `failures_recorded`. A sweep that was
+killed and is restarted then sees from the folders alone which runs are done, failed, running, stopped or waiting.
 """
 
 import contextlib
@@ -23,22 +23,22 @@ from ncf.runs.artifacts import EPOCHS, RESULT, read_result
 LOCK, FAILURE = ".lock", "failure.json"
 State = Literal["done", "running", "failed", "stopped", "waiting"]
 
-_GLIMPSE_SECONDS = 1.0  # longer than `state` holds a lock while it looks whether it is free
+_PROBE_SECONDS = 1.0  # longer than `state` holds a lock to find out whether it is free
 _TRACEBACK_LINES = 20
 
 
 class ClaimError(NcfError):
-    """The run cannot be claimed: another process has it in hand, or its folder is read-only."""
+    """The run cannot be claimed: it is locked by another process, or its folder is not writable."""
 
 
 @contextlib.contextmanager
 def claim(folder: Path) -> Iterator[None]:
-    """`folder` is this process's while the context lasts; the operating system frees it if the process dies.
+    """Hold an exclusive lock on `folder`; the operating system releases it if the process dies.
 
     Raises:
-        ClaimError: another process holds it, or nothing can be written there.
+        ClaimError: another process holds the lock, or the folder is not writable.
     """
-    lock = FileLock(folder / LOCK, timeout=_GLIMPSE_SECONDS)
+    lock = FileLock(folder / LOCK, timeout=_PROBE_SECONDS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -54,9 +54,9 @@ def claim(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def failures_recorded(folder: Path, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """An exception that leaves the context is written to `folder` and goes on; without one, old records go.
+    """Record an exception of the context in `folder` and re-raise it; if there is none, delete any older record.
 
-    A stop (SystemExit, KeyboardInterrupt) is neither, and the exceptions `but` leave the folder as it was.
+    A stop (SystemExit, KeyboardInterrupt) and the exceptions `but` leave the folder unchanged.
     """
     try:
         yield
@@ -70,7 +70,7 @@ def failures_recorded(folder: Path, but: tuple[type[Exception], ...] = ()) -> It
 
 
 def record_failure(folder: Path, error: str, traceback_lines: list[str] | None = None) -> None:
-    """`failure.json`: what ended the run and when. A disk too full for it leaves the run as one that stopped."""
+    """Write `failure.json`: the error and its time. If the disk is full, the run counts as stopped instead."""
     time = datetime.now(UTC).isoformat(timespec="seconds")
     record = {"error": error, "time": time, "traceback": traceback_lines or []}
     with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ def record_failure(folder: Path, error: str, traceback_lines: list[str] | None =
 
 
 def done(folder: Path) -> bool:
-    """Whether the run has a result that can be read; who runs one that is damaged is told so."""
+    """Return whether the run has a readable result; running one with a damaged result reports it."""
     try:
         return read_result(folder) is not None
     except DataError:
@@ -86,20 +86,20 @@ def done(folder: Path) -> bool:
 
 
 def state(folder: Path) -> State:
-    """Where the run is: a folder that was claimed, but holds neither end nor owner, was stopped half-way."""
+    """Return the state of the run; one that was claimed, but is neither locked, done nor failed, was stopped."""
     if done(folder):
         return "done"
     if not (folder / LOCK).exists():
         return "waiting"
     if _held(folder):
         return "running"
-    if done(folder):  # it ended between the two looks
+    if done(folder):  # it finished between the two checks
         return "done"
     return "failed" if (folder / FAILURE).exists() else "stopped"
 
 
 def _held(folder: Path) -> bool:
-    """Whether a process has the lock; looking takes no right to write, so another's or a read-only run can be seen."""
+    """Return whether a process holds the lock; this needs no write permission, so it works on read-only runs."""
     try:
         with (folder / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -112,14 +112,14 @@ def _held(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run as its folder tells it.
+    """The status of a run, read from its folder.
 
     Attributes:
         name: of the folder.
-        state: where it is.
-        epochs: finished ones so far.
-        ended: when it was done, in seconds since 1970.
-        error: what ended it, if it failed.
+        state: see `state`.
+        epochs: number of finished epochs.
+        ended: when the run finished, in seconds since 1970; None unless it is done.
+        error: why it failed; None unless it did.
     """
 
     name: str
@@ -130,14 +130,14 @@ class RunStatus:
 
 
 def run_status(folder: Path) -> RunStatus:
-    """The status of the run in `folder`, which need not exist."""
+    """Return the status of the run in `folder`, which need not exist."""
     now = state(folder)
     ended = (folder / RESULT).stat().st_mtime if now == "done" else None
     return RunStatus(folder.name, now, _epochs(folder), ended, _error(folder) if now == "failed" else None)
 
 
 def _epochs(folder: Path) -> int:
-    """The lines of `metrics.jsonl`; a last one that is being written does not count yet."""
+    """Count the lines of `metrics.jsonl`, without one still being written."""
     try:
         return (folder / EPOCHS).read_text().count("\n")
     except OSError:

@@ -1,4 +1,4 @@
-"""Many run folders as one tidy table: a row a run, or a row a user and run. Only runs of one protocol are mixed."""
+"""Read many run folders into one tidy table, a row per run or per run and user; all must share one protocol."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,14 +15,14 @@ from ncf.runs.identity import identity, role_of
 from ncf.runs.ranks_file import metrics_of, read_ranks
 
 NAMES = ["run", "model", "loss", "gamma", "alpha", "neg_ratio", "seed"]
-"""The columns that say which run a row is of: folder, names, the loss's weights (NaN where it has none), K, seed."""
+"""The columns that identify a row's run: folder, model and loss, the loss's weights (NaN if it has none), K, seed."""
 
 
 def finished_runs(folders: Iterable[Path]) -> list[Path]:
-    """The finished runs among `folders` and right below them, in order.
+    """Return the finished runs among `folders` and directly below them, in order.
 
     Raises:
-        DataError: there is none in one of the folders.
+        DataError: one of the folders holds none.
     """
     found: dict[Path, None] = {}
     for folder in folders:
@@ -34,15 +34,15 @@ def finished_runs(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
-    """A row a finished run, found as `finished_runs` finds them.
+    """Return a row per finished run among `folders` and directly below them.
 
-    Columns: `NAMES` and what else the losses set; `valid/<metric>` and `test/<metric>`; `valid/tied`, `test/tied`
-    (positives that share their score); best_epoch, epochs, train_seconds, valid_seconds, device, config_hash,
-    data_digest, registration (SHA-256, None without one), commit, ncf (version); and every other setting that differs
-    between the runs, by its dotted key. `alpha` is a number, also where the run says balanced.
+    Columns: `NAMES` and the other settings of the losses; `valid/<metric>` and `test/<metric>`; `valid/tied` and
+    `test/tied` (positives that share their score); best_epoch, epochs, train_seconds, valid_seconds, device,
+    config_hash, data_digest, registration (SHA-256 or None), commit, ncf (version); and every other setting that
+    differs between the runs, under its dotted key. `alpha` is a number, even if the run says balanced.
 
     Raises:
-        DataError: a result is damaged or of another format, or the runs do not share data, split and protocol.
+        DataError: a result is damaged or of another format, or the runs differ in data, split or protocol.
     """
     results = {folder: _result(folder) for folder in finished_runs(folders)}
     rows = [_row(folder, result) for folder, result in results.items()]
@@ -56,10 +56,10 @@ def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
 
 
 def read_users(folders: Iterable[Path], part: Literal["valid", "test"] = "test") -> pd.DataFrame:
-    """A row a finished run and evaluated user: `NAMES`, user_id, item_id, rank, candidates, tied, and each metric.
+    """Return a row per finished run and evaluated positive: `NAMES`, user_id, item_id, rank, candidates, tied, metrics.
 
     Raises:
-        DataError: as `read_runs`; or a `ranks.csv` is missing, damaged, or does not give the metrics of its result.
+        DataError: as `read_runs`; or a `ranks.csv` is missing, damaged, or contradicts the metrics of its result.
     """
     runs = finished_runs(folders)
     names = read_runs(runs)
@@ -111,14 +111,14 @@ def _protocol(result: Mapping[str, Any]) -> dict[str, Any]:
     settings = result["config"]
     kept = {
         key: value
-        for key, value in identity(settings).items()  # runs made before a setting existed count as having its default
+        for key, value in identity(settings).items()  # a run from before a setting existed has its default
         if key.split(".")[0] in PROTOCOL and not role_of(key, settings).free_to_differ
     }
     return {"data_digest": result["data_digest"], **kept}
 
 
 def _refuse_mixed(results: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raises DataError naming what the runs do not share, and two of them that differ."""
+    """Raise DataError if runs differ in protocol, naming two of them and what differs."""
     protocols = {folder: _protocol(result) for folder, result in results.items()}
     first, shared = next(iter(protocols.items()))
     for folder, protocol in protocols.items():
@@ -129,7 +129,7 @@ def _refuse_mixed(results: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def _further(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that no column of every table shows and no protocol fixes."""
+    """Return the settings that are neither a fixed column nor part of the protocol."""
     shown = ("model.name", "neg_ratio", "seed")
     groups = (*PROTOCOL, "loss", "data")
     return {k: v for k, v in identity(config).items() if k not in shown and k.split(".")[0] not in groups}
@@ -140,7 +140,7 @@ def _differs(values: Iterable[Any]) -> bool:
 
 
 def _ids(column: pd.Series) -> pd.Series:
-    """Ids as int64 if every one is the plain decimal of a number, else as they are."""
+    """Convert ids to int64 if all are plain decimal numbers; otherwise return them unchanged."""
     ids = column.astype("category")
     names = ids.cat.categories
     if not all(name.isdecimal() and str(int(name)) == name for name in names):

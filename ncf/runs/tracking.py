@@ -1,6 +1,6 @@
-"""`tracking=tensorboard|mlflow`: a run's epochs shown elsewhere while it trains, read from its folder alone.
+"""`tracking=tensorboard|mlflow`: report a run's epochs elsewhere while it trains, read from its folder alone.
 
-The trainer knows nothing of it, and a run's identity and results are the same with and without.
+The trainer does not know about it, and a run's identity and results are the same with and without it.
 """
 
 import contextlib
@@ -23,20 +23,20 @@ from ncf.runs import artifacts
 
 log = logging.getLogger(__name__)
 
-_SECONDS = 2.0  # between two looks at the run folder
+_SECONDS = 2.0  # between two reads of the run folder
 
 
 class Tracker(ABC):
-    """Follows `metrics.jsonl` of one run, from the epochs that it had when it started or went on."""
+    """Follows `metrics.jsonl` of one run, from the epoch at which it was started or resumed."""
 
     @contextlib.contextmanager
     def following(self, folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Tell the epochs of the run in `folder` while the context lasts, its result and figures at the end.
+        """Record the epochs of the run in `folder` during the context, and its test metrics and figures at the end.
 
         Raises:
-            ConfigError: the tracking library is not installed, or the record cannot be begun.
+            ConfigError: the tracking library is not installed, or the record cannot be created.
         """
-        self._folder, self._told, self._ended = folder, len(epochs(folder)), threading.Event()
+        self._folder, self._reported, self._ended = folder, len(epochs(folder)), threading.Event()
         try:
             self.open(folder, settings)
         except OSError as error:
@@ -56,47 +56,47 @@ class Tracker(ABC):
     def _follow(self) -> None:
         with harmless():
             while not self._ended.wait(_SECONDS):
-                self._tell()
-            self._tell()
+                self._report_new()
+            self._report_new()
 
-    def _tell(self) -> None:
+    def _report_new(self) -> None:
         lines = epochs(self._folder)
-        for line in lines[self._told :]:
+        for line in lines[self._reported :]:
             self.log({_tag(key): value for key, value in line.items() if key != "epoch"}, int(line["epoch"]))
-        self._told = max(self._told, len(lines))
+        self._reported = max(self._reported, len(lines))
 
     @abstractmethod
     def open(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Begin the record of the run in `folder`, with its configuration."""
+        """Start the record of the run in `folder`, with its configuration."""
 
     @abstractmethod
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """Record the scalars of one epoch."""
+        """Record the metrics of one epoch."""
 
     @abstractmethod
     def close(self, final: Mapping[str, float], figures: list[Path]) -> None:
-        """Record the test metrics, empty for a run that did not finish, and the figures, and end the record."""
+        """Record the test metrics (empty if the run did not finish) and the figures, and close the record."""
 
 
 class TensorBoard(Tracker):
     """Event files in `<run folder>/tensorboard`."""
 
     def open(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Begin with the configuration as text."""
+        """Open the event file and write the configuration as text."""
         writer = _library("torch.utils.tensorboard", "tensorboard").SummaryWriter
         self._writer = writer(str(folder / "tensorboard"))
         self._writer.add_text("config", f"```yaml\n{OmegaConf.to_yaml(OmegaConf.create(dict(settings)))}```")
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """A scalar each, by epoch, on disk at once."""
+        """Write a scalar per metric, and flush."""
         for tag, value in values.items():
             self._writer.add_scalar(tag, value, epoch)
         self._writer.flush()
 
     def close(self, final: Mapping[str, float], figures: list[Path]) -> None:
-        """Test metrics at the last epoch, figures as images."""
+        """Write the test metrics at the last epoch, and the figures as images."""
         for tag, value in final.items():
-            self._writer.add_scalar(tag, value, self._told)
+            self._writer.add_scalar(tag, value, self._reported)
         for path in figures:
             pixels = importlib.import_module("matplotlib.image").imread(path)
             self._writer.add_image(path.stem, pixels[..., :3], dataformats="HWC")
@@ -110,23 +110,23 @@ class MLflow(Tracker):
         self._store, self._experiment = store, experiment
 
     def open(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Begin with the configuration as parameters."""
+        """Start an MLflow run with the configuration as parameters."""
         self._mlflow = _library("mlflow", "mlflow")
         if self._store.startswith("sqlite:///"):
             Path(self._store.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._mlflow.set_tracking_uri(self._store)
         self._mlflow.set_experiment(self._experiment)
-        self._run = self._mlflow.start_run(run_name=folder.name).info.run_id  # the active run is a thread's own
+        self._run = self._mlflow.start_run(run_name=folder.name).info.run_id  # the active run is thread-local
         self._mlflow.log_params(flatten(settings))
 
     def log(self, values: Mapping[str, float], epoch: int) -> None:
-        """A metric each, by epoch."""
+        """Log the metrics at their epoch."""
         self._mlflow.log_metrics(
             {_mlflow_name(tag): value for tag, value in values.items()}, step=epoch, run_id=self._run
         )
 
     def close(self, final: Mapping[str, float], figures: list[Path]) -> None:
-        """Test metrics, and figures as artefacts."""
+        """Log the test metrics, and the figures as artifacts."""
         self._mlflow.log_metrics({_mlflow_name(tag): value for tag, value in final.items()})
         for path in figures:
             self._mlflow.log_artifact(str(path))
@@ -135,7 +135,7 @@ class MLflow(Tracker):
 
 @contextlib.contextmanager
 def harmless() -> Iterator[None]:
-    """What fails in the context, whatever a library raises, is a line in the log: it is not to cost a finished run."""
+    """Log any exception of the context instead of raising it: a tracking library must not cost a finished run."""
     try:
         yield
     except Exception as error:
@@ -143,7 +143,7 @@ def harmless() -> Iterator[None]:
 
 
 def epochs(folder: Path) -> list[dict[str, float]]:
-    """The epochs that the run in `folder` has finished, a line that is being written left out."""
+    """Return the finished epochs of the run in `folder`, without a line still being written."""
     path = folder / artifacts.EPOCHS
     if not path.exists():
         return []
@@ -155,7 +155,7 @@ def _tag(key: str) -> str:
 
 
 def _mlflow_name(tag: str) -> str:
-    return tag.replace("@", "_at_")  # MLflow's names may not hold the sign
+    return tag.replace("@", "_at_")  # MLflow's names must not contain "@"
 
 
 def _library(module: str, name: str) -> Any:
@@ -166,10 +166,10 @@ def _library(module: str, name: str) -> Any:
 
 
 class NoTracker:
-    """The run folder is the only record."""
+    """No tracking: the run folder is the only record."""
 
     def following(self, folder: Path, settings: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
-        """Nothing to do."""
+        """Do nothing."""
         return contextlib.nullcontext()
 
 

@@ -1,4 +1,4 @@
-"""Paired statistics over seeds and users: tests, effects, intervals, equivalence, corrections, power."""
+"""Paired statistics over seeds and users: tests, effect sizes, intervals, equivalence, corrections, power."""
 
 from ncf.stats.checks import StatisticsError
 from ncf.stats.comparison import Comparison, compare

@@ -1,4 +1,4 @@
-"""What every statistic asks of its input. Bad input is a named error, never a warning and a NaN."""
+"""Input checks shared by all statistics. Bad input raises a named error, never a warning and a NaN."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ Array = np.ndarray
 
 
 class StatisticsError(NcfError, ValueError):
-    """The data or the design cannot carry the statistic that was asked for; the message says why."""
+    """The data or the design does not allow the requested statistic; the message says why."""
 
 
 def sample(values: Array, least: int = 2, name: str = "sample") -> Array:
-    """`values` as (n,) float64. Raises StatisticsError unless it is one finite row of at least `least`."""
+    """Return `values` as (N,) float64. Raises StatisticsError unless it is a finite vector with >= `least` values."""
     checked = np.asarray(values, dtype=np.float64)
     if checked.ndim != 1:
         raise StatisticsError(f"{name}: expected one row of numbers, got shape {checked.shape}")
@@ -25,7 +25,7 @@ def sample(values: Array, least: int = 2, name: str = "sample") -> Array:
 
 
 def pairs(treatment: Array, baseline: Array, least: int = 2) -> tuple[Array, Array]:
-    """Both as (n,) float64, paired by position. Raises StatisticsError for unequal lengths or values not finite."""
+    """Return both as (N,) float64, paired by position. Raises StatisticsError for unequal lengths or as `sample`."""
     if np.shape(treatment) != np.shape(baseline):
         raise StatisticsError(
             f"paired samples: expected as many treatments as baselines, got {np.shape(treatment)} and "
@@ -35,20 +35,20 @@ def pairs(treatment: Array, baseline: Array, least: int = 2) -> tuple[Array, Arr
 
 
 def rounded_difference(treatment: Array, baseline: Array) -> Array:
-    """treatment - baseline, any equal shapes, rounded at the twelfth digit of the largest value.
+    """Return treatment - baseline, of any equal shapes, rounded at the twelfth digit of the largest value.
 
-    Metrics such as HR@10 over 942 users move in steps of 1/942; without rounding, equal steps differ in their last
-    bits, and what works on ranks would see an order where there is a tie.
+    Metrics such as HR@10 over 942 users are multiples of 1/942. Without rounding, equal differences would differ in
+    their last bits, and rank statistics would miss the ties.
     """
     scale = float(max(np.abs(treatment).max(), np.abs(baseline).max())) or 1.0
     return np.round((treatment - baseline) / scale, 12) * scale
 
 
 def differences(treatment: Array, baseline: Array, least: int = 2) -> Array:
-    """`rounded_difference` of checked pairs, (n,) float64.
+    """Return `rounded_difference` of checked pairs, (N,) float64.
 
     Raises:
-        StatisticsError: unequal lengths, too few pairs, values not finite, or all differences zero.
+        StatisticsError: unequal lengths, too few pairs, non-finite values, or all differences zero.
     """
     rounded = rounded_difference(*pairs(treatment, baseline, least))
     if not rounded.any():
@@ -57,7 +57,7 @@ def differences(treatment: Array, baseline: Array, least: int = 2) -> Array:
 
 
 def spread(values: Array) -> Array:
-    """`values` (n,). Raises StatisticsError if they are all equal, so that a standard deviation says nothing."""
+    """Return `values` (N,). Raises StatisticsError if all are equal, so that their standard deviation is zero."""
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         raise StatisticsError(f"paired samples: all {len(values)} differences equal {values[0]:g}; they have no spread")
     return values

@@ -1,4 +1,4 @@
-"""One paired comparison with everything a reader would ask of it."""
+"""A paired comparison: all tests, effect sizes and intervals of a treatment against a baseline."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ from ncf.stats.paired import Test, paired_t, sign_test, wilcoxon
 
 @dataclass(frozen=True)
 class Comparison:
-    """A treatment against a baseline over n paired runs; p-values are two-sided and not corrected.
+    """A treatment against a baseline over N paired runs; p-values are two-sided and uncorrected.
 
     Attributes:
-        seeds: n.
-        treatment_mean: in the metric's unit.
+        seeds: N.
+        treatment_mean: in the unit of the metric.
         baseline_mean: likewise.
         wilcoxon: the primary test.
         sign: the sign test.
@@ -39,18 +39,18 @@ class Comparison:
 def compare(
     treatment: Array, baseline: Array, *, margin: float, level: float, resamples: int, rng: np.random.Generator
 ) -> Comparison:
-    """All tests, effects and intervals of treatment (n,) against baseline (n,), paired by position, n >= 3.
+    """Compute all tests, effects and intervals of treatment (N,) against baseline (N,), paired by position, N >= 3.
 
     Args:
         treatment: a metric of each run.
         baseline: the same metric of the run with the same seed.
         margin: smallest relative change of interest, for equivalence.
         level: nominal coverage of the intervals.
-        resamples: bootstrap resamples.
-        rng: where they come from.
+        resamples: number of bootstrap resamples.
+        rng: draws them.
 
     Raises:
-        StatisticsError: unequal lengths, fewer than 3 pairs, values not finite, all differences zero or equal, or a
+        StatisticsError: unequal lengths, fewer than 3 pairs, non-finite values, all differences zero or equal, or a
             baseline whose mean is not positive.
     """
     differences(treatment, baseline, least=3)

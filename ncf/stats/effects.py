@@ -1,7 +1,7 @@
 """Effect sizes of a paired comparison.
 
-Each is a function of treatment (..., n) and baseline (..., n), reduced over `axis`, so that the bootstrap computes
-thousands of resamples at once. They do not check their input: `ncf.stats.comparison.compare` does.
+Each is a function of treatment (..., N) and baseline (..., N) that reduces over `axis`, so that the bootstrap can
+compute thousands of resamples at once. Input is not checked here but in `ncf.stats.comparison.compare`.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ Effect = Callable[..., Array]
 
 
 def mean_difference(treatment: Array, baseline: Array, axis: int = -1) -> Array:
-    """Mean of treatment - baseline, in the metric's unit."""
+    """Mean of treatment - baseline, in the unit of the metric."""
     return (treatment - baseline).mean(axis=axis)
 
 
 def relative_change(treatment: Array, baseline: Array, axis: int = -1) -> Array:
-    """mean(treatment) / mean(baseline) - 1: 0.05 is five per cent more. For metrics that are positive."""
+    """mean(treatment) / mean(baseline) - 1, for positive metrics; 0.05 is an increase of five per cent."""
     return treatment.mean(axis=axis) / baseline.mean(axis=axis) - 1
 
 
 def cohen_dz(treatment: Array, baseline: Array, axis: int = -1) -> Array:
     """Cohen's d_z: mean difference over the standard deviation of the differences (Cohen 1988, section 2.3.5)."""
     d = treatment - baseline
-    with np.errstate(divide="ignore", invalid="ignore"):  # a resample without spread is infinite, as it should be
+    with np.errstate(divide="ignore", invalid="ignore"):  # intended: a resample without spread has infinite d_z
         return d.mean(axis=axis) / d.std(axis=axis, ddof=1)
 
 
@@ -38,13 +38,13 @@ def rank_biserial(treatment: Array, baseline: Array, axis: int = -1) -> Array:
     """
     d = rounded_difference(treatment, baseline)
     zeros = (d == 0).sum(axis=axis, keepdims=True)
-    ranks = np.where(d == 0, 0.0, stats.rankdata(np.abs(d), axis=axis) - zeros)  # zeros rank first: drop them
+    ranks = np.where(d == 0, 0.0, stats.rankdata(np.abs(d), axis=axis) - zeros)  # zeros rank lowest: drop them
     total = ranks.sum(axis=axis)
     return (np.sign(d) * ranks).sum(axis=axis) / np.where(total == 0, 1.0, total)
 
 
 def cliff_delta(treatment: Array, baseline: Array, axis: int = -1) -> Array:
-    """Cliff's delta in [-1, 1]: P(t > b) - P(t < b) over all n^2 combinations, pairing ignored (Cliff 1993)."""
+    """Cliff's delta in [-1, 1]: P(t > b) - P(t < b) over all N^2 combinations, ignoring the pairing (Cliff 1993)."""
     n = treatment.shape[axis]
     ranks = stats.rankdata(np.concatenate([treatment, baseline], axis=axis), axis=axis)
     above = np.take(ranks, range(n), axis=axis).sum(axis=axis) - n * (n + 1) / 2  # Mann-Whitney U

@@ -1,4 +1,4 @@
-"""Equivalence by two one-sided tests, so that "no effect worth having" can be concluded and not only not rejected."""
+"""Equivalence by two one-sided tests (TOST), which can conclude that there is no relevant effect."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from ncf.stats.checks import Array, StatisticsError, pairs, spread
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Outcome of TOST: `p` is the larger of the two, and p <= alpha concludes |relative change| < margin.
+    """Outcome of TOST: `p` is the larger of both p-values; p <= alpha concludes |relative change| < margin.
 
     Attributes:
         margin: the smallest relative change of interest.
-        p_low: against "the change is -margin or worse".
-        p_high: against "the change is +margin or better".
+        p_low: against "the change is -margin or less".
+        p_high: against "the change is +margin or more".
     """
 
     margin: float
@@ -27,18 +27,18 @@ class Equivalence:
 
 
 def equivalence(treatment: Array, baseline: Array, margin: float) -> Equivalence:
-    """TOST (Schuirmann 1987) that mean(treatment) / mean(baseline) lies within 1 - margin and 1 + margin.
+    """TOST (Schuirmann 1987) that mean(treatment) / mean(baseline) lies between 1 - margin and 1 + margin.
 
-    Paired t tests on treatment - (1 -+ margin) baseline (Sasabuchi's form), so the baseline's own noise counts and
-    the margin need not be turned into the metric's unit with an estimated mean.
+    Uses paired t tests on treatment - (1 -+ margin) baseline (Sasabuchi's form), which account for the baseline's own
+    noise and need no estimated mean to convert the margin to the unit of the metric.
 
     Args:
-        treatment: (n,) metric of each run, n >= 2.
-        baseline: (n,), paired by position, with a positive mean.
+        treatment: (N,) metric of each run, N >= 2.
+        baseline: (N,), paired by position, with a positive mean.
         margin: smallest relative change of interest, in (0, 1).
 
     Raises:
-        StatisticsError: bad pairs, a margin outside (0, 1), a baseline mean not positive, or no spread.
+        StatisticsError: as `pairs`; or a margin outside (0, 1), a baseline mean that is not positive, or no spread.
     """
     treatment, baseline = pairs(treatment, baseline)
     if not 0 < margin < 1:

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: over seeds, and over seeds and users together."""
+"""Bootstrap intervals: over seeds, or jointly over seeds and users."""
 
 import warnings
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ class Interval:
 def bootstrap(
     effect: Effect, treatment: Array, baseline: Array, *, level: float, resamples: int, rng: np.random.Generator
 ) -> Interval:
-    """BCa interval of `effect` over pairs (n,), n >= 3 (Efron 1987; scipy.stats.bootstrap).
+    """BCa interval of `effect` over pairs (N,), N >= 3 (Efron 1987; scipy.stats.bootstrap).
 
-    Where BCa is not defined (every resample gives the same value, as a rank-biserial of 1 does) the percentile
-    interval stands, and `method` says so.
+    If BCa is undefined, because every resample gives the same value (such as a rank-biserial of 1), the percentile
+    interval is used, as `method` then says.
 
     Raises:
-        StatisticsError: unequal lengths, fewer than 3 pairs, values not finite, or an interval that is not a number.
+        StatisticsError: unequal lengths, fewer than 3 pairs, non-finite values, or a non-finite interval.
     """
     treatment, baseline = pairs(treatment, baseline, least=3)
     options = {"paired": True, "vectorized": True, "confidence_level": level}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy warns where BCa is not defined; the fallback below answers that
+        warnings.simplefilter("ignore")  # scipy warns if BCa is undefined; handled by the fallback below
         result = stats.bootstrap(
             (treatment, baseline), effect, method="BCa", n_resamples=resamples, rng=rng, batch=1000, **options
         )
@@ -50,21 +50,21 @@ def bootstrap(
 def two_level(
     treatment: Array, baseline: Array, *, level: float, resamples: int, rng: np.random.Generator
 ) -> tuple[Interval, Interval]:
-    """Percentile intervals of mean difference and relative change over seeds and users, resampled together.
+    """Percentile intervals of mean difference and relative change, resampling both seeds and users.
 
-    Seeds alone ignore that the users are a sample; users alone ignore training noise. Every seed meets the same
-    users, so rows and columns are resampled independently (the pigeonhole bootstrap of Owen 2007, which never
-    understates the variance).
+    Resampling only seeds ignores that the users are a sample; resampling only users ignores training noise. All seeds
+    share the same users, so rows and columns are resampled independently (the pigeonhole bootstrap of Owen 2007, which
+    never understates the variance).
 
     Args:
         treatment: (seeds, users), a metric per user and run, seeds and users in the same order in both.
         baseline: (seeds, users).
         level: nominal coverage, such as 0.95.
-        resamples: how many.
-        rng: where the resamples come from.
+        resamples: number of resamples.
+        rng: draws them.
 
     Raises:
-        StatisticsError: unequal or other shapes, fewer than 2 seeds or users, or values not finite.
+        StatisticsError: wrong or unequal shapes, fewer than 2 seeds or users, or non-finite values.
     """
     t, b = _crossed(treatment, baseline)
     draws = [_resampled_means(t, b, min(500, resamples - start), rng) for start in range(0, resamples, 500)]
@@ -89,11 +89,11 @@ def _crossed(treatment: Array, baseline: Array) -> tuple[Array, Array]:
 
 
 def _resampled_means(t: Array, b: Array, draws: int, rng: np.random.Generator) -> Array:
-    """Means (2, draws) of both tables, each with the same rows and columns drawn with replacement."""
+    """Return the means (2, draws) of both matrices, with the same rows and columns drawn with replacement."""
     seeds, users = t.shape
     row_weight = rng.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds  # (draws, seeds)
     column_weight = rng.multinomial(users, np.full(users, 1 / users), draws) / users  # (draws, users)
-    return np.stack([((row_weight @ table) * column_weight).sum(1) for table in (t, b)])
+    return np.stack([((row_weight @ matrix) * column_weight).sum(1) for matrix in (t, b)])
 
 
 def _interval(estimate: float, distribution: Array, level: float) -> Interval:
@@ -102,5 +102,5 @@ def _interval(estimate: float, distribution: Array, level: float) -> Interval:
 
 
 def _percentile(distribution: Array, level: float) -> Array:
-    with np.errstate(invalid="ignore"):  # between infinities lies NaN, which the caller refuses
+    with np.errstate(invalid="ignore"):  # interpolating between infinities gives NaN, which the caller refuses
         return np.quantile(distribution, [(1 - level) / 2, (1 + level) / 2])

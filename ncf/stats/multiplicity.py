@@ -1,4 +1,4 @@
-"""Corrections of a family of p-values for the number of tests in it."""
+"""Corrections of a family of p-values for multiple testing."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from ncf.stats.checks import Array, StatisticsError, sample
 
 
 def holm(p: Array) -> Array:
-    """Holm's step-down adjusted p-values, (m,) in the order given; reject where <= alpha (Holm 1979).
+    """Holm's step-down adjusted p-values (m,), in the order given; reject those <= alpha (Holm 1979).
 
     Raises StatisticsError for an empty family or a p outside [0, 1].
     """
@@ -19,7 +19,7 @@ def holm(p: Array) -> Array:
 
 
 def bonferroni(p: Array) -> Array:
-    """Bonferroni adjusted p-values, (m,): m p, at most 1. Raises as `holm`."""
+    """Bonferroni-adjusted p-values (m,): m p, at most 1. Raises as `holm`."""
     checked = _family(p)
     return np.minimum(checked * len(checked), 1.0)
 

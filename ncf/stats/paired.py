@@ -1,4 +1,4 @@
-"""Paired tests, two-sided: exact Wilcoxon signed-rank, sign test, and the t test for sensitivity."""
+"""Two-sided paired tests: exact Wilcoxon signed-rank, sign test, and the t test as a sensitivity analysis."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from scipy import stats
 from ncf.stats.checks import Array, differences, spread
 
 EXACT_UP_TO = 50
-"""Non-zero differences up to which the Wilcoxon p is exact; beyond, the tie-corrected normal approximation."""
+"""Number of non-zero differences up to which the Wilcoxon p is exact; beyond, a tie-corrected normal approximation."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Test:
     Attributes:
         statistic: W (sum of the ranks of positive differences), the number of positive differences, or t.
         p: two-sided p-value in (0, 1].
-        n: the pairs that the test used; tests on ranks and signs drop zero differences.
-        method: which distribution gave the p.
+        n: number of pairs used; rank and sign tests drop zero differences.
+        method: the distribution behind p.
     """
 
     __test__ = False  # not a pytest class
@@ -31,13 +31,13 @@ class Test:
 
 
 def wilcoxon(treatment: Array, baseline: Array) -> Test:
-    """Wilcoxon signed-rank test (Wilcoxon 1945) of (n,) against (n,); zero differences dropped, ties at mid-ranks.
+    """Wilcoxon signed-rank test (Wilcoxon 1945) of (N,) against (N,); zero differences dropped, ties at mid-ranks.
 
-    Exact for up to 50 non-zero differences. scipy's exact distribution is that of untied ranks; with ties the
+    Exact for up to 50 non-zero differences. scipy's exact distribution assumes untied ranks; with ties, the exact
     distribution given the mid-ranks is counted here.
 
     Raises:
-        StatisticsError: unequal lengths, fewer than 2 pairs, values not finite, all differences zero.
+        StatisticsError: unequal lengths, fewer than 2 pairs, non-finite values, or all differences zero.
     """
     d = differences(treatment, baseline)
     d = d[d != 0]
@@ -53,7 +53,7 @@ def wilcoxon(treatment: Array, baseline: Array) -> Test:
 def _exact_p(ranks: Array, statistic: float) -> float:
     """Two-sided p of the sum of `ranks` over random signs, by counting all 2^n sign patterns (n <= 50: no overflow)."""
     doubled = np.rint(2 * ranks).astype(np.int64)  # mid-ranks are halves
-    patterns = np.zeros(int(doubled.sum()) + 1, dtype=np.int64)  # patterns[s]: how many give the sum s / 2
+    patterns = np.zeros(int(doubled.sum()) + 1, dtype=np.int64)  # patterns[s]: number of sign patterns with sum s / 2
     patterns[0] = 1
     for rank in doubled:
         patterns[rank:] += patterns[:-rank].copy()
@@ -63,7 +63,7 @@ def _exact_p(ranks: Array, statistic: float) -> float:
 
 
 def sign_test(treatment: Array, baseline: Array) -> Test:
-    """Sign test, the exact binomial test that (n,) exceeds (n,) in half of the non-zero pairs.
+    """Sign test: exact binomial test that (N,) exceeds (N,) in half of the non-zero pairs.
 
     Raises:
         StatisticsError: as `wilcoxon`.
@@ -74,7 +74,7 @@ def sign_test(treatment: Array, baseline: Array) -> Test:
 
 
 def paired_t(treatment: Array, baseline: Array) -> Test:
-    """Paired t test of (n,) against (n,); assumes normal differences, so it is the sensitivity analysis.
+    """Paired t test of (N,) against (N,); assumes normal differences, hence only a sensitivity analysis.
 
     Raises:
         StatisticsError: as `wilcoxon`, or the differences are all equal.

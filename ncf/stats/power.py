@@ -1,8 +1,8 @@
-"""What a design can conclude: smallest reachable p, power, seeds needed, smallest detectable effect.
+"""What a design can conclude: smallest attainable p, power, seeds needed, smallest detectable effect.
 
-Power is that of the two-sided paired t test on n x 3/pi pairs (the noncentral F of t^2). 3/pi = 0.955 is the asymptotic
-relative efficiency of the Wilcoxon signed-rank test for normal differences (Hodges and Lehmann 1956); the discreteness
-of its p on few pairs is added exactly: where 2/2^n exceeds the level, the power is 0.
+Power is that of the two-sided paired t test on N x 3/pi pairs (the noncentral F of t^2). 3/pi = 0.955 is the asymptotic
+relative efficiency of the Wilcoxon signed-rank test for normal differences (Hodges and Lehmann 1956). The discreteness
+of its p is taken into account exactly: if 2/2^N exceeds the level, the power is 0.
 """
 
 import math
@@ -22,10 +22,10 @@ class Reach:
     """Whether a number of seeds can reach significance at all.
 
     Attributes:
-        seeds: n pairs.
-        comparisons: m, size of the family.
-        smallest_p: 2 / 2^n, the Wilcoxon p when every pair agrees.
-        level: alpha / m, what the smallest p of the family must not exceed under Holm and Bonferroni.
+        seeds: N pairs.
+        comparisons: m, the size of the family.
+        smallest_p: 2 / 2^N, the Wilcoxon p if all differences have the same sign.
+        level: alpha / m, the bound on the smallest p of the family under Holm and Bonferroni.
     """
 
     seeds: int
@@ -39,7 +39,7 @@ class Reach:
 
 
 def reach(seeds: int, comparisons: int, alpha: float) -> Reach:
-    """What `seeds` pairs can reach under `comparisons` tests at family-wise error `alpha`.
+    """Return what `seeds` pairs can reach in a family of `comparisons` tests at family-wise error `alpha`.
 
     Raises StatisticsError for fewer than one seed or comparison, or an alpha outside (0, 1).
     """
@@ -51,7 +51,7 @@ def reach(seeds: int, comparisons: int, alpha: float) -> Reach:
 
 
 def require_conclusive(seeds: int, comparisons: int, alpha: float) -> Reach:
-    """`reach`, refusing a design that cannot conclude whatever the data say.
+    """Return `reach`, or refuse a design that cannot conclude anything, whatever the data.
 
     Raises StatisticsError naming the smallest p, the level, and the fewest seeds that could conclude.
     """
@@ -67,17 +67,17 @@ def require_conclusive(seeds: int, comparisons: int, alpha: float) -> Reach:
 
 
 def smallest_p(seeds: int) -> float:
-    """Smallest two-sided p of the exact Wilcoxon signed-rank (and sign) test on `seeds` pairs."""
+    """Return the smallest two-sided p of the exact Wilcoxon signed-rank (and sign) test on `seeds` pairs."""
     return min(1.0, 2.0 ** (1 - seeds))
 
 
 def power(effect: float, sd: float, seeds: int, level: float, efficiency: float = WILCOXON_EFFICIENCY) -> float:
-    """Probability that `seeds` pairs show a mean difference `effect` at two-sided `level`, in [0, 1].
+    """Return the probability in [0, 1] that `seeds` pairs detect a mean difference `effect` at two-sided `level`.
 
     Args:
-        effect: true mean difference, in the metric's unit.
+        effect: true mean difference, in the unit of the metric.
         sd: standard deviation of the paired differences, same unit, positive.
-        seeds: n >= 2.
+        seeds: N >= 2.
         level: the corrected level, in (0, 1).
         efficiency: 3/pi for Wilcoxon, 1 for the paired t test (which has no smallest p).
 
@@ -91,14 +91,14 @@ def power(effect: float, sd: float, seeds: int, level: float, efficiency: float 
         return level  # scipy 1.17's ncf.sf is wrong at a noncentrality of 0
     n = seeds * efficiency
     critical = stats.t.isf(level / 2, n - 1)
-    # |t| beyond critical is t^2 = F(1, n - 1) beyond its square, which has no far tail to lose digits in.
+    # |t| > critical is t^2 = F(1, n - 1) > critical^2, which needs no far tail, where digits would be lost.
     return float(stats.ncf.sf(critical**2, 1, n - 1, n * (effect / sd) ** 2))
 
 
 def seeds_needed(effect: float, sd: float, level: float, target: float, efficiency: float = WILCOXON_EFFICIENCY) -> int:
-    """Fewest seeds that show `effect` with power `target`; arguments and errors as in `power`.
+    """Return the fewest seeds that detect `effect` with power `target`; arguments and errors as in `power`.
 
-    Raises StatisticsError also when 100,000 seeds would not do.
+    Raises StatisticsError also if 100,000 seeds are not enough.
     """
     low, high = 1, 2
     while power(effect, sd, high, level, efficiency) < target:
@@ -114,7 +114,7 @@ def seeds_needed(effect: float, sd: float, level: float, target: float, efficien
 def detectable_effect(
     sd: float, seeds: int, level: float, target: float, efficiency: float = WILCOXON_EFFICIENCY
 ) -> float:
-    """Smallest mean difference that `seeds` pairs show with power `target`, in the unit of `sd`; inf if none.
+    """Return the smallest mean difference detected with power `target`, in the unit of `sd`; inf if there is none.
 
     Errors as in `power`.
     """
@@ -127,12 +127,12 @@ def detectable_effect(
 
 
 def spread_limit(differences: Array, confidence: float) -> float:
-    """Upper `confidence` limit of the standard deviation of paired differences (n,), from a pilot.
+    """Return the upper `confidence` limit of the standard deviation of a pilot's paired differences (N,).
 
-    A pilot's own standard deviation is too small half of the time; planning with this limit keeps the promised power
-    with probability `confidence` (Browne 1995; 0.8 is his advice). Assumes normal differences.
+    A pilot underestimates the standard deviation half of the time; planning with this limit attains the planned power
+    with probability `confidence` (Browne 1995, who advises 0.8). Assumes normal differences.
 
-    Raises StatisticsError for fewer than 2 differences, values not finite, or no spread.
+    Raises StatisticsError for fewer than 2 differences, non-finite values, or no spread.
     """
     d = spread(sample(differences, name="pilot differences"))
     degrees = len(d) - 1

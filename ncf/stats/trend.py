@@ -1,4 +1,4 @@
-"""Does the gain grow with the negative ratio? Each seed's slope of gain on log ratio, then a test over seeds."""
+"""Does the gain grow with the negative ratio? A slope of gain on log ratio per seed, to be tested over seeds."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from ncf.stats.checks import Array, StatisticsError
 
 
 def slopes(gains: Array, ratios: Array) -> Array:
-    """Least-squares slope of each seed's gain on log(ratio), (seeds,), in the metric's unit a factor e of ratio.
+    """Least-squares slope of each seed's gain on log(ratio): (seeds,), in the unit of the metric per factor e of ratio.
 
-    One number a seed keeps the seeds independent, whatever the correlation between the ratios within a seed: the
-    summary-measures analysis of a mixed design (Matthews et al. 1990, BMJ 300:230).
+    One number per seed keeps the seeds independent, however the ratios correlate within a seed: the summary-measures
+    analysis of serial measurements (Matthews et al. 1990, BMJ 300:230).
 
     Args:
         gains: (seeds, ratios), treatment - baseline of each seed at each ratio.
-        ratios: (ratios,), negatives a positive, at least two different ones.
+        ratios: (ratios,), negatives per positive, at least two different values.
 
     Raises:
-        StatisticsError: shapes that do not fit, fewer than two ratios, a ratio not positive, or values not finite.
+        StatisticsError: mismatched shapes, fewer than two ratios, a ratio that is not positive, or non-finite gains.
     """
     gains, ratios = np.asarray(gains, dtype=np.float64), np.asarray(ratios, dtype=np.float64)
     if gains.ndim != 2 or ratios.shape != gains.shape[1:]:
@@ -32,6 +32,6 @@ def slopes(gains: Array, ratios: Array) -> Array:
 
 
 def growth(gains: Array, ratios: Array) -> Array:
-    """`slopes` times log(highest / lowest ratio), (seeds,): by how much the fitted gain grows over the range."""
+    """Growth of the fitted gain from lowest to highest ratio: `slopes` times log(highest / lowest), (seeds,)."""
     ratios = np.asarray(ratios, dtype=np.float64)
     return slopes(gains, ratios) * np.log(ratios.max() / ratios.min())

@@ -1,4 +1,4 @@
-"""A registered study: what is registered, what its design can show, which runs it makes, and the verdict."""
+"""A registered study: its registration, what its design can show, its runs, and its verdict."""
 
 from ncf.study.plan import ComparisonPlan, plans, require_plan
 from ncf.study.registration import Registration, load

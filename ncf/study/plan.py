@@ -1,4 +1,4 @@
-"""The planner: what a registered design can and cannot show, before a run is made."""
+"""Plan a study: what a registered design can and cannot show, before any run."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from ncf.study.registration import Compared, Pilot, Registration
 
 @dataclass(frozen=True)
 class Prospect:
-    """What the pilot's spread promises a comparison.
+    """The prospect of a comparison, given the spread seen in the pilot.
 
     Attributes:
-        detectable: smallest relative change seen with the registered power; inf if none ever is.
-        power: probability of seeing a relative change of the registered smallest effect.
-        seeds_needed: seeds that see that change with the registered power.
+        detectable: smallest relative change detected with the registered power; inf if there is none.
+        power: probability of detecting a relative change of the registered smallest effect.
+        seeds_needed: seeds needed to detect that change with the registered power.
     """
 
     detectable: float
@@ -24,14 +24,14 @@ class Prospect:
 
 @dataclass(frozen=True)
 class ComparisonPlan:
-    """One registered comparison before the runs.
+    """A registered comparison before its runs.
 
     Attributes:
-        hypothesis: its name.
+        hypothesis: name of the hypothesis.
         comparison: such as "focal vs bce, test/ndcg@10, 1:10".
-        seeds: registered pairs.
-        smallest_p: the smallest two-sided Wilcoxon p that they can give.
-        level: alpha over the comparisons of the hypothesis.
+        seeds: number of registered pairs.
+        smallest_p: smallest two-sided Wilcoxon p that they can reach.
+        level: alpha divided by the number of comparisons of the hypothesis.
         conclusive: smallest_p <= level.
         prospect: None without a pilot of this metric and ratio, and for claims that a gain grows.
     """
@@ -46,7 +46,7 @@ class ComparisonPlan:
 
 
 def plans(registration: Registration) -> list[ComparisonPlan]:
-    """A plan for each registered comparison, in the order of the verdict. Raises StatisticsError as `power` does."""
+    """Return a plan for each registered comparison, in the order of the verdict. Raises StatisticsError as `power`."""
     return [
         _plan(name, compared, len(hypothesis.comparisons()), registration)
         for name, hypothesis in registration.hypotheses.items()
@@ -55,7 +55,7 @@ def plans(registration: Registration) -> list[ComparisonPlan]:
 
 
 def require_plan(registration: Registration) -> None:
-    """Refuse a design with a comparison that no data could decide. Raises StatisticsError naming the comparison."""
+    """Raise StatisticsError, naming the comparison, if the design has a comparison that no data could decide."""
     for name, hypothesis in registration.hypotheses.items():
         family = hypothesis.comparisons()
         for compared in family:
@@ -90,7 +90,7 @@ def _prospect(pilot: Pilot, seeds: int, level: float, registration: Registration
 
 
 def describe(plan: ComparisonPlan) -> str:
-    """The plan as one line for a terminal."""
+    """Format the plan as one line for a terminal."""
     verdict = "can conclude" if plan.conclusive else "CANNOT conclude"
     line = (
         f"{plan.hypothesis}  {plan.comparison}: {plan.seeds} seeds, smallest p {plan.smallest_p:.2g} "

@@ -1,4 +1,4 @@
-"""Which runs a sweep makes: those that parts of a registration ask for, as Hydra overrides."""
+"""The runs of a registered sweep, selected by parts of the registration, as Hydra overrides."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ _ROOT = ("neg_ratio", "seed")
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A stretch of a sweep: the runs of these hypotheses and grids, ratio by ratio, and seed by seed in each."""
+    """Part of a sweep: the runs of these hypotheses and grids, ordered by ratio and then by seed."""
 
     of: Annotated[list[str], Field(min_length=1)]
     ratios: Annotated[list[Ratio], Field(min_length=1)]
 
 
 def parts(nodes: Any) -> list[Part]:
-    """`hydra.sweeper.parts`, checked. Raises ConfigError naming the key."""
+    """Validate `hydra.sweeper.parts`. Raises ConfigError, naming the key."""
     if not isinstance(nodes, list) or not all(isinstance(node, dict) for node in nodes):
         raise ConfigError(f"hydra.sweeper.parts: expected a list such as [{{of: [H1], ratios: [10]}}], got {nodes!r}")
     return [bind(f"hydra.sweeper.parts.{n}", Part, node)() for n, node in enumerate(nodes)]
 
 
 def registered_runs(registration: Registration, wanted: Iterable[Part]) -> list[dict[str, Value]]:
-    """The runs of the parts in their order, column -> value; a run that several ask for comes once, with the first.
+    """Return the runs of the parts in order, as column -> value; a run of several parts comes once, with the first.
 
     Raises:
-        ConfigError: a part names neither a hypothesis nor a grid.
+        ConfigError: a part names something that is neither a hypothesis nor a grid.
     """
     runs = [
         run
@@ -61,7 +61,7 @@ def _runs_of(registration: Registration, names: Sequence[str]) -> list[dict[str,
 
 
 def _tests(registration: Registration, hypothesis: str, run: dict[str, Any]) -> bool:
-    """Whether the hypothesis compares this run."""
+    """Return whether the hypothesis compares this run."""
     ratio = run["neg_ratio"]
     claims = [claim for claim in registration.hypotheses[hypothesis].claims if ratio in claim.ratios]
     arms = [registration.arms[name] for claim in claims for name in (claim.treatment, claim.baseline)]
@@ -69,13 +69,13 @@ def _tests(registration: Registration, hypothesis: str, run: dict[str, Any]) -> 
 
 
 def overrides(run: Mapping[str, Value]) -> dict[str, Value]:
-    """A registered run as Hydra overrides, key -> value: model, loss, the loss's own keys, neg_ratio, seed."""
+    """Return a registered run as Hydra overrides, key -> value: model, loss, the loss's own keys, neg_ratio, seed."""
     own = [column for column in run if column not in (*_GROUPS, *_ROOT)]
     keys = {**{g: g for g in _GROUPS}, **{column: f"loss.{column}" for column in own}, **{key: key for key in _ROOT}}
     return {key: run[column] for column, key in keys.items()}
 
 
 def admits(chosen: Mapping[str, Sequence[Value]], run: Mapping[str, Value]) -> bool:
-    """Whether the run, as overrides, has one of the chosen values at every key."""
+    """Return whether the run, given as overrides, has one of the chosen values for every key."""
     ratio = int(run["neg_ratio"])
     return all(key in run and run[key] in [resolved(v, ratio) for v in values] for key, values in chosen.items())

@@ -1,4 +1,4 @@
-"""A study's pre-registration: hypotheses, comparisons, decision rules, seeds and grids as data, checked when loaded."""
+"""A study's pre-registration: hypotheses, comparisons, decision rules, seeds and grids, validated when loaded."""
 
 import hashlib
 import itertools
@@ -19,7 +19,7 @@ Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Value = str | int | float
 Selector = dict[str, Value]
-"""Column -> value that a run must have; `alpha: balanced` stands for r / (r + 1) at ratio r."""
+"""Column -> value that a run must have; `alpha: balanced` means r / (r + 1) at ratio r."""
 
 
 class _Strict(BaseModel):
@@ -27,14 +27,14 @@ class _Strict(BaseModel):
 
 
 class Claim(_Strict):
-    """One block of comparisons: one for each metric and ratio, or, for `grows`, one for each metric.
+    """A block of comparisons: one per metric and ratio, or, for `grows`, one per metric.
 
     Attributes:
-        says: "higher": the treatment is above the baseline at each ratio; "grows": its gain, treatment - baseline,
+        says: "higher": the treatment exceeds the baseline at each ratio; "grows": its gain, treatment - baseline,
             grows with the logarithm of the ratio.
         treatment: name of an arm.
         baseline: name of an arm, paired with the treatment by seed.
-        ratios: negatives a positive.
+        ratios: negatives per positive.
         metrics: result columns.
     """
 
@@ -53,7 +53,7 @@ class Claim(_Strict):
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison that a claim makes: a single ratio, or for "grows" all of the claim's."""
+    """A single comparison of a claim, at one ratio or, for "grows", over all ratios of the claim."""
 
     claim: Claim
     metric: str
@@ -61,16 +61,16 @@ class Compared:
 
     @property
     def name(self) -> str:
-        """Such as "focal vs bce, test/ndcg@10, 1:10"."""
+        """A name such as "focal vs bce, test/ndcg@10, 1:10"."""
         over = ", ".join(f"1:{ratio}" for ratio in self.ratios)
         growth = "growth over " if self.claim.says == "grows" else ""
         return f"{self.claim.treatment} vs {self.claim.baseline}, {self.metric}, {growth}{over}"
 
 
 class Hypothesis(_Strict):
-    """What is claimed, and when the claim counts as supported: if all of its comparisons hold, or any of them.
+    """A hypothesis and its decision rule: supported if all, or any, of its comparisons hold.
 
-    The comparisons of one hypothesis are one family for the correction.
+    The comparisons of a hypothesis form one family for the correction.
     """
 
     statement: str
@@ -78,7 +78,7 @@ class Hypothesis(_Strict):
     claims: Annotated[list[Claim], Field(min_length=1)]
 
     def comparisons(self) -> list[Compared]:
-        """The family: each claim's comparisons, ratio by ratio, metric by metric."""
+        """Return the family: the comparisons of each claim, by ratio and then by metric."""
         return [
             Compared(claim, metric, ratios)
             for claim in self.claims
@@ -88,14 +88,14 @@ class Hypothesis(_Strict):
 
 
 class Grid(_Strict):
-    """Runs to make: each block's lists are crossed, then crossed with the ratios and their seeds."""
+    """Runs to make: each block is the product of its lists, the ratios and their seeds."""
 
     blocks: Annotated[list[dict[str, Value | list[Value]]], Field(min_length=1)]
     seeds: Annotated[dict[Ratio, Count], Field(min_length=1)]
 
 
 class Pilot(_Strict):
-    """Spread seen before the registered runs: standard deviation of paired differences of a metric at a ratio."""
+    """Spread measured in a pilot: the standard deviation of a metric's paired differences at a ratio."""
 
     metric: str
     ratio: Ratio
@@ -105,15 +105,15 @@ class Pilot(_Strict):
 
 
 class Presentation(_Strict):
-    """What a report shows, and the words that only this study needs; it decides nothing.
+    """What the study's report shows, and its own wording; has no influence on the verdict.
 
     Attributes:
-        sections: names of the report's sections, in their order; None stands for all of the library's own.
-        grids: grids whose choices the tables list after the arms.
-        names: grid -> what the reader calls it.
-        commands: "report", "runs", "dynamics" or a grid -> the command that makes it.
-        background: what a reader needs who is new to the question.
-        limits: what this study cannot say.
+        sections: names of the report's sections, in order; None for all of the library's own.
+        grids: grids whose settings the tables list after the arms.
+        names: grid -> its name for the reader.
+        commands: "report", "runs", "dynamics" or a grid -> the command that produces it.
+        background: introduction for readers new to the question.
+        limits: what this study cannot answer.
     """
 
     sections: list[str] | None = None
@@ -130,26 +130,26 @@ class Presentation(_Strict):
 
 
 class Registration(_Strict):
-    """The whole plan.
+    """The whole registration.
 
     Attributes:
-        sha256: digest of the file's bytes; computed, never read from the file.
-        question: what the study asks, in one sentence.
-        alpha: family-wise error of each hypothesis.
+        sha256: digest of the file; computed, never read from it.
+        question: the study's question, in one sentence.
+        alpha: family-wise error rate of each hypothesis.
         correction: how p-values are corrected within a hypothesis.
         smallest_effect: smallest relative change of interest, the margin of equivalence.
-        power: probability, wanted of the design, of seeing a change of `smallest_effect`.
+        power: desired probability of detecting a change of `smallest_effect`.
         interval_level: nominal coverage of the intervals.
-        resamples: of the bootstrap.
-        bootstrap_seed: of the bootstrap.
+        resamples: number of bootstrap resamples.
+        bootstrap_seed: seed of the bootstrap.
         first_seed: the registered seeds are first_seed, first_seed + 1, ...
-        seeds: ratio -> how many seeds the comparisons use.
-        metrics: result columns that may be compared.
-        arms: name -> which runs belong to it.
+        seeds: ratio -> number of seeds that the comparisons use.
+        metrics: result columns that claims may compare.
+        arms: name -> selector of its runs.
         hypotheses: name -> hypothesis.
         grids: name -> runs to make.
-        pilot: spreads that the planner works with; may be empty.
-        report: what a report of the study shows: a list of its sections, or a `Presentation`; optional.
+        pilot: spreads for planning; may be empty.
+        report: the study's report: a list of its sections, or a `Presentation`; optional.
     """
 
     sha256: str
@@ -193,11 +193,11 @@ class Registration(_Strict):
         return {(name, arm, r) for name, c in claims for r in c.ratios for arm in (c.treatment, c.baseline)}
 
     def seeds_at(self, *ratios: int) -> range:
-        """The registered seeds that a comparison over these ratios uses: those that all of them have."""
+        """Return the registered seeds of a comparison over these ratios: those that all of them have."""
         return range(self.first_seed, self.first_seed + min(self.seeds[ratio] for ratio in ratios))
 
     def runs(self, grid: str) -> list[dict[str, Value]]:
-        """Every run of a grid as column -> value, `neg_ratio` and `seed` among them, `balanced` alpha resolved.
+        """Return all runs of a grid as column -> value, with `neg_ratio` and `seed`, and `balanced` alpha resolved.
 
         Raises KeyError for an unknown grid.
         """
@@ -211,16 +211,16 @@ class Registration(_Strict):
 
 
 def load(path: Path, report: Path | None = None) -> Registration:
-    """The registration in a YAML file.
+    """Load a registration from a YAML file.
 
     Args:
         path: the file.
-        report: a file with the registration's key `report` alone, so that a study whose registration must not change
-            any more can still say what its report shows; not read if it does not exist.
+        report: a file with only the key `report`, so that a study whose registration is frozen can still change what
+            its report shows; ignored if it does not exist.
 
     Raises:
         StatisticsError: the file is missing or not YAML, a key is unknown, missing or out of range, or a hypothesis
-            refers to an arm, ratio, metric or run that is not registered; names file and key.
+            refers to an unregistered arm, ratio, metric or run; names the file and the key.
     """
     raw, data = _read(path)
     if "sha256" in data:
@@ -237,7 +237,7 @@ def load(path: Path, report: Path | None = None) -> Registration:
 
 
 def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """A YAML file's bytes and the mapping in it."""
+    """Return the bytes of a YAML file and the mapping in it."""
     try:
         raw = path.read_bytes()
         data = OmegaConf.to_container(OmegaConf.create(raw.decode()), resolve=True)
@@ -249,19 +249,19 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
 
 
 def resolved(value: Value, ratio: int) -> Value:
-    """`value`, with "balanced" as the alpha r / (r + 1) that gives positives and negatives equal total weight."""
+    """Return `value`; for "balanced", the alpha r / (r + 1) that gives both classes equal total weight."""
     return resolve_alpha(value, ratio) if value == "balanced" else value
 
 
 def in_arm(run: dict[str, Any], selector: Selector, ratio: int) -> bool:
-    """Whether a run (column -> value) has every value of the selector; numbers agree to nine digits."""
+    """Return whether a run (column -> value) has every value of the selector, numbers within 1e-9."""
     return all(column in run and _equal(run[column], resolved(value, ratio)) for column, value in selector.items())
 
 
 def _equal(given: Any, wanted: Value) -> bool:
     if isinstance(wanted, str) or isinstance(given, str):
         return bool(given == wanted)
-    return abs(float(given) - float(wanted)) <= 1e-9  # NaN is equal to nothing
+    return abs(float(given) - float(wanted)) <= 1e-9  # NaN equals nothing
 
 
 def _crossed(block: dict[str, Value | list[Value]]) -> list[dict[str, Value]]:

@@ -1,4 +1,4 @@
-"""From a results table to a verdict, by the registered rule alone."""
+"""Derive the verdict from a results table by the registered rule alone."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,16 +20,16 @@ LEAST_PAIRS = 3
 
 @dataclass(frozen=True)
 class JudgedComparison:
-    """One registered comparison after the runs.
+    """A registered comparison after its runs.
 
     Attributes:
-        compared: what was registered.
-        missing: registered seeds without a run in both arms; the comparison is incomplete if there are any.
-        result: over the seeds there are; None if they are too few for it. For "grows" each pair is (b + g, b), b the
+        compared: the registered comparison.
+        missing: registered seeds that lack a run in either arm; if there are any, the comparison is incomplete.
+        result: over the available seeds; None if they are too few. For "grows" each pair is (b + g, b), where b is the
             seed's mean baseline over the ratios and g the growth of its fitted gain from lowest to highest ratio.
-        p: Wilcoxon p corrected within the hypothesis; 1 if incomplete.
-        p_equivalent: TOST p corrected likewise.
-        finding: what it shows, at the registered alpha.
+        p: Wilcoxon p, corrected within the hypothesis; 1 if incomplete.
+        p_equivalent: TOST p, corrected likewise.
+        finding: at the registered alpha.
     """
 
     compared: Compared
@@ -42,7 +42,7 @@ class JudgedComparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A hypothesis judged: the outcome, why in words, and every comparison that it rests on."""
+    """The verdict on a hypothesis: the outcome, the reason in words, and the comparisons it is based on."""
 
     hypothesis: str
     statement: str
@@ -52,26 +52,26 @@ class Verdict:
 
 
 def verdict(registration: Registration, results: pd.DataFrame) -> list[Verdict]:
-    """Each registered hypothesis judged on `results`, in the registered order.
+    """Judge each registered hypothesis on `results`, in the registered order.
 
-    A comparison is *better* or *worse* when its corrected Wilcoxon p is at most alpha, by the sign of the mean
-    difference; otherwise *equivalent* when its corrected TOST p is; otherwise *undecided*. Supported: all (any) of
-    the comparisons are better. Refuted: one (all) of them is worse or equivalent. Else inconclusive. Only registered
-    seeds count, and a comparison that lacks some is *incomplete*, however clear its other seeds look.
+    A comparison is *better* or *worse*, by the sign of the mean difference, if its corrected Wilcoxon p is at most
+    alpha; otherwise *equivalent* if its corrected TOST p is; otherwise *undecided*. A hypothesis is supported if all
+    (any) of its comparisons are better, refuted if one (all) of them is worse or equivalent, and else inconclusive.
+    Only registered seeds count; a comparison that lacks some is *incomplete*, however clear the others look.
 
     Args:
-        registration: the plan.
-        results: one row a finished run; columns `neg_ratio`, `seed`, those of the arms, and the metrics.
+        registration: what was registered.
+        results: one row per finished run; columns `neg_ratio`, `seed`, those of the arms, and the metrics.
 
     Raises:
-        StatisticsError: a column is missing, an arm has two runs of one seed and ratio, a metric is not finite, or
-            a comparison is degenerate (all differences zero).
+        StatisticsError: a column is missing, an arm has two runs with the same seed and ratio, a metric is not finite,
+            or a comparison is degenerate (all differences zero).
     """
     return [_judge(name, hypothesis, registration, results) for name, hypothesis in registration.hypotheses.items()]
 
 
 def decide(findings: list[Finding], supported_if: Literal["all", "any"]) -> Outcome:
-    """The outcome that findings add up to under a rule; see `verdict`."""
+    """Combine findings into an outcome by the rule; see `verdict`."""
     holds = [finding == "better" for finding in findings]
     fails = [finding in ("worse", "equivalent") for finding in findings]
     supported, refuted = (all(holds), any(fails)) if supported_if == "all" else (any(holds), all(fails))
@@ -79,7 +79,7 @@ def decide(findings: list[Finding], supported_if: Literal["all", "any"]) -> Outc
 
 
 def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) -> pd.Series:
-    """`metric` of an arm's runs at a ratio, indexed by seed.
+    """Return `metric` of an arm's runs at a ratio, indexed by seed.
 
     Raises:
         StatisticsError: a column is missing, a seed has two runs, or a run's metric is not finite.
@@ -107,15 +107,15 @@ def _has(column: pd.Series, value: str | int | float) -> pd.Series:
 
 def _judge(name: str, hypothesis: Hypothesis, registration: Registration, results: pd.DataFrame) -> Verdict:
     measured = [(c, *_measure(c, registration, results)) for c in hypothesis.comparisons()]
-    whole = [result if not missing else None for _, missing, result in measured]
+    complete = [result if not missing else None for _, missing, result in measured]
     # An incomplete comparison stays in the family with p = 1, so that the others are corrected as registered.
     correct = holm if registration.correction == "holm" else bonferroni
-    p = correct(np.array([result.wilcoxon.p if result else 1.0 for result in whole])).tolist()
-    same = correct(np.array([result.equivalence.p if result else 1.0 for result in whole])).tolist()
-    findings = [_finding(result, a, b, registration.alpha) for result, a, b in zip(whole, p, same)]
-    finished = tuple(JudgedComparison(*m, a, b, finding) for m, a, b, finding in zip(measured, p, same, findings))
+    p = correct(np.array([result.wilcoxon.p if result else 1.0 for result in complete])).tolist()
+    p_equivalent = correct(np.array([result.equivalence.p if result else 1.0 for result in complete])).tolist()
+    findings = [_finding(r, a, b, registration.alpha) for r, a, b in zip(complete, p, p_equivalent)]
+    judged = tuple(JudgedComparison(*m, a, b, f) for m, a, b, f in zip(measured, p, p_equivalent, findings))
     reason = _reason(findings, hypothesis.supported_if)
-    return Verdict(name, hypothesis.statement, decide(findings, hypothesis.supported_if), reason, finished)
+    return Verdict(name, hypothesis.statement, decide(findings, hypothesis.supported_if), reason, judged)
 
 
 def _finding(result: Comparison | None, p: float, p_equivalent: float, alpha: float) -> Finding:
@@ -134,7 +134,7 @@ def _reason(findings: list[Finding], supported_if: str) -> str:
 def _measure(
     compared: Compared, registration: Registration, results: pd.DataFrame
 ) -> tuple[tuple[int, ...], Comparison | None]:
-    """The registered seeds that are missing, and the comparison over those there are."""
+    """Return the missing registered seeds, and the comparison over the others."""
     registered = registration.seeds_at(*compared.ratios)
     arms = [registration.arms[compared.claim.treatment], registration.arms[compared.claim.baseline]]
     columns = [
@@ -148,7 +148,7 @@ def _measure(
     try:
         return missing, _compare(treatment, baseline, compared, registration)
     except StatisticsError as error:
-        if missing:  # it decides nothing yet, so it must not stand in the way of those that do
+        if missing:  # still incomplete: must not prevent the verdict on the others
             return missing, None
         raise StatisticsError(f"{compared.name}: {error}") from None
 
@@ -165,5 +165,5 @@ def _compare(treatment: Array, baseline: Array, compared: Compared, registration
         margin=registration.smallest_effect,
         level=registration.interval_level,
         resamples=registration.resamples,
-        rng=numpy_generator(registration.bootstrap_seed, compared.name),  # its own: adding one changes no other
+        rng=numpy_generator(registration.bootstrap_seed, compared.name),  # a separate stream per comparison
     )

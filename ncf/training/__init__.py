@@ -1,1 +1,1 @@
-"""From a model and batches to a trained model: `step.py` is one update, `trainer.py` the epochs around it."""
+"""Training: `step.py` is one update of the parameters, `trainer.py` the epochs around it."""

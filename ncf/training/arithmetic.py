@@ -1,4 +1,4 @@
-"""The arithmetic that training is done in."""
+"""The floating-point mode of training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ import torch
 
 @contextmanager
 def arithmetic(precision: str) -> Iterator[None]:
-    """That of training, and of nothing else: products at `precision`, denormal numbers taken for zero.
+    """Within the context, compute matrix products at `precision` and flush denormals to zero.
 
-    What decays to zero, as weights under L2 do, passes through denormals, which cost a CPU ten times the work.
+    Values that decay to zero, such as weights under L2, pass through denormals, which slow a CPU down tenfold.
     """
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.set_flush_denormal(True)

@@ -11,22 +11,22 @@ from ncf.data.split import Pairs
 from ncf.errors import ConfigError, DataError
 from ncf.training.samplers import NegativeSampler
 
-_BLOCK_DRAWS = 2**18  # negatives drawn at once: 2 MiB, and long enough that a draw's fixed cost vanishes
-_SAMPLE_GROUPS = 8
+_BLOCK_DRAWS = 2**18  # negatives drawn at once: 2 MiB, enough to make the fixed cost of a draw negligible
+_SAMPLE_GROUPS = 8  # in `Batches.sample`
 
 
 class Batches:
-    """The training batches of every epoch, each addressed by (seed, epoch, step) and by nothing else.
+    """The training batches of every epoch, each determined by (seed, epoch, step) alone.
 
     Args:
         train: the positives (N,).
-        neg_ratio: K, negatives a positive.
-        batch_size: rows a batch, positives and negatives together; rounded down to whole groups of 1 + K.
-        needs: the optional fields of `Batch` that are to be there.
+        neg_ratio: K, negatives per positive.
+        batch_size: rows per batch, positives and negatives together; rounded down to whole groups of 1 + K.
+        needs: the optional fields of `Batch` to fill.
 
     Raises:
-        ConfigError: batch_size holds no whole group.
-        DataError: ratings are needed, and `train` has none.
+        ConfigError: batch_size is smaller than one group.
+        DataError: ratings are needed, but `train` has none.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Batches:
         self.block_steps = max(1, _BLOCK_DRAWS // (self.groups * neg_ratio))
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from `first_step` on."""
+        """Yield the batches of an epoch, starting at `first_step`."""
         shuffle = generator(self.seed, "shuffle", epoch, device=self.device)
         order = torch.randperm(len(self._users), generator=shuffle, device=self.device)
         size = self.block_steps * self.groups
@@ -63,12 +63,12 @@ class Batches:
             yield from (Batch(**dict(zip(split, parts))) for parts in zip(*split.values(), strict=True))
 
     def sample(self) -> Batch:
-        """A few groups with negatives of a stream of their own: to look at a model, not to train it."""
+        """Return a few groups for checking a model; their negatives come from a separate random stream."""
         rows = torch.arange(min(_SAMPLE_GROUPS, len(self._users)), device=self.device)
         return self._draw(rows, generator(self.seed, "check", device=self.device))
 
     def _draw(self, rows: Tensor, stream: torch.Generator) -> Batch:
-        """The positives at `rows` (M,), each with K negatives."""
+        """Return the positives at `rows` (M,), each with K negatives."""
         users = self._users[rows]
         negatives = self.sampler.draw(users, self.neg_ratio, stream)
         return Batch(
@@ -80,10 +80,10 @@ class Batches:
 
 
 def groups_per_batch(batch_size: int, neg_ratio: int) -> int:
-    """Whole groups of one positive and `neg_ratio` negatives in a batch of `batch_size` rows.
+    """Return how many groups of one positive and `neg_ratio` negatives fit into `batch_size` rows.
 
     Raises:
-        ConfigError: not even one fits.
+        ConfigError: none fits.
     """
     if batch_size < 1 + neg_ratio:
         raise ConfigError(

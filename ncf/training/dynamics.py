@@ -1,7 +1,7 @@
-"""What the loss attends to as training goes on, and how well calibrated the model is; `dynamics=true` records it.
+"""Training dynamics (`dynamics=true`): which examples the loss emphasises over time, and the model's calibration.
 
-Every 16th step is observed, from its own logits, on the device and without waiting for it. Nothing is fed back, so a
-run trains to the same bits with it as without. p_t is the probability given to the truth: sigmoid(x) for a positive
+Every 16th step is observed from its own logits, on the device and without waiting for it. Nothing is fed back, so a
+run trains to the same bits with and without it. p_t is the probability of the true label: sigmoid(x) for a positive
 with logit x, sigmoid(-x) for a negative.
 """
 
@@ -24,24 +24,24 @@ from ncf.models import GradientRecommender
 from ncf.training.batches import Batches
 
 OBSERVE_EVERY = 16  # steps
-CONFIDENCE_EDGES = (0.2, 0.4, 0.6, 0.8)  # between the bins of p_t
+CONFIDENCE_EDGES = (0.2, 0.4, 0.6, 0.8)  # bin edges of p_t
 CALIBRATION_BINS = 10
 
 _BINS = len(CONFIDENCE_EDGES) + 1
-_POSITIVE, _NEGATIVE, _HELD_OUT = range(3)  # the kinds of rows; held out: a negative that is a validation positive
+_POSITIVE, _NEGATIVE, _HELD_OUT = range(3)  # kinds of rows; held out: drawn as a negative, but a validation positive
 _QUANTITIES = ("rows", "confidence", "loss", "gradient", "weight", "weight_squared")
 _SCORED_GROUPS = 2**12
 
 
 class Dynamics:
-    """Observes steps and sums up epochs; hand it the validation positives, never the test ones.
+    """Observes steps and summarises epochs; pass it the validation positives, never the test ones.
 
     Args:
         loss: logits (B, 1+K) -> per-example losses (B, 1+K).
-        valid: the validation positives.
+        valid: the validation positives (N,).
         num_items: I.
-        calibrate: gives the calibration of the model as it is.
-        path: gets a line of JSON an epoch; see `end_epoch`.
+        calibrate: returns the calibration of the current model.
+        path: file that gets a JSON line per epoch; see `end_epoch`.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Dynamics:
         self._steps = 0
 
     def observe(self, step: int, batch: Batch, logits: Tensor) -> None:
-        """Take in one step, if it is one to observe.
+        """Record a step, if it is one of those observed.
 
         Args:
             step: its number within the epoch, from 0.
-            batch: what the step trains on.
-            logits: (B, 1+K) that the step trains on; neither they nor their gradient are touched.
+            batch: the batch of the step.
+            logits: (B, 1+K), the logits of the step; neither they nor their gradient are changed.
         """
         if step % OBSERVE_EVERY:
             return
@@ -80,10 +80,10 @@ class Dynamics:
         self._steps += 1
 
     def _add(self, kind: Tensor, logits: Tensor, losses: Tensor, logit_grad: Tensor) -> None:
-        truth = torch.cat([logits[:, :1], -logits[:, 1:]], dim=1)
-        confidence = torch.sigmoid(truth)
+        z = torch.cat([logits[:, :1], -logits[:, 1:]], dim=1)
+        confidence = torch.sigmoid(z)  # p_t
         # Relative to BCE, whose weights are 1: exactly a_t (1 - p_t)^gamma for alpha-BCE and focal loss.
-        weight = losses.double() / logsigmoid(truth.double()).neg().clamp(min=1e-300)
+        weight = losses.double() / logsigmoid(z.double()).neg().clamp(min=1e-300)
         values = torch.stack(
             [torch.ones_like(weight), confidence, losses, logit_grad.abs(), weight, weight.square()], dim=-1
         )  # (B, 1+K, Q) float64
@@ -91,13 +91,13 @@ class Dynamics:
         self._sums.index_add_(0, row.flatten(), values.flatten(0, 1))
 
     def end_epoch(self, epoch: int) -> None:
-        """Record the epoch's line, and start the next.
+        """Write the epoch's line and start the next epoch.
 
-        `positive` and `negative` each hold `rows`; `confidence`, the mean p_t; `effective_sample_size`,
-        (sum w)^2 / sum w^2 of the weights w that the loss gives relative to BCE (Kish 1965), in rows; and by bin of p_t
-        `histogram`, the share of these rows, and `loss_share` and `gradient_share`, the share of the whole loss, and of
-        the whole sum of |dL/dx| over logits x, positives and negatives together. `held_out` tells how often a negative
-        was the user's validation positive, and the mean weights of those and of the other negatives.
+        `positive` and `negative` each hold `rows`; `confidence`, the mean p_t; `effective_sample_size`, in rows,
+        (sum w)^2 / sum w^2 (Kish 1965), w being the loss relative to BCE; and, per bin of p_t, `histogram`, the share
+        of these rows, and `loss_share` and `gradient_share`, the share of the total loss and of the total |dL/dx| over
+        logits x, positives and negatives together. `held_out` says how often a negative was a validation positive of
+        its user, and the mean weights of those and of the other negatives.
         """
         sums = self._sums.cpu().view(3, _BINS, -1)
         negative = sums[_NEGATIVE] + sums[_HELD_OUT]
@@ -111,43 +111,43 @@ class Dynamics:
             "calibration": self._calibrate(),
         }
         self.history.append(line)
-        # The whole file, since a resumed run may find lines in it that lie beyond its checkpoint.
+        # Rewrite the whole file: after a resume it may hold lines from beyond the checkpoint.
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in self.history))
         self._sums.zero_()
         self._steps = 0
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs to record the same lines."""
+        """Return what a resumed run needs to record the same lines."""
         return {"history": self.history, "sums": self._sums, "steps": self._steps}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Stand where the run that gave `state` stood."""
+        """Restore what `state` returned."""
         self.history, self._steps = list(state["history"]), state["steps"]
         self._sums.copy_(state["sums"])
 
 
 class PairSet:
-    """Pairs (N,) on a device, to ask of many others at once whether they are among them."""
+    """A set of pairs (N,) on a device, for batched membership tests."""
 
     def __init__(self, pairs: Pairs, num_items: int, device: torch.device | str) -> None:
         keys = torch.from_numpy(pairs.users * num_items + pairs.items)
-        self._keys = torch.cat([keys.sort().values, keys.new_tensor([-1])]).to(device)  # the last: beyond all others
+        self._keys = torch.cat([keys.sort().values, keys.new_tensor([-1])]).to(device)  # -1 matches no pair
         self._num_items = num_items
 
     def contains(self, users: Tensor, items: Tensor) -> Tensor:
-        """users (B,) and items (B, n) int64 -> (B, n) bool: which of a user's items form a pair of the set."""
+        """users (B,) and items (B, n) int64 -> (B, n) bool: whether each (user, item) is in the set."""
         keys = users[:, None] * self._num_items + items
         return self._keys[torch.searchsorted(self._keys[:-1], keys)] == keys
 
 
 class Calibration:
-    """Reliability of sigmoid(logit) on validation: each validation positive with K negatives, as training mixes them.
+    """Reliability of sigmoid(logit) on validation positives, each with K negatives as in training.
 
-    The negatives are drawn once, so that epochs compare. One that is the user's validation positive counts as positive.
+    The negatives are drawn once, so that epochs are comparable. A drawn validation positive counts as a positive.
 
     Args:
-        model: what is judged, as it is when called.
-        batches: the training batches, whose sampler, K, seed and device are used.
+        model: evaluated in its current state on each call.
+        batches: the training batches, for their sampler, K, seed and device.
         valid: the validation positives (N,).
         num_items: I.
     """
@@ -163,8 +163,8 @@ class Calibration:
 
     @torch.no_grad()
     def __call__(self) -> dict[str, Any]:
-        """`ece` and the reliability curve: by tenth of predicted probability, `rows`, their mean `predicted`
-        probability and the `observed` share of positives (0 where there are no rows).
+        """Return `ece` and the reliability curve: per tenth of predicted probability, `rows`, their mean `predicted`
+        probability, and the `observed` share of positives (0 where there are no rows).
 
         The expected calibration error is sum_b n_b / N |observed_b - predicted_b| (Guo et al. 2017, eq. 3).
         """
@@ -174,22 +174,22 @@ class Calibration:
 
 
 def reliability(probs: Tensor, labels: Tensor) -> dict[str, Any]:
-    """ECE and reliability curve of probs (...) float64 against labels (...) bool; see `Calibration`."""
+    """Return ECE and reliability curve of probs (...) float64 against labels (...) bool; see `Calibration`."""
     row = (probs * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1).flatten()
     values = torch.stack([torch.ones_like(probs), probs, labels.double()], dim=-1).flatten(0, -2)
     sums = torch.zeros(CALIBRATION_BINS, 3, dtype=torch.float64, device=probs.device).index_add_(0, row, values)
     rows, predicted, observed = sums.cpu().T
-    some = rows.clamp(min=1)
+    at_least_one = rows.clamp(min=1)
     return {
         "ece": float((observed - predicted).abs().sum() / rows.sum()),
         "rows": rows.long().tolist(),
-        "predicted": (predicted / some).tolist(),
-        "observed": (observed / some).tolist(),
+        "predicted": (predicted / at_least_one).tolist(),
+        "observed": (observed / at_least_one).tolist(),
     }
 
 
 def _class_summary(sums: Tensor, totals: Mapping[str, float]) -> dict[str, Any]:
-    """The summary of one class from its sums (bins, Q) and the totals over both classes."""
+    """Summarise one class from its sums (bins, Q) and the totals over both classes."""
     by_bin = dict(zip(_QUANTITIES, sums.T))
     own = dict(zip(_QUANTITIES, sums.sum(0).tolist()))
     return {

@@ -1,4 +1,4 @@
-"""The place of the trainer in a run whose model is fitted without gradient: one step, then over."""
+"""What takes the trainer's place when a model is fitted without gradient: a single fit."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +12,11 @@ from ncf.training.trainer import Progress
 
 
 class OneFit:
-    """Fits `model` to the training part of `split`, and saves what it learned.
+    """Fits `model` to the training part of `split` and saves what it learned.
 
     Args:
         device: where the model scores; it is fitted on the CPU.
-        save: takes a state dict of tensors and primitives, with the same keys as a trainer's for what they share.
+        save: called with a state dict of tensors and primitives, a subset of the trainer's keys.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class OneFit:
         self._split, self._device, self._save = split, device, save
 
     def fit(self) -> bool:
-        """True, once the model is ready: there is no moment at which it could be interrupted and resumed."""
-        begun = time.perf_counter()
+        """Fit the model and return True; a fit can be neither interrupted nor resumed."""
+        start = time.perf_counter()
         self.model.fit(self._split)
-        self.progress.history = [{"epoch": 1, "train_seconds": time.perf_counter() - begun, "valid_seconds": 0.0}]
+        self.progress.history = [{"epoch": 1, "train_seconds": time.perf_counter() - start, "valid_seconds": 0.0}]
         self.progress.best_epoch = 1
         self._save({"progress": dict(vars(self.progress)), "best": self.model.state_dict()})
         self.model.to(self._device)
         return True
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """A run that did not finish begins anew: fitting takes seconds."""
+        """Do nothing: an unfinished run starts over, since fitting takes seconds."""

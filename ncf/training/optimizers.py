@@ -1,4 +1,4 @@
-"""The optimizers that `optimizer=` picks from."""
+"""The optimizers by name, for `optimizer=`."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from ncf.training.fast.row_adam import row_adam
 def adam(
     model: nn.Module, *, lr: Annotated[float, Field(gt=0)], weight_decay: Annotated[float, Field(ge=0)]
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015), one fused kernel a step; `weight_decay` is an L2 penalty added to the gradient."""
+    """Adam (Kingma and Ba 2015), one fused kernel per step; `weight_decay` adds an L2 penalty to the gradient."""
     return FusedAdam(model.parameters(), lr, weight_decay)
 
 

@@ -1,7 +1,7 @@
-"""Negative samplers: items that a user has no training positive of, drawn on the device.
+"""Negative samplers: draw items that are not training positives of the user, on the device.
 
-A negative is drawn exactly, with no rejection: draw a position among the mass of the user's non-positives, then
-find its item by binary search over that user's sorted positives (CSR). O(log n) a draw, O(positives) memory.
+Sampling is exact, without rejection: draw a position within the mass of the user's non-positives, then find its item
+by binary search over the user's sorted positives (CSR). O(log n) per draw, O(positives) memory.
 """
 
 from typing import Annotated
@@ -15,20 +15,20 @@ from ncf.core.registry import Registry
 from ncf.data.split import Pairs, Split
 from ncf.errors import DataError
 
-_TOTAL_MASS = 2**40  # of a popularity-weighted catalogue: integers, so that exclusion stays exact
+_TOTAL_MASS = 2**40  # of a popularity-weighted catalogue; integer masses keep the exclusion of positives exact
 
 
 class NegativeSampler:
     """Draws items outside each user's training positives, with probability proportional to an integer mass.
 
-    Validation and test positives can be drawn, as they would be in life.
+    Validation and test positives can be drawn, as in production, where they are unknown.
 
     Args:
         train: the positives (N,).
-        mass: (I,) int64 >= 0, the items' relative probabilities; None means all alike.
+        mass: (I,) int64 >= 0, the items' relative probabilities; None for uniform.
 
     Raises:
-        DataError: a pair occurs twice, or some user has no item of positive mass left to draw.
+        DataError: a pair occurs twice, or a user has no item with positive mass left to draw.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class NegativeSampler:
         users, items = users[order], items[order]
         ends = torch.arange(1, num_items + 1) if mass is None else mass.cumsum(0)
         own = torch.ones_like(items) if mass is None else mass[items]
-        before = own.cumsum(0) - own  # positive mass before each positive, all users in one line
+        before = own.cumsum(0) - own  # mass of the positives before each one, users concatenated
         start = torch.searchsorted(users, torch.arange(num_users + 1))
         before = torch.cat([before, before.new_tensor([int(own.sum())])])
         free = ends[-1] - (before[start[1:]] - before[start[:-1]])
@@ -56,8 +56,8 @@ class NegativeSampler:
         self._before = None if mass is None else before.to(device)
 
     def draw(self, users: Tensor, count: int, stream: torch.Generator) -> Tensor:
-        """`count` negatives for each of `users` (B,): (B, count) int64, independent, with replacement."""
-        # A float64 has 53 random bits, so floor(rand * n) < n, and is even to n * 2**-53.
+        """Draw `count` negatives for each of `users` (B,): (B, count) int64, independent, with replacement."""
+        # A float64 has 53 random bits, so floor(rand * n) < n, and is uniform to within n * 2**-53.
         unit = torch.rand(len(users), count, dtype=torch.float64, device=users.device, generator=stream)
         position = (unit * self._free[users, None]).long()
         passed = _count_up_to(self._keys, users[:, None] * self._stride + position)
@@ -67,9 +67,9 @@ class NegativeSampler:
         return torch.searchsorted(self._ends, position, right=True)
 
     def log_probs(self, users: Tensor, items: Tensor) -> Tensor:
-        """Log-probability with which `draw` gives each of `items` (B, K), negatives of `users` (B,): (B, K) float32.
+        """Return the log-probability of drawing each of `items` (B, K), negatives of `users` (B,): (B, K) float32.
 
-        log(mass of the item / mass of all items that can be drawn for the user).
+        It is log(mass of the item / mass of all items that can be drawn for the user).
         """
         free = self._free[users, None].double().log()
         own = torch.zeros_like(free) if self._mass is None else self._mass[items].double().log()
@@ -77,24 +77,24 @@ class NegativeSampler:
 
 
 def _count_up_to(keys: Tensor, queries: Tensor) -> Tensor:
-    """How many of the sorted `keys` (P,) int64 are at most each of the non-negative `queries`: int64, their shape.
+    """Count, for each of the non-negative `queries`, the sorted `keys` (P,) int64 <= it; int64, shaped as the queries.
 
-    On a CPU the queries are sorted first, each with its place in its low bits: one after the other they take the same
-    branches and find the same keys in the cache, which halves the time of many.
+    On a CPU the queries are sorted first, each with its position in its low bits: neighbours then take the same
+    branches and find the same keys in the cache, which halves the time for many queries.
     """
-    places = queries.numel().bit_length()
-    if queries.device.type != "cpu" or places < 12 or int(queries.max()).bit_length() + places > 63:
+    bits = queries.numel().bit_length()
+    if queries.device.type != "cpu" or bits < 12 or int(queries.max()).bit_length() + bits > 63:
         return torch.searchsorted(keys, queries, right=True)
-    sorted_queries = queries.numpy().ravel() << places
+    sorted_queries = queries.numpy().ravel() << bits
     sorted_queries |= np.arange(queries.numel())
     sorted_queries.sort()
     counts = np.empty_like(sorted_queries)
-    counts[sorted_queries & ((1 << places) - 1)] = np.searchsorted(keys.numpy(), sorted_queries >> places, "right")
+    counts[sorted_queries & ((1 << bits) - 1)] = np.searchsorted(keys.numpy(), sorted_queries >> bits, "right")
     return torch.from_numpy(counts).view(queries.shape)
 
 
 def uniform(train: Pairs, num_users: int, num_items: int, device: torch.device | str) -> NegativeSampler:
-    """Every non-positive of a user is equally likely."""
+    """Sample a user's non-positives uniformly."""
     return NegativeSampler(train, num_users, num_items, None, device)
 
 
@@ -106,9 +106,9 @@ def popularity(
     *,
     power: Annotated[float, Field(ge=0, le=4)],
 ) -> NegativeSampler:
-    """Non-positives in proportion to (training frequency) ** power; 0.75 is word2vec's choice (Mikolov et al. 2013).
+    """Sample non-positives in proportion to (training frequency) ** power; word2vec has 0.75 (Mikolov et al. 2013).
 
-    The masses are rounded to integers of a total near 2**40; an item never seen in training has none unless power is 0.
+    Masses are rounded to integers that total about 2**40; an item unseen in training has none unless power is 0.
     """
     frequency = torch.bincount(torch.from_numpy(train.items), minlength=num_items).double()
     weight = frequency**power
@@ -120,9 +120,9 @@ SAMPLERS = Registry("sampler", {"uniform": uniform, "popularity": popularity})
 
 
 def refuse_users_of_everything(split: Split) -> None:
-    """Raises DataError naming a user who likes every item, held-out ones included.
+    """Raise DataError, naming the user, if a user has every item as a positive, held-out ones included.
 
-    Their negatives could only be their own held-out positives, which would then be ranked against nothing.
+    Such a user's only negatives would be the held-out positives, which would then be ranked against nothing.
     """
     positives = sum(
         np.bincount(part.users, minlength=split.num_users) for part in (split.train, split.valid, split.test)

@@ -1,4 +1,4 @@
-"""The settings of training: how long, how much at a time, and by what arithmetic."""
+"""The settings of training, the configuration group `trainer`."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ def _interval(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSettings:
-    """What `conf/trainer` sets; its comments say what each key does."""
+    """The keys of `conf/trainer`; the comments there explain each."""
 
     epochs: Annotated[int, Field(ge=1), LENGTH]
     batch_size: Annotated[int, Field(ge=2)]

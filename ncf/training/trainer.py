@@ -1,6 +1,6 @@
-"""Training: epochs of steps, validation after each, early stopping on validation only, the best epoch restored.
+"""The training loop: epochs of steps, validation after each epoch, early stopping, and the best epoch restored.
 
-The trainer never sees a test item: it is handed the batches and a function that validates, not the split.
+The trainer never sees a test item: it is given batches and a function that validates, not the split.
 """
 
 import copy
@@ -17,39 +17,39 @@ from tqdm import tqdm
 from ncf.data.batch import Batch
 from ncf.errors import TrainingError
 from ncf.training.arithmetic import arithmetic
+from ncf.training.base import Step
 from ncf.training.batches import Batches
 from ncf.training.dynamics import Dynamics
 from ncf.training.settings import TrainerSettings
-from ncf.training.step import Step
 
-SAVE_SHARE = 50  # times as long as the last save took, at least, until the next
-GLANCE_STEPS = 32  # between two looks at the clock and the progress bar
+SAVE_SHARE = 50  # between two saves, train for at least this many times as long as a save takes
+GLANCE_STEPS = 32  # steps between two looks at the clock
 
 
 @dataclass
 class Progress:
-    """Where a run is: the next step to take, and what early stopping remembers."""
+    """The next step to take, and the state of early stopping."""
 
     epoch: int = 1
     step: int = 0
     best_epoch: int = 0
     best_value: float = float("-inf")
-    seconds: float = 0.0  # of training in this epoch so far
+    seconds: float = 0.0  # training time of the current epoch so far
     history: list[dict[str, float]] = field(default_factory=list)
 
     def epochs_without_improvement(self) -> int:
-        """Epochs since the best one."""
+        """Return the number of epochs since the best one."""
         return len(self.history) - self.best_epoch
 
 
 class Trainer:
-    """Trains by `step` on `batches`; `fit` returns when early stopping, the last epoch or `stopped` ends it.
+    """Trains with `step` on `batches` until early stopping, the last epoch, or `stopped`.
 
     Args:
-        validate: gives the validation metrics of the model as it is.
-        record: takes the line of each finished epoch.
-        save: takes a state dict of tensors and primitives; called every `settings.checkpoint_every`.
-        stopped: true once the run should save and return after the step in hand.
+        validate: returns the validation metrics of the current model.
+        record: called with the metrics of each finished epoch.
+        save: called every `settings.checkpoint_every` with a state dict of tensors and primitives.
+        stopped: returns true to request a graceful shutdown: finish the current step, save, and return.
         dynamics: observes each step and epoch.
     """
 
@@ -78,9 +78,9 @@ class Trainer:
         self.dynamics.observe(self.progress.step, batch, logits)
 
     def fit(self) -> bool:
-        """Train from where `progress` stands. True if the run is over, False if `stopped` interrupted it.
+        """Train from `progress` on. Return True if the run is over, False if `stopped` interrupted it.
 
-        When it is over the model has the weights of the best epoch.
+        When the run is over, the model has the weights of the best epoch.
 
         Raises:
             TrainingError: a loss or gradient was not finite; the weights are those before that step.
@@ -95,40 +95,40 @@ class Trainer:
         return True
 
     def over(self) -> bool:
-        """Whether early stopping or the last epoch has been reached."""
+        """Return whether early stopping or the last epoch has been reached."""
         return (
             self.progress.epoch > self.settings.epochs
             or self.progress.epochs_without_improvement() >= self.settings.patience
         )
 
     def close(self) -> None:
-        """Save the finished run and put the best epoch's weights back."""
+        """Save the finished run and restore the weights of its best epoch."""
         self.checkpoint()
         self.model.load_state_dict(self._best)
 
     def _train_epoch(self, bar: Any) -> bool:
-        """The steps of one epoch that are still to do; False if interrupted between two of them."""
+        """Run the remaining steps of the epoch; return False if `stopped` interrupted it."""
         with arithmetic(self.settings.precision):
             return self._steps(bar)
 
     def _steps(self, bar: Any) -> bool:
-        progress, begun = self.progress, time.perf_counter()
+        progress, start = self.progress, time.perf_counter()
         for batch in self.batches.epoch(progress.epoch, progress.step):
             self.step(batch)
             progress.step += 1
             bar.update(batch.rows)
             if progress.step % GLANCE_STEPS == 0:
                 now = time.perf_counter()
-                progress.seconds, begun = progress.seconds + now - begun, now
+                progress.seconds, start = progress.seconds + now - start, now
                 if self.due():
                     self.checkpoint()
             if self.stopped() and progress.step < self.batches.steps:
                 return False
-        progress.seconds += time.perf_counter() - begun
+        progress.seconds += time.perf_counter() - start
         return True
 
     def _weights(self) -> dict[str, Tensor]:
-        """A copy of the model's state, each tensor with memory of its own."""
+        """Return a deep copy of the model's state dict."""
         return {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def _check_finite(self) -> None:
@@ -141,21 +141,21 @@ class Trainer:
             )
 
     def end_epoch(self) -> str:
-        """Validate, remember the best weights, record the epoch; what came out, in a few words.
+        """Validate, keep the weights if they are the best so far, record the epoch; return a one-line summary.
 
         Raises:
             TrainingError: a loss or gradient of this epoch was not finite.
         """
-        self.step.flush()  # `score` reads whole tables
+        self.step.flush()  # `score` reads whole embedding tables
         self._check_finite()
         progress = self.progress
-        begun = time.perf_counter()
+        start = time.perf_counter()
         metrics = self._validate()
         line = {
             "epoch": progress.epoch,
             "train_loss": self.step.tally.loss_sum.item() / self.batches.rows,
             "train_seconds": progress.seconds,
-            "valid_seconds": time.perf_counter() - begun,
+            "valid_seconds": time.perf_counter() - start,
             "rows_per_second": self.batches.rows / progress.seconds,
             **metrics,
         }
@@ -178,7 +178,7 @@ class Trainer:
         return summary
 
     def due(self, epoch_end: bool = False) -> bool:
-        """Whether it is time for a checkpoint; saving takes a fiftieth of the time at most, however large the model."""
+        """Return whether a checkpoint is due; timed ones take at most 1/50 of the run, however large the model."""
         match = re.fullmatch(r"(\d+)(\D+)", self.settings.checkpoint_every)
         assert match
         count, unit = int(match[1]), match[2]
@@ -188,15 +188,15 @@ class Trainer:
         return time.monotonic() - self._saved_at >= max(interval, SAVE_SHARE * self._save_seconds)
 
     def checkpoint(self) -> None:
-        """Save the run as it stands. Raises TrainingError instead if it is no longer finite."""
+        """Save the current state. Raises TrainingError instead if a loss or gradient was not finite."""
         self._check_finite()
-        begun = time.monotonic()
+        start = time.monotonic()
         self._save(self.state())
         self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - begun
+        self._save_seconds = self._saved_at - start
 
     def state(self) -> dict[str, Any]:
-        """Everything that determines what follows; random streams are addressed by epoch and step, so these suffice."""
+        """Return all that the rest of the run depends on; random streams, keyed by epoch and step, have no state."""
         return {
             "progress": copy.deepcopy(vars(self.progress)),
             "model": self._weights(),
@@ -208,7 +208,7 @@ class Trainer:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Stand where the run that gave `state` stood."""
+        """Restore what `state` returned."""
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
         tally = self.step.tally

@@ -2,28 +2,29 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from tiny_splits import table
+from toys import keys_of, random_split
 
-from ncf import negatives
 from ncf.core.config import component
 from ncf.data.split import Pairs, Split
-from ncf.errors import DataError, TrainingError
-from ncf.evaluation import EVALUATIONS, SampledRanking, test_targets, validation_targets
-from ncf.evaluation.sampled import correction_weights, draw_negatives
-
-DEFAULTS = OmegaConf.load(Path(__file__).parents[2] / "conf/evaluation/sampled.yaml")
+from ncf.errors import ConfigError, DataError, TrainingError
+from ncf.evaluation import EVALUATIONS, FullRanking, SampledRanking, test_targets, validation_targets
+from ncf.evaluation.sampled import draw_negatives
 
 
-def build(**changed: object) -> SampledRanking:
-    return component("evaluation", EVALUATIONS, OmegaConf.merge(DEFAULTS, {"negatives": 5, **changed}))()
+def build(**changed: Any) -> SampledRanking:
+    keys = keys_of("evaluation", "sampled") | {"negatives": 5} | changed
+    made: SampledRanking = component("evaluation", EVALUATIONS, keys)()
+    return made
 
 
-def random_split(users: int, items: int) -> Split:
+def sparse_split(users: int, items: int) -> Split:
+    """One positive a user in each held-out part, and at most half of the items in train."""
     rng = np.random.default_rng(0)
     orders = [rng.permutation(items) for _ in range(users)]
     everyone = np.arange(users)
@@ -38,7 +39,7 @@ def random_split(users: int, items: int) -> Split:
     return Split(train, part(1), part(0), users, items, everyone + 100, np.arange(items) + 1000, None, None, "toy", "0")
 
 
-SPLIT = random_split(30, 40)
+SPLIT = sparse_split(30, 40)
 TARGETS = test_targets(SPLIT, "cpu")
 
 
@@ -46,7 +47,7 @@ def seen(row: int) -> set[int]:
     return set(TARGETS.seen_items[TARGETS.seen_starts[row] : TARGETS.seen_starts[row + 1]].tolist())
 
 
-def test_negatives_are_distinct_unseen_and_fixed():
+def test_negatives_are_distinct_unseen_and_fixed() -> None:
     drawn = build().negatives_of(TARGETS)
     for row, items in enumerate(drawn.tolist()):
         assert len(set(items)) == 5
@@ -55,7 +56,7 @@ def test_negatives_are_distinct_unseen_and_fixed():
     assert not torch.equal(build(seed=1).negatives_of(TARGETS), drawn)
 
 
-def test_every_unseen_item_is_equally_likely():
+def test_every_unseen_item_is_equally_likely() -> None:
     draws = torch.stack([draw_negatives(TARGETS, 5, seed)[3] for seed in range(3000)])
     counts = torch.bincount(draws.flatten(), minlength=40)
     free = [i for i in range(40) if i not in seen(3) | {int(TARGETS.items[3])}]
@@ -64,7 +65,7 @@ def test_every_unseen_item_is_equally_likely():
     assert ((counts[free] - mean).abs() < 5 * mean**0.5).all()
 
 
-def test_ranks_equal_a_loop():
+def test_ranks_equal_a_loop() -> None:
     logits = torch.randint(0, 6, (30, 40), generator=torch.Generator().manual_seed(0)).float()
     for memory in (1, 64):
         evaluation = build(memory_mb=memory)
@@ -76,12 +77,12 @@ def test_ranks_equal_a_loop():
         assert ranks.candidates.tolist() == [6] * 30
 
 
-def test_a_constant_scorer_gets_chance():
+def test_a_constant_scorer_gets_chance() -> None:
     metrics = build(cutoffs=[3]).metrics(build().evaluate(table(torch.zeros(30, 40)), TARGETS))
     assert metrics["hit@3"] == pytest.approx(3 / 6)
 
 
-def test_nan_and_too_few_items_are_refused():
+def test_nan_and_too_few_items_are_refused() -> None:
     logits = torch.zeros(30, 40)
     logits[7] = torch.nan
     with pytest.raises(TrainingError, match="got NaN for user 7"):
@@ -90,8 +91,10 @@ def test_nan_and_too_few_items_are_refused():
         build(negatives=39).negatives_of(TARGETS)
 
 
-def test_a_file_gives_what_was_drawn_and_only_for_its_split(tmp_path):
-    users, items, drawn = negatives.drawn(SPLIT, build(seed=3))
+def test_a_file_gives_what_was_drawn_and_only_for_its_split(tmp_path: Path) -> None:
+    both = [validation_targets(SPLIT, "cpu"), TARGETS]
+    users, items = (np.concatenate([getattr(part, name).numpy() for part in both]) for name in ("users", "items"))
+    drawn = np.concatenate([build(seed=3).negatives_of(part).numpy() for part in both])
     path = tmp_path / "n.npz"
     np.savez(path, users=users[::-1], items=items[::-1], negatives=drawn[::-1])
     stored = build(file=str(path))
@@ -110,52 +113,65 @@ def test_a_file_gives_what_was_drawn_and_only_for_its_split(tmp_path):
         build(file=str(path)).negatives_of(TARGETS)
 
 
-def test_the_authors_format_is_imported(tmp_path):
-    drawn = build().negatives_of(TARGETS)
-    path = tmp_path / "x.test.negative"
-    lines = [f"({u + 100},{i + 1000})\t" + "\t".join(str(n + 1000) for n in row) for u, i, row
-             in zip(TARGETS.users.tolist(), TARGETS.items.tolist(), drawn.tolist(), strict=True)]  # fmt: skip
-    path.write_text("\n".join(lines) + "\n")
-    users, items, table = negatives.imported(SPLIT, path)
-    assert np.array_equal(table, drawn.numpy())
-    assert np.array_equal(users, TARGETS.users)
-    assert np.array_equal(items, TARGETS.items)
-    for broken, message in (
-        ("(100,1000\t1001", r"line 1: expected \(user,item\) and negatives"),
-        ("(100,1000)\t9", "line 1: expected a item|line 1: expected a.* found '9'"),
-        ("(100,1000)\t1001\n(101,1000)\t1001\t1002", "line 2: expected 1 negatives, found 2"),
-        ("", "found an empty file"),
-    ):
-        path.write_text(broken)
-        with pytest.raises(DataError, match=message):
-            negatives.imported(SPLIT, path)
-
-
-def test_correction_weights_match_the_definition():
-    """A small case with the hypergeometric probabilities of scipy."""
-    from scipy import stats
-
-    full, drawn, gamma = 12, 4, 0.1
-    a = np.array([[stats.hypergeom(full - 1, r, drawn).pmf(s) for s in range(drawn + 1)] for r in range(full)])
-    weighted = a / np.sqrt(full)
-    system = (1 - gamma) * weighted.T @ weighted + gamma * np.diag(a.mean(0))
-    metric = 1 / np.arange(1, full + 1)
-    expected = np.linalg.solve(system, weighted.T @ (metric / np.sqrt(full)))
-    np.testing.assert_allclose(metric @ correction_weights(full, drawn, gamma), expected, atol=1e-12)
-
-
-def test_the_correction_brings_sampled_metrics_nearer_to_the_full_ones():
+def test_the_correction_brings_sampled_metrics_nearer_to_the_full_ones() -> None:
     items = 400
     users = np.arange(600)
     rng = np.random.default_rng(1)
-    split = random_split(600, items)
+    split = sparse_split(600, items)
     split = replace(split, train=Pairs(users, (split.test.items + 1) % items), valid=Pairs(users[:0], users[:0]))
     logits = torch.from_numpy(rng.normal(size=(600, items)).astype(np.float32))
     logits[users, split.test.items] += 1.5
     targets = test_targets(split, "cpu")
-    full = EVALUATIONS["full"](cutoffs=[10], ties="average", memory_mb=64)
+    full = FullRanking(metrics=["hit", "ndcg", "mrr"], cutoffs=[10], ties="average", memory_mb=64)
     truth = full.metrics(full.evaluate(table(logits), targets))
     values = [build(cutoffs=[10], negatives=50, correction=c) for c in (None, 0.1)]
     raw, corrected = (e.metrics(e.evaluate(table(logits), targets)) for e in values)
     for name in truth:
         assert abs(corrected[name] - truth[name]) < 0.35 * abs(raw[name] - truth[name])
+
+
+@pytest.mark.parametrize("held_out", [2, 3])
+def test_several_held_out_positives_of_a_user_are_each_ranked_among_negatives_of_their_own(held_out: int) -> None:
+    several = random_split(10, 20, held_out=held_out)
+    targets = test_targets(several, "cpu")
+    evaluation = build(negatives=4)
+    negatives = evaluation.negatives_of(targets)
+    assert negatives.shape == (10 * held_out, 4)
+    for user, item, drawn in zip(targets.users.tolist(), targets.items.tolist(), negatives.tolist()):
+        known = {int(i) for part in (several.train, several.valid) for i in part.items[part.users == user]}
+        assert len(set(drawn)) == 4
+        assert not set(drawn) & (known | {item})
+    logits = torch.randint(0, 4, (10, 20), generator=torch.Generator().manual_seed(0)).float()
+    ranks = evaluation.evaluate(table(logits), targets)
+    for row, (user, item) in enumerate(zip(targets.users.tolist(), targets.items.tolist())):
+        others = logits[user, negatives[row]]
+        assert ranks.above[row] == (others > logits[user, item]).sum()
+        assert ranks.tied[row] == 1 + (others == logits[user, item]).sum()
+
+
+def test_metrics_are_chosen_as_for_full_ranking_under_a_correction_too() -> None:
+    for correction in (None, 0.1):
+        evaluation = build(metrics=["map", "auc"], cutoffs=[3], correction=correction)
+        ranks = evaluation.evaluate(table(torch.eye(30, 40)), TARGETS)
+        assert list(evaluation.metrics(ranks)) == ["map@3", "auc"]
+
+
+def test_one_draw_serves_every_evaluation_of_the_same_targets() -> None:
+    evaluation = build()
+    assert evaluation.negatives_of(TARGETS) is evaluation.negatives_of(TARGETS)
+    assert evaluation.negatives_of(validation_targets(SPLIT, "cpu")) is not evaluation.negatives_of(TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"negatives": 0}, "evaluation.negatives: "),
+        ({"seed": -1}, "evaluation.seed: "),
+        ({"correction": 0.0}, "evaluation.correction: "),
+        ({"correction": 1.5}, "evaluation.correction: "),
+        ({"metrics": ["rmse"]}, "evaluation.metrics.0: .*got 'rmse'"),
+    ],
+)
+def test_bad_settings_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        build(**changed)

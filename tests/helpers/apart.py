@@ -27,19 +27,36 @@ from ncf.launch import hydra_app
 from ncf.runs import artifacts, checkpoint
 from ncf.training import trainer
 
+_OF_HYDRA = ("ncf.train", "audited_train")
 UNREAD = "data: the settings are right, so it would be read now"
 Deed = Callable[[], object]
 
 # The server has imported what a run imports, so that each process starts in a fraction of a second.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["ncf.train", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"])
+_context.set_forkserver_preload(
+    ["ncf.train", "ncf.stats", "ncf.launch.sweep", "audited_train", "hydra_plugins.ncf_stacked_launcher"]
+)
 
 
-def start(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> BaseProcess:
-    """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
-    process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=True)
+def start(
+    arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train", parent: bool = False
+) -> BaseProcess:
+    """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first.
+
+    Args:
+        parent: it starts processes of its own; whoever asks for that has to `end` it.
+    """
+    process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=not parent)
     process.start()
     return process
+
+
+def end(process: BaseProcess) -> None:
+    """Kill a process that was begun `in_a_group_of_its_own`, and all that it has started."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
 
 
 def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) -> None:
@@ -49,10 +66,22 @@ def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) 
     sys.argv[1:] = arguments
     for deed in deeds:
         deed()
-    if module == "ncf.train":
-        hydra_app.run(train.main)
-    else:
-        command_line.run(importlib.import_module(module).main)
+    command = importlib.import_module(module).main
+    (hydra_app.run if module in _OF_HYDRA else command_line.run)(command)
+
+
+def in_a_group_of_its_own() -> None:
+    """A deed: what the process starts can be ended with it."""
+    os.setsid()
+
+
+def environment(**values: str) -> Deed:
+    """A deed: set these environment variables."""
+    return partial(_set_environment, values)
+
+
+def _set_environment(values: dict[str, str]) -> None:
+    os.environ.update(values)
 
 
 def save_often() -> None:

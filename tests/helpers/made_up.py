@@ -1,21 +1,88 @@
 """A finished study with made-up numbers: every registered run and every companion, written as a report would."""
 
 import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS
-from ncf.stats import Registration, load
-from ncf.study.registration import in_arm
+from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS, Study
+from ncf.study import Registration
+from ncf.study import load as load_registration
+from ncf.study.registration import Presentation, in_arm
 
-REGISTRATION = Path(__file__).parents[2] / "experiments" / "focal_loss" / "preregistration.yaml"
-NEVER_LEARN = (42, 45)  # seeds whose clamped runs do not
+REGISTRATION = """
+question: Does it help?
+alpha: 0.05
+correction: holm
+smallest_effect: 0.05
+power: 0.8
+interval_level: 0.95
+resamples: 999
+bootstrap_seed: 1
+first_seed: 42
+seeds: {4: 11, 10: 10, 50: 6}
+pilot:
+  - {metric: test/ndcg@10, ratio: 4, baseline_mean: 0.06, sd_difference: 0.003, pairs: 6}
+  - {metric: test/hit@10, ratio: 4, baseline_mean: 0.12, sd_difference: 0.007, pairs: 6}
+metrics: [test/ndcg@10, test/hit@10]
+arms:
+  focal: {model: neumf, loss: focal, gamma: 2.0, alpha: 0.25}
+  bce: {model: neumf, loss: bce}
+  alpha_bce: {model: neumf, loss: alpha_bce, alpha: 0.25}
+  alpha_bce_balanced: {model: neumf, loss: alpha_bce, alpha: balanced}
+  focal_balanced: {model: neumf, loss: focal, gamma: 2.0, alpha: balanced}
+hypotheses:
+  H1:
+    statement: It does.
+    supported_if: all
+    claims: [{says: higher, treatment: focal, baseline: bce, ratios: [10, 50], metrics: "${metrics}"}]
+  H2:
+    statement: The more negatives, the more it does.
+    supported_if: all
+    claims:
+      - {says: higher, treatment: focal, baseline: bce, ratios: [4, 10, 50], metrics: "${metrics}"}
+      - {says: grows, treatment: focal, baseline: bce, ratios: [4, 10, 50], metrics: "${metrics}"}
+  H3:
+    statement: It is gamma that does.
+    supported_if: all
+    claims:
+      - {says: higher, treatment: focal, baseline: alpha_bce, ratios: [4, 10], metrics: "${metrics}"}
+      - {says: higher, treatment: focal_balanced, baseline: alpha_bce_balanced, ratios: [4, 10], metrics: "${metrics}"}
+grids:
+  main:
+    blocks: ["${arms.bce}", "${arms.alpha_bce}", "${arms.focal}"]
+    seeds: "${seeds}"
+  weighed:
+    blocks: ["${arms.alpha_bce_balanced}", "${arms.focal_balanced}"]
+    seeds: "${seeds}"
+  gentle:
+    blocks: [{model: neumf, loss: focal, gamma: [0.5, 1.0], alpha: 0.25}]
+    seeds: {4: 3}
+"""
 
 
+@cache
 def registration() -> Registration:
-    return load(REGISTRATION)
+    """The registration, as read from a file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "registration.yaml"
+        path.write_text(REGISTRATION)
+        return load_registration(path)
+
+
+def presented(study: Study, **report: Any) -> Study:
+    """The study with what its registration says of the report."""
+    plan = study.registration.model_copy(update={"report": Presentation(**report)})
+    return Study(plan, study.runs, study.protocol, study.companions)
+
+
+def with_companions(study: Study, **tables: pd.DataFrame) -> Study:
+    """The study with other companions in place of its own."""
+    return Study(study.registration, study.runs, study.protocol, study.companions | tables)
 
 
 def runs(registered: Registration, seed: int = 0) -> pd.DataFrame:
@@ -27,7 +94,7 @@ def runs(registered: Registration, seed: int = 0) -> pd.DataFrame:
     shared = {(r, s): rng.normal() for r in registered.seeds for s in range(42, 142)}
     rows = []
     for n, run in enumerate(unique):
-        gain = {"bce": 0.0, "alpha_bce": -0.01, "focal": 0.04, "focal_clamped": -0.08}[str(run["loss"])]
+        gain = {"bce": 0.0, "alpha_bce": -0.01, "focal": 0.04}[str(run["loss"])]
         noise = 0.003 * shared[run["neg_ratio"], run["seed"]] + 0.002 * rng.normal()
         ndcg = 0.06 * (1 + gain * np.log(run["neg_ratio"]) / 2) + noise
         rows.append(
@@ -43,28 +110,21 @@ def write(folder: Path, table: pd.DataFrame, companions: bool = True) -> None:
     """`table` as results.csv, with its protocol, and companions of the runs that a report has them of."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / RESULTS, index=False)
-    (folder / PROTOCOL).write_text(
-        json.dumps(
-            {
-                "settings": {"data.name": "ml-100k", "model.name": "neumf", "trainer.batch_size": 256,
-                             "trainer.epochs": 100, "trainer.patience": 10, "optimizer.lr": 0.001,
-                             "trainer.monitor": "ndcg@10"},
-                "versions": {"ncf": "0.1.0", "torch": "2.13.0"}, "machine": "x86_64",
-            }
-        )
-    )  # fmt: skip
+    settings = {"data.name": "ml-100k", "model.name": "neumf", "trainer.batch_size": 256, "optimizer.lr": 0.001}
+    facts = {"settings": settings, "versions": {"ncf": "0.1.0", "torch": "2.13.0"}, "machine": "x86_64"}
+    (folder / PROTOCOL).write_text(json.dumps(facts))
     if companions:
         for name, frame in made_companions(table).items():
             frame.to_csv(folder / COMPANIONS[name], index=False, float_format="%.6g")
 
 
 def made_companions(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every companion of the runs of registered arms."""
     registered, rng = registration(), np.random.default_rng(1)
     arms = [*registered.arms.values()]
     own = [row for row in table.to_dict("records") if any(in_arm(row, arm, row["neg_ratio"]) for arm in arms)]
     ids = [str(row["run"]) for row in own]
-    clamped = [row for row in table.to_dict("records") if row["loss"] == "focal_clamped"]
-    curves = [point for row in own + clamped for point in curve(row, row in clamped and row["seed"] in NEVER_LEARN)]
+    curves = [point for row in own for point in curve(row)]
     sampled = [
         {"run": run, "hit@10": 0.6, "ndcg@10": 0.3 + row["test/ndcg@10"] + 0.002 * rng.normal()}
         for run, row in zip(ids, own)
@@ -88,17 +148,17 @@ def made_companions(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }  # fmt: skip
 
 
-def curve(row: dict[str, object], dead: bool) -> list[dict[str, object]]:
-    epochs = range(1, 15 + int(str(row["seed"])) % 5)
-    grown = [1.0 if dead else 1 - np.exp(-epoch / 3) for epoch in epochs]
-    losses = [0.8 if dead else 1 / epoch for epoch in epochs]
+def curve(row: dict[str, object]) -> list[dict[str, object]]:
+    """A run's epochs: the metric grows, the loss falls."""
     return [
-        {"run": row["run"], "epoch": epoch, "ndcg@10": float(str(row["valid/ndcg@10"])) * part, "train_loss": loss}
-        for epoch, part, loss in zip(epochs, grown, losses)
-    ]
+        {"run": row["run"], "epoch": epoch, "train_loss": 1 / epoch,
+         "ndcg@10": float(str(row["valid/ndcg@10"])) * (1 - np.exp(-epoch / 3))}
+        for epoch in range(1, 15 + int(str(row["seed"])) % 5)
+    ]  # fmt: skip
 
 
 def attention(own: list[dict[str, object]], rng: np.random.Generator) -> pd.DataFrame:
+    """Where loss and gradient come from: shares that move as training goes on."""
     keys = ["model", "loss", "gamma", "alpha", "neg_ratio"]
     arms = pd.DataFrame(own)[keys].drop_duplicates().to_dict("records")
     rows = []
@@ -114,6 +174,7 @@ def attention(own: list[dict[str, object]], rng: np.random.Generator) -> pd.Data
 
 
 def selected(ids: list[str], own: list[dict[str, object]], rng: np.random.Generator) -> pd.DataFrame:
+    """The dynamics of every run at its selected epoch."""
     rows = []
     for run, arm in zip(ids, own):
         predicted = np.linspace(0.05, 0.95, 10)

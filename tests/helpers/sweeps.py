@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,9 @@ from toys import small
 from ncf.runs.tables import read_runs, read_users
 
 STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
+
+
+_started: list["subprocess.Popen[bytes]"] = []
 
 
 def small_study(folder: Path, seeds: int = 2) -> Path:
@@ -50,7 +55,17 @@ def start(
         f"hydra/launcher={launcher}",
     ]
     with said(audit).open("wb") as log:  # a file: orphans of a killed driver would hold a pipe open
-        return subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+        _started.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True))
+    return _started[-1]
+
+
+def end_all() -> None:
+    """Kill every sweep that was started, and the workers that it has left."""
+    while _started:
+        driver = _started.pop()
+        with suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
 
 
 def said(audit: Path) -> Path:

@@ -2,14 +2,16 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from toys import finished
 
 from ncf.errors import DataError
+from ncf.launch import progress
+from ncf.launch.progress import SweepProgress, progress_line, read_plan, write_plan
 from ncf.runs.state import claim, record_failure
-from ncf.status import Survey, main, read_plan, write_plan
 
 START = 1_700_000_000.0
 
@@ -46,51 +48,64 @@ def test_plans_of_one_folder_add_up(sweep):
     assert read_plan(sweep) == {"a": 9, "b": 9, "c": 9, "d": 9, "e": 9, "f": 19}
 
 
-def test_the_line(sweep):
-    survey = SweepProgress(sweep, read_plan(sweep))
+def test_the_line_says_how_many_and_how_long(sweep):
+    shown = SweepProgress(sweep, read_plan(sweep))
     # Since the last start b took 60 s for ten rows a positive; ahead are d and e, and f with twice the rows.
-    assert survey.line(survey.look()) == "2 of 6 done, 0 running, 1 failed, 1 stopped half-way, 4 min left"
+    assert shown.line(shown.look()) == "2 of 6 done, 0 running, 1 failed, 1 stopped half-way, 4 min left"
     with claim(sweep / "d"), claim(sweep / "e"):
         # The clock runs on while there are runs in hand.
-        assert survey.line(survey.look()) == "2 of 6 done, 2 running, 1 failed, 6 min left"
+        assert shown.line(shown.look()) == "2 of 6 done, 2 running, 1 failed, 6 min left"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(99, "99 s"), (6000, "1 h 40 min"), (36300, "10 h 05 min")])
-def test_durations(sweep, seconds, text):
+def test_long_times_are_in_minutes_and_hours(sweep, seconds, text):
     ended(sweep / "b", seconds / 4)
-    survey = SweepProgress(sweep, read_plan(sweep))
-    assert survey.line(survey.look()).endswith(f", {text} left")
+    shown = SweepProgress(sweep, read_plan(sweep))
+    assert shown.line(shown.look()).endswith(f", {text} left")
 
 
-def test_no_guess_before_a_run_has_ended(sweep):
-    survey = SweepProgress(sweep, {"d": 9, "e": 9})
-    assert survey.line(survey.look()) == "0 of 2 done, 0 running, 0 failed, 1 stopped half-way"
+def test_there_is_no_guess_before_a_run_has_ended(sweep):
+    shown = SweepProgress(sweep, {"d": 9, "e": 9})
+    assert shown.line(shown.look()) == "0 of 2 done, 0 running, 0 failed, 1 stopped half-way"
 
 
-def test_a_survey_sees_what_changes(sweep):
-    survey = SweepProgress(sweep, read_plan(sweep))
-    survey.look()
+def test_each_look_sees_what_has_changed(sweep):
+    shown = SweepProgress(sweep, read_plan(sweep))
+    shown.look()
     finished(sweep / "d")
-    assert [a.state for a in survey.look()] == ["done", "done", "failed", "done", "waiting", "waiting"]
+    assert [a.state for a in shown.look()] == ["done", "done", "failed", "done", "waiting", "waiting"]
 
 
-def test_the_command(sweep, capsys):
-    with claim(sweep / "e"):
-        epochs(sweep / "e", 3)
-        assert main([str(sweep)]) == 1
-    out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith(f"{sweep}: 2 of 6 done, 1 running, 1 failed")
-    assert out[1:] == ["  failed   c: TrainingError: no good", "  stopped  d: 2 epochs", "  running  e: 3 epochs"]
-    assert main([str(sweep.parent)]) == 1  # found one folder further down
-    (sweep / "c" / "failure.json").unlink()
-    assert main([str(sweep)]) == 0
+def test_the_line_is_shown_at_the_end_and_from_time_to_time(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No terminal, as of a batch job: whole lines."""
+    monkeypatch.setattr(progress, "_LOG_SECONDS", 0.01)
+    with progress_line(SweepProgress(sweep, {"d": 9, "e": 9})):
+        time.sleep(0.2)
+        finished(sweep / "d")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 2
+    assert lines[0] == "sweep: 0 of 2 done, 0 running, 0 failed, 1 stopped half-way"
+    assert lines[-1].startswith("sweep: 1 of 2 done")
 
 
-@pytest.mark.parametrize("arguments", [["nowhere"], ["--help"], ["a", "b"]])
-def test_bad_arguments(arguments, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+def test_a_terminal_sees_one_line_that_changes(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_TERMINAL_SECONDS", 0.01)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with progress_line(SweepProgress(sweep, {"d": 9, "e": 9})):
+        time.sleep(0.2)
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert shown.count("\r\033[K") > 1
+
+
+def test_an_error_within_it_goes_on_and_the_line_ends(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), progress_line(SweepProgress(sweep, {"d": 9})):
+        _ = 1 / 0
+    assert capsys.readouterr().err.endswith("half-way\n")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"runs": 3}'])

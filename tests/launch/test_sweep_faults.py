@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from sweeps import events, h3_at_4, outcome, run_out, said, small_study, start, wait_for
 from toys import small
 
-from ncf.runs.state import account, state
+from ncf.runs.state import run_status, state
 
 KILLS = 12
 SEEDS = 4

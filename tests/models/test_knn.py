@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from test_recommender_contract import SPLIT
+from scipy import sparse
+from toy_models import SPLIT, dense_positives
 
-from ncf.core.rng import generator
-from ncf.models import MODELS, build, knn
+from ncf.models import MODELS, knn
 
 CASES = [
     (kind, k, similarity, shrinkage)
@@ -15,13 +15,6 @@ CASES = [
     for similarity in ("cosine", "pearson")
     for shrinkage in (0.0, 10.0)
 ]
-
-
-def dense() -> np.ndarray:
-    """(U, I) ones at the training positives."""
-    matrix = np.zeros((SPLIT.num_users, SPLIT.num_items))
-    matrix[SPLIT.train.users, SPLIT.train.items] = 1
-    return matrix
 
 
 def similarity_of(a: np.ndarray, b: np.ndarray, similarity: str, shrinkage: float) -> float:
@@ -35,7 +28,7 @@ def similarity_of(a: np.ndarray, b: np.ndarray, similarity: str, shrinkage: floa
 
 def reference(kind: str, k: int, similarity: str, shrinkage: float) -> np.ndarray:
     """(U, I) scores, neighbour by neighbour."""
-    matrix = dense()
+    matrix = dense_positives()
     vectors = matrix if kind == "user_knn" else matrix.T
     nearest = []
     for row, vector in enumerate(vectors):
@@ -53,7 +46,9 @@ def reference(kind: str, k: int, similarity: str, shrinkage: float) -> np.ndarra
 
 @pytest.mark.parametrize("chunk_bytes", [8, 2**26])
 @pytest.mark.parametrize(("kind", "k", "similarity", "shrinkage"), CASES)
-def test_scores_equal_brute_force(kind, k, similarity, shrinkage, chunk_bytes, monkeypatch):
+def test_scores_equal_brute_force(
+    kind: str, k: int, similarity: str, shrinkage: float, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(knn, "_CHUNK_BYTES", chunk_bytes)
     model = MODELS[kind](12, 15, k=k, similarity=similarity, shrinkage=shrinkage)
     model.fit(SPLIT)
@@ -61,14 +56,28 @@ def test_scores_equal_brute_force(kind, k, similarity, shrinkage, chunk_bytes, m
     np.testing.assert_allclose(scores, reference(kind, k, similarity, shrinkage), rtol=0, atol=1e-6)
 
 
-def test_equal_similarities_keep_the_lower_index():
+def test_equal_similarities_keep_the_lower_index() -> None:
     block = np.array([[0.0, 0.5, 0.5, 0.5]])
     assert knn._nearest(block, 2)[0].tolist() == [[1, 2]]
 
 
-def test_build_takes_the_components_settings(untouched):
-    def make(users: int, items: int) -> torch.nn.Module:
-        return knn.UserKNN(users, items, k=2, similarity="cosine", shrinkage=0.0)
+def test_similarities_by_hand() -> None:
+    """Vectors of length 6 with 4, 2 and 3 ones; the first two share 2, the first and the last 1."""
+    vectors = sparse.csr_matrix(np.array([[1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1.0]]))
+    indices, values = knn.neighbours(vectors, 2, "cosine", 0.0)
+    assert indices[0].tolist() == [1, 2]
+    assert values[0].tolist() == pytest.approx([2 / 8**0.5, 1 / 12**0.5])
+    _, shrunk = knn.neighbours(vectors, 2, "cosine", 10.0)
+    assert shrunk[0].tolist() == pytest.approx([2 / 8**0.5 * 2 / 12, 1 / 12**0.5 * 1 / 11])
+    _, correlated = knn.neighbours(vectors, 2, "pearson", 0.0)
+    expected = (2 - 4 * 2 / 6) / (4 * (1 - 4 / 6) * 2 * (1 - 2 / 6)) ** 0.5
+    assert correlated[0].tolist() == pytest.approx([expected, 0.0])  # the last is below 0
 
-    build(make, 12, 15, generator(0, "initialisation")).fit(SPLIT)
-    assert untouched()
+
+def test_no_row_is_its_own_neighbour_and_there_are_no_more_neighbours_than_rows() -> None:
+    vectors = sparse.csr_matrix(np.ones((3, 4)))
+    indices, values = knn.neighbours(vectors, 100, "cosine", 0.0)
+    assert indices.shape == values.shape == (3, 3)
+    for row in range(3):
+        assert dict(zip(indices[row].tolist(), values[row].tolist()))[row] == 0
+        assert sorted(values[row].tolist()) == pytest.approx([0, 1, 1])

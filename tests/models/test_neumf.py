@@ -23,3 +23,16 @@ def test_the_default_has_the_parameters_of_the_reference_study() -> None:
     model = NeuMF(942, 1447, gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32])
     layers = (128 * 128 + 128) + (128 * 64 + 64) + (64 * 32 + 32) + (96 + 1)
     assert sum(p.numel() for p in model.parameters()) == (942 + 1447) * 128 + layers
+
+
+def test_scores_are_the_logits_of_every_pair() -> None:
+    model = NeuMF(4, 5, gmf_factors=3, mlp_factors=2, hidden=[8, 6])
+    users = torch.tensor([2, 0, 3])
+    torch.testing.assert_close(model.score(users), model(users, torch.arange(5).expand(3, 5)), rtol=1e-5, atol=1e-6)
+
+
+def test_the_embedding_of_an_item_is_that_of_both_towers() -> None:
+    model = NeuMF(4, 5, gmf_factors=3, mlp_factors=2, hidden=[8])
+    embeddings = model.item_embeddings()
+    assert torch.equal(embeddings[:, :3], model.gmf.items.weight)
+    assert torch.equal(embeddings[:, 3:], model.mlp.items.weight)

@@ -1,4 +1,4 @@
-"""Fault 16: every bad value of `test_train.BAD`, as it is typed and as it stands in a YAML file."""
+"""Fault 16: every bad setting, as it is typed and as it stands in a YAML file."""
 
 import re
 from collections.abc import Iterator
@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from apart import UNREAD, no_data, typed
+from bad_settings import BAD, overrides
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
-from test_train import BAD
 from toys import compose
 
-from ncf import train
-from ncf.core.signals import StopFlag
 from ncf.errors import ConfigError
+from ncf.train import train
 
 pytestmark = pytest.mark.slow
 
@@ -26,11 +25,6 @@ def no_global_left() -> Iterator[None]:
     yield
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(False)
-
-
-def overrides(bad: str) -> list[str]:
-    """The entry of BAD as arguments."""
-    return [bad] if bad.startswith(("data.archive", "model.hidden")) else bad.split(",")
 
 
 @pytest.mark.parametrize(("bad", "message"), BAD)
@@ -48,7 +42,7 @@ def test_in_a_yaml_it_is_refused_by_its_key(bad: str, message: str, tmp_path: Pa
         cfg = hydra_compose("bad")
     (tmp_path / "run").mkdir()
     with no_data(), pytest.raises(ConfigError, match=rf"(?i){message}") as caught:
-        train.train(cfg, tmp_path / "run", StopFlag())
+        train(cfg, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not list((tmp_path / "run").iterdir())
 

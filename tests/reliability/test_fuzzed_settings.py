@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from toys import compose
 
-from ncf import train
 from ncf.core.config import flatten
 from ncf.errors import ConfigError
 from ncf.runs.components import CHOICES

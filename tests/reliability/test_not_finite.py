@@ -16,22 +16,22 @@ from ncf.errors import TrainingError
 from ncf.evaluation import FullRanking, test_targets
 from ncf.runs import checkpoint
 from ncf.runs.artifacts import RESULT
-from ncf.training import trainer
+from ncf.training.step import Tally
 
-FULL = FullRanking(cutoffs=[5, 10], ties="average", memory_mb=1)
+FULL = FullRanking(metrics=["hit", "ndcg", "mrr"], cutoffs=[5, 10], ties="average", memory_mb=1)
 
 
 def poison_from(step: int) -> None:
     """A deed: from this step on, every gradient holds a NaN."""
-    apply, done = trainer.Trainer.apply, [0]
+    check, done = Tally.check, [0]
 
-    def poisoned(self: trainer.Trainer, total: Tensor) -> None:
+    def poisoned(self: Tally, values: list[Tensor]) -> None:
         done[0] += 1
         if done[0] >= step:
-            self._parameters[-1].grad[0] = float("nan")
-        apply(self, total)
+            values[-1].view(-1)[-1] = float("nan")  # the sum of the losses comes first, then what the optimizer is given
+        check(self, values)
 
-    trainer.Trainer.apply = poisoned  # type: ignore[method-assign]
+    Tally.check = poisoned  # type: ignore[method-assign]
 
 
 def test_a_gradient_that_is_not_finite_ends_the_run_as_failed_and_keeps_the_last_good_checkpoint(
@@ -43,9 +43,11 @@ def test_a_gradient_that_is_not_finite_ends_the_run_as_failed_and_keeps_the_last
     assert "Traceback" not in log.read_text()
     assert "epoch 3, step 54" in json.loads((folder / "failure.json").read_text())["error"]
     assert not (folder / RESULT).exists()
-    state = checkpoint.load(folder)
-    assert (state.progress.epoch, state.progress.step) == (3, 0)
-    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+    saved = checkpoint.load(folder)
+    assert saved is not None
+    assert saved.model is not None
+    assert (saved.progress.epoch, saved.progress.step) == (3, 0)
+    assert all(tensor.isfinite().all() for tensor in saved.model.values())
     assert finish([f"resume={folder}"], log) == 0, log.read_text()
     assert differences(outcome(folder), uninterrupted) == []
     assert not (folder / "failure.json").exists()

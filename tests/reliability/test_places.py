@@ -9,58 +9,26 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from apart import Deed, differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
 from toys import compose, run, small
 
-from ncf.core.signals import StopFlag
-from ncf.errors import TrainingError
 from ncf.runs import artifacts, checkpoint
 from ncf.runs.state import LOCK, claim, state
-from ncf.train import memory_explained, train
+from ncf.train import train
 from ncf.training import trainer
-
-MESSAGES = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-    RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
-    ),
-    MemoryError(),
-]
-
-
-@pytest.mark.parametrize("error", MESSAGES, ids=lambda error: type(error).__name__)
-def test_too_little_memory_says_what_to_lower(
-    error: Exception, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def exhausted(*args: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(trainer.Trainer, "apply", exhausted)
-    with pytest.raises(TrainingError, match=r"out of memory: lower trainer\.batch_size, or evaluation\.memory_mb"):
-        run_with_explanation(root, tmp_path)
-
-
-def run_with_explanation(root: Path, tmp_path: Path) -> None:
-    with memory_explained():
-        train(compose(*small(root)), tmp_path, lambda: False)  # type: ignore[arg-type]
-
-
-def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    with pytest.raises(RuntimeError, match=r"^shapes differ$"), memory_explained():
-        raise RuntimeError("shapes differ")
+from ncf.training.step import Tally
 
 
 def without_memory() -> None:
     """A deed: the first step needs more memory than there is."""
 
-    def apply(self: trainer.Trainer, total: torch.Tensor) -> None:
+    def check(self: Tally, values: list[torch.Tensor]) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    trainer.Trainer.apply = apply  # type: ignore[method-assign]
+    Tally.check = check  # type: ignore[method-assign]
 
 
 def test_on_the_command_line_it_is_one_line_and_status_1(arguments: list[str], tmp_path: Path) -> None:
@@ -103,7 +71,7 @@ def test_checkpoints_come_by_the_clock_that_nobody_can_set(
     monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
     monkeypatch.setattr(trainer, "GLANCE_STEPS", 4)
     monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state.progress.step))
-    train(compose(*small(root)), tmp_path, StopFlag())
+    train(compose(*small(root)), tmp_path)
     assert any(step > 0 for step in saved)
 
 

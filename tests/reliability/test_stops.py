@@ -9,26 +9,27 @@ from typing import Any
 
 import pytest
 from apart import differences, finish, outcome, start, status
+from torch import Tensor
 
 from ncf.core.signals import STOPPED
 from ncf.runs import checkpoint, resume
 from ncf.runs.artifacts import EPOCHS, RESULT
-from ncf.training import trainer
+from ncf.training.step import Tally
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
 
 
 def signal_at(step: int, number: int) -> None:
     """A deed: the process sends itself the signal in this step of the first epoch."""
-    apply, left = trainer.Trainer.apply, [step]
+    check, left = Tally.check, [step]
 
-    def signalling(self: trainer.Trainer, total: object) -> None:
+    def signalling(self: Tally, values: list[Tensor]) -> None:
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), number)
-        apply(self, total)  # type: ignore[arg-type]
+        check(self, values)
 
-    trainer.Trainer.apply = signalling  # type: ignore[method-assign,assignment]
+    Tally.check = signalling  # type: ignore[method-assign]
 
 
 def signal_in_saves(number: int) -> None:
@@ -68,7 +69,7 @@ def test_a_signal_from_outside_does_the_same(arguments: list[str], tmp_path: Pat
     """As Slurm sends it before it takes the machine away; a second one follows at once."""
     folder, log = tmp_path / "run", tmp_path / "log"
     process = start([*arguments, "trainer.epochs=4000", "trainer.patience=4000", f"hydra.run.dir='{folder}'"], log)
-    while not (folder / METRICS).exists() or not (folder / METRICS).read_text():
+    while not (folder / EPOCHS).exists() or not (folder / EPOCHS).read_text():
         assert process.exitcode is None, log.read_text()
         time.sleep(0.01)
     for _ in range(2):

@@ -1,20 +1,18 @@
 """From really trained runs to tables: every number in them is one that a run left behind."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from ncf.report.sampled import expected_metrics
 from toys import compose, small
 
 from ncf.core.signals import StopFlag
+from ncf.evaluation.hypergeometric import expected_metrics
 from ncf.report.collect import collect, flat, one_of_each
 from ncf.report.study import COMPANIONS, Study
-from ncf.stats import load as load_registration
+from ncf.study import load as load_registration
 from ncf.train import train
 
 REGISTRATION = """
@@ -172,58 +170,3 @@ def test_a_line_of_dynamics_as_columns() -> None:
         "epoch": 1, "positive_rows": 5, "positive_histogram_0": 0.1, "positive_histogram_1": 0.9, "ece": 0.2,
         "rows_0": 3, "rows_1": 4,
     }  # fmt: skip
-
-
-def command(*arguments: str, cwd: Path | None = None, code: str = "") -> subprocess.CompletedProcess[str]:
-    call = ["-m", "ncf.report"] if not code else ["-c", code]
-    return subprocess.run(
-        [sys.executable, *call, *arguments], capture_output=True, text=True, check=False, timeout=120, cwd=cwd
-    )
-
-
-def test_the_command_reports_a_sweep_and_again_its_results(sweep: Path, tmp_path: Path) -> None:
-    registration = f"registration={sweep / 'registration.yaml'}"
-    first = command(f"sweep={sweep}", registration, f"output={tmp_path / 'a'}")
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.strip() == str(tmp_path / "a" / "report.html")
-    again = command(f"results={tmp_path / 'a' / 'results.csv'}", registration, f"output={tmp_path / 'b'}")
-    assert again.returncode == 0, again.stderr
-    files = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
-    assert {p: (tmp_path / "b" / p).read_bytes() for p in files} == files
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("sweep=nowhere",), "nowhere: expected a finished run"),
-        (("results=nowhere/results.csv",), "expected results, found no nowhere/results.csv"),
-        (("sweep=a", "results=b"), "expected sweep=<folder> or results=<file>, got both"),
-        (("sweeps=a",), "unrecognized arguments: sweeps=a"),
-        (("registration=nowhere.yaml",), "nowhere.yaml"),
-    ],
-)
-def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    registration = () if "registration" in arguments[0] else (f"registration={tmp_path / 'r.yaml'}",)
-    (tmp_path / "r.yaml").write_text(REGISTRATION)
-    done = command(*arguments, *registration, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-
-
-@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
-def test_without_the_extra_the_command_says_how_to_get_it(package: str) -> None:
-    code = (
-        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['report', 'sweep=x']; "
-        "import ncf.report.__main__ as m; m.commands.run(m.main)"
-    )
-    done = command(code=code)
-    assert done.returncode == 2
-    assert done.stderr.strip() == f"error: report: {package} is not installed; pip install 'ncf[report]' brings it"
-
-
-def test_nothing_but_the_report_needs_the_extra() -> None:
-    done = command(
-        code="import sys, ncf, ncf.train, ncf.report; print([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
-    )
-    assert done.stdout.strip() == "[]", done.stderr

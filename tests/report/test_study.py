@@ -4,22 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up import registration, runs, write
+from made_up import presented, registration, runs, write
 
 from ncf.errors import DataError
-from ncf.report.sentences import limits
-from ncf.report.study import COMPANIONS, NotRunError, Study, contrast_name, load, stream
+from ncf.report.study import COMPANIONS, NotRunError, Study, copy, load, of_arm
 
 
 def test_the_arms_and_contrasts_are_those_registered(study: Study) -> None:
-    assert list(study.main_arms) == ["bce", "alpha_bce", "focal"]
+    assert list(study.main_arms) == ["bce", "alpha_bce", "focal"]  # the treatment last, though registered first
     assert study.contrasts == [("focal", "bce"), ("focal", "alpha_bce"), ("focal_balanced", "alpha_bce_balanced")]
-    assert [contrast_name(study, *pair) for pair in study.contrasts] == [
-        "focal vs BCE", "focal vs α-BCE", "focal vs α-BCE, balanced α",
-    ]  # fmt: skip
     assert study.ratios == [4, 10, 50]
-    assert [arm["gamma"] for arm in study.arms_of("clamped")] == [0.0, 2.0]
-    assert len(study.arms_of("grid")) == 20
+    assert [arm["gamma"] for arm in study.arms_of("gentle")] == [0.5, 1.0]
     assert study.arms_of("no such grid") == []
 
 
@@ -46,11 +41,11 @@ def test_only_registered_seeds_count(tmp_path: Path) -> None:
     assert 1000 not in study.runs_of(study.registration.arms["bce"], 4).index
 
 
-def test_a_companion_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_a_companion_that_is_not_there_is_named_with_what_makes_it(tmp_path: Path) -> None:
     write(tmp_path, runs(registration()), companions=False)
     with pytest.raises(NotRunError) as caught:
-        load(tmp_path, registration()).companion("curves", "the epochs", "make something")
-    assert (caught.value.missing, caught.value.command) == ("the epochs", "make something")
+        load(tmp_path, registration()).companion("curves", "the epochs", "dynamics")
+    assert (caught.value.missing, caught.value.made_by) == ("the epochs", "dynamics")
 
 
 def test_commits_and_hashes_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
@@ -70,19 +65,39 @@ def test_no_results_or_broken_tables_are_refused(tmp_path: Path) -> None:
         load(tmp_path, registration())
 
 
-def test_streams_are_addressed() -> None:
-    draw = [stream(registration(), name).random() for name in ("a", "b", "a")]
-    assert draw[0] == draw[2] != draw[1]
+def test_of_arm_has_the_rows_of_an_arm_at_a_ratio(study: Study) -> None:
+    arms = study.registration.arms
+    rows = of_arm(study.runs, arms["focal_balanced"], 10)
+    assert len(rows) == 10
+    assert set(rows["loss"]) == {"focal"}
+    assert rows["alpha"].tolist() == pytest.approx([10 / 11] * 10)
+    assert of_arm(study.runs, {"loss": "bce", "lr": 0.1}, 10).empty
+    assert study.by_seed({"a": arms["bce"], "b": arms["focal"]}, 50, "test/hit@10").shape == (6, 2)
 
 
-def test_runs_of_several_commits_are_counted_among_the_limits(tmp_path: Path) -> None:
-    table = runs(registration())
-    assert not any("commits" in line for line in limits(load_written(tmp_path / "one", table)))
-    table.loc[:9, "commit"] = "1" * 40
-    (line,) = (line for line in limits(load_written(tmp_path / "two", table)) if "commits" in line)
-    assert f"2 commits ({len(table) - 10} at 000000000000, 10 at 111111111111)" in line
+def test_the_arms_that_tables_list_are_those_registered_and_the_grids_that_the_report_names(study: Study) -> None:
+    assert study.all_arms == list(study.registration.arms.values())
+    assert [arm["gamma"] for arm in presented(study, grids=["gentle"]).all_arms[5:]] == [0.5, 1.0]
 
 
-def load_written(folder: Path, table: pd.DataFrame) -> Study:
-    write(folder, table, companions=False)
-    return load(folder, registration())
+def test_commands_are_those_of_the_registration(study: Study) -> None:
+    assert (study.command("report"), study.command("runs"), study.command("gentle")) == ("python -m ncf.report", "", "")
+    own = presented(study, commands={"runs": "make runs", "gentle": "make gentle", "report": "make report"})
+    assert [own.command(name) for name in ("report", "runs", "gentle", "main")] == [
+        "make report", "make runs", "make gentle", "make runs",
+    ]  # fmt: skip
+
+
+def test_what_the_design_can_detect_is_known_where_there_is_a_pilot(study: Study) -> None:
+    assert list(study.detectable) == [4]
+    seeds, least, most = study.detectable[4]
+    changes = [plan.prospect.detectable for _, plan in study.plans if plan.prospect]
+    assert (seeds, least, most) == (11, min(changes), max(changes))
+    assert least < most
+
+
+def test_copied_tables_replace_those_that_were_there(tmp_path: Path) -> None:
+    write(tmp_path / "a", runs(registration()), companions=False)
+    write(tmp_path / "b", runs(registration()))
+    copy(tmp_path / "a", tmp_path / "b")
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {"results.csv", "protocol.json"}

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toys import compose, run, small
+import torch
+from apart import typed
+from toys import compose, small
 
 import ncf
 from ncf import train
@@ -53,7 +55,7 @@ def test_a_run_begins_with_the_towers_logits(root, towers, tmp_path):
     job = open_job(plan_run(cfg), tmp_path, lambda: False)
     users = job.split.user_ids[:5]
     halves = [ncf.load(folder).score(users) for folder in towers.values()]
-    indices = pretraining.PretrainedNeuMF.score(job.trainer.model, train.torch.arange(5)).numpy()
+    indices = pretraining.PretrainedNeuMF.score(job.trainer.model, torch.arange(5)).numpy()
     np.testing.assert_allclose(indices, sum(halves) / 2, rtol=1e-4, atol=1e-5)
 
 
@@ -117,7 +119,7 @@ def test_a_damaged_checkpoint_is_refused(towers, tmp_path):
 
 def test_the_command_line_says_what_is_missing_in_one_line(root, tmp_path):
     nowhere = dict.fromkeys(SIZES, tmp_path / "no")
-    done = run(*settings(root, nowhere), f"hydra.run.dir={tmp_path}/run")
-    assert done.returncode == 2
-    assert "model.pretrained_gmf: expected the folder of a finished run of model=gmf" in done.stderr
-    assert done.stderr.count("\n") == 1
+    status, said = typed(settings(root, nowhere), tmp_path / "run")
+    assert status == 2
+    assert "model.pretrained_gmf: expected the folder of a finished run of model=gmf" in said
+    assert said.count("\n") == 1

@@ -1,9 +1,8 @@
 """The rules of one run folder."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -11,16 +10,7 @@ import pytest
 from toys import finished
 
 from ncf.errors import ConfigError
-from ncf.runs.state import FAILURE, ClaimError, account, claim, failures_recorded, record_failure, state
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from ncf.runs.state import claim
-with claim(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+from ncf.runs.state import FAILURE, ClaimError, claim, failures_recorded, record_failure, run_status, state
 
 
 @pytest.fixture
@@ -39,12 +29,19 @@ def test_a_claimed_run_is_nobody_elses(folder):
 
 
 def test_death_frees_a_claim(folder):
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE)
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    heard, told = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        try:
+            with claim(folder):
+                os.write(told, b"held")
+                signal.pause()
+        finally:
+            os._exit(1)
+    assert os.read(heard, 4) == b"held"
     assert state(folder) == "running"
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
     assert state(folder) == "stopped"
     with claim(folder):
         pass

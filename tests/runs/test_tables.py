@@ -8,14 +8,12 @@ from typing import Any
 import pytest
 from toys import compose, small
 
-from ncf.core.signals import StopFlag
 from ncf.errors import DataError
-from ncf.runs.components import CHOICES
 from ncf.runs.tables import finished_runs, read_runs, read_users
-from ncf.stats import load, verdict
+from ncf.study import load, verdict
 from ncf.train import train
 
-STUDY = Path(__file__).parents[1] / "experiments/focal_loss/preregistration.yaml"
+STUDY = Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml"
 CHOICES = {
     "bce": ("loss=bce", "seed=1"),
     "focal": ("loss=focal", "loss.gamma=2.0", "loss.alpha=0.25", "seed=1", f"registration='{STUDY}'"),
@@ -30,7 +28,7 @@ def trained(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = tmp_path_factory.mktemp("sweep")
     for name, choice in CHOICES.items():
         (sweep / name).mkdir()
-        train(compose(*small(root, *choice, "trainer.epochs=1")), sweep / name, StopFlag())
+        train(compose(*small(root, *choice, "trainer.epochs=1")), sweep / name)
     return sweep
 
 

@@ -30,9 +30,7 @@ def test_tensorboard_has_every_epoch_and_the_result(root, tmp_path):
 
 
 def test_a_run_is_the_same_run_with_and_without(root):
-    settings = [
-        resolved(compose(*small(root, f"tracking={name}"))) for name in ("none", "tensorboard", "mlflow")
-    ]
+    settings = [resolved(compose(*small(root, f"tracking={name}"))) for name in ("none", "tensorboard", "mlflow")]
     assert len({config_hash(s) for s in settings}) == 1
 
 

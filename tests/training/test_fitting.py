@@ -1,41 +1,79 @@
 """A run whose model is fitted without gradient leaves the same folder as any other."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
-from toys import compose, run, small
+from toy_models import SPLIT, WITHOUT_GRADIENT, drawn, ready
+from toys import compose, same, small
 
-from ncf import train
-from ncf.models import MODELS
-from ncf.runs import checkpoint, results
+from ncf.errors import ConfigError
+from ncf.models import MODELS, NonGradientRecommender
+from ncf.runs import checkpoint
+from ncf.runs.artifacts import read_result
+from ncf.runs.plan import plan_run
+from ncf.train import train
+from ncf.training.fitting import OneFit
 
 
-def overrides(root, *more):
+def overrides(root: Path, *more: str) -> list[str]:
     return [o for o in small(root, *more) if not o.startswith("model.")]
 
 
-def test_the_run_folder_is_whole(root, tmp_path):
-    cfg = compose(*overrides(root, "model=item_knn"))
-    result = train.train(cfg, tmp_path, lambda: False)
-    assert result == {k: v for k, v in results.read_result(tmp_path).items() if k != "format"}
+@pytest.mark.parametrize("name", WITHOUT_GRADIENT)
+def test_fitting_is_one_step_after_which_the_model_is_ready_and_saved_whole(name: str) -> None:
+    model, saved = drawn(name), []
+    assert isinstance(model, NonGradientRecommender)
+    fitting = OneFit(model, SPLIT, torch.device("cpu"), saved.append)
+    assert fitting.fit()
+    users = torch.arange(12)
+    assert torch.equal(model.score(users), ready(name).score(users))
+    ((line,), best) = fitting.progress.history, fitting.progress.best_epoch
+    assert best == line["epoch"] == 1
+    assert line["train_seconds"] > 0
+    assert line["valid_seconds"] == 0
+    (state,) = saved
+    assert same(state["best"], dict(model.state_dict()))
+    assert state["progress"]["history"] == [line]
+
+
+def test_a_run_that_did_not_finish_is_fitted_anew() -> None:
+    model = drawn("popularity")
+    assert isinstance(model, NonGradientRecommender)
+    saved: list[dict[str, Any]] = []
+    fitting = OneFit(model, SPLIT, torch.device("cpu"), saved.append)
+    fitting.load({"progress": {"epoch": 7}, "best": {}})
+    assert fitting.fit()
+    assert fitting.progress.best_epoch == 1
+
+
+def test_the_run_folder_is_whole(root: Path, tmp_path: Path) -> None:
+    result = train(compose(*overrides(root, "model=item_knn")), tmp_path)
+    assert result is not None
+    stored = read_result(tmp_path)
+    assert stored is not None
+    assert result == {key: value for key, value in stored.items() if key != "format"}
     assert 0 < result["valid"]["ndcg@10"] < 1
     assert result["timings"]["train_seconds"] > 0
     assert (tmp_path / "metrics.jsonl").read_text() == ""
     assert len((tmp_path / "ranks.csv").read_text().splitlines()) == 1 + 2 * 60
-    arrays = checkpoint.read(tmp_path / "checkpoint.pt")["best"]
+    arrays = checkpoint.read(tmp_path / "checkpoint.pt").best
     assert set(arrays) == {"neighbours", "similarities", "starts", "history_items"}
     model = MODELS["item_knn"](60, 80, k=1, similarity="cosine", shrinkage=0.0)
     model.restore(arrays)
     assert model.score(torch.arange(3)).shape == (3, 80)
 
 
-def test_a_finished_run_is_kept_and_a_half_written_one_is_fitted_again(root, tmp_path):
+def test_a_finished_run_is_kept_and_a_half_written_one_is_fitted_again(root: Path, tmp_path: Path) -> None:
     cfg = compose(*overrides(root, "model=ease"))
-    first = train.train(cfg, tmp_path, lambda: False)
-    assert train.train(cfg, tmp_path, lambda: False)["timings"] == first["timings"]
+    first = train(cfg, tmp_path)
+    assert first is not None
+    assert train(cfg, tmp_path)["timings"] == first["timings"]  # type: ignore[index]
     (tmp_path / "result.json").unlink()
-    assert train.train(cfg, tmp_path, lambda: False)["test"] == first["test"]
+    assert train(cfg, tmp_path)["test"] == first["test"]  # type: ignore[index]
 
 
-def test_a_bad_setting_is_one_line(root, tmp_path):
-    done = run(*overrides(root, "model=ease"), "model.l2=0.0", f"hydra.run.dir={tmp_path}")
-    assert done.returncode == 2
-    assert done.stderr.strip() == "error: model.l2: input should be greater than 0, got 0.0"
+def test_a_bad_setting_is_refused_by_its_key(root: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^model\.l2: input should be greater than 0, got 0\.0$"):
+        plan_run(compose(*overrides(root, "model=ease"), "model.l2=0.0"))

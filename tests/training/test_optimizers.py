@@ -1,12 +1,15 @@
-"""The fused optimiser is the published one."""
+"""The optimizers are the published ones, and their settings have ranges."""
 
 import pytest
 import torch
 from torch import nn
+from toys import keys_of
 
 from ncf.core.config import component
 from ncf.errors import ConfigError
-from ncf.training.optimizers import OPTIMIZERS, FusedAdam, adam
+from ncf.training.fast.adam import FusedAdam
+from ncf.training.fast.row_adam import RowAdam
+from ncf.training.optimizers import OPTIMIZERS, adam
 
 
 def test_adam_takes_the_steps_of_the_paper() -> None:
@@ -39,23 +42,6 @@ def test_values_out_of_range_are_refused(key: str, value: object) -> None:
         component("optimizer", OPTIMIZERS, {"name": "adam", "lr": 0.1, "weight_decay": 0.0, key: value})
 
 
-def test_fused_adam_is_torch_adam_to_the_bit_across_skipped_steps_and_a_reload() -> None:
-    stream = torch.Generator().manual_seed(3)
-    start = [torch.randn(shape, generator=stream) for shape in [(30, 8), (8, 4), (4,), ()]]
-    ours, theirs = ([torch.nn.Parameter(t.clone()) for t in start] for _ in range(2))
-    a = FusedAdam(ours, lr=1e-2, weight_decay=0.1)
-    b = torch.optim.Adam(theirs, lr=1e-2, weight_decay=0.1, fused=True)
-    for step in range(60):
-        if step == 30:  # as a resumed run does
-            fresh = FusedAdam(ours, lr=1e-2, weight_decay=0.1)
-            fresh.load_state_dict(a.state_dict())
-            a = fresh
-        found_inf = torch.tensor(float(step % 7 == 3))
-        a.found_inf = b.found_inf = found_inf  # type: ignore[attr-defined]
-        for p, q in zip(ours, theirs, strict=True):
-            p.grad = torch.randn(p.shape, generator=stream)
-            q.grad = p.grad.clone()
-        a.step()
-        b.step()
-    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
-    assert all(torch.equal(a.state[p]["step"], b.state[q]["step"]) for p, q in zip(ours, theirs, strict=True))
+@pytest.mark.parametrize(("name", "kind"), [("adam", FusedAdam), ("row_adam", RowAdam)])
+def test_an_optimizer_is_chosen_by_name(name: str, kind: type) -> None:
+    assert type(component("optimizer", OPTIMIZERS, keys_of("optimizer", name))(nn.Embedding(3, 2))) is kind

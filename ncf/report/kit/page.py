@@ -2,7 +2,8 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,40 +51,26 @@ def write(study: Study, sections: Sequence[Section], output: Path) -> None:
     Raises:
         ConfigError: two figures or two tables have one name, or a section's template lacks a macro.
     """
-    _require_distinct(part for section in sections for part in section.parts)
+    parts = [(section, part) for section in sections for part in section.parts]
+    for (kind, name), count in Counter((type(part), part.name) for _, part in parts).items():
+        if count > 1:
+            raise ConfigError(f"report: {count} sections have a {kind.__name__.lower()} named {name}; expected one")
     for folder in ("figures", "tables"):  # emptied: nothing of an earlier report stays that this one does not make
         if (output / folder).exists():
             shutil.rmtree(output / folder)
         (output / folder).mkdir(parents=True)
     words = Prose(study)
-    shown = [(section, [_made(study, words, section, part, output) for part in section.parts]) for section in sections]
+    made = {part: _made(study, words, section, part, output) for section, part in parts}
     context: dict[str, Any] = {
-        "sections": {section.title: parts for section, parts in shown},
-        "figures": _by_name(shown, Chart),
-        "tables": _by_name(shown, Listing),
+        "sections": {section.title: [made[part] for part in section.parts] for section in sections},
+        "figures": {part.name: figure for part, figure in made.items() if isinstance(part, Chart)},
+        "tables": {part.name: table for part, table in made.items() if isinstance(part, Listing)},
         "remarks": [remark for section in sections for remark in remarks(study, words, section)],
         "additions": [words.macro(s.prose, "readme", s.readme(study)) for s in sections if s.readme],
         "registered_in": _registration_file(study, output),
     }
     write_text(output / PAGE, Prose(study, html=True).page(f"{PAGE}.j2", context))
     write_text(output / README, words.page(f"{README}.j2", context))
-
-
-def _require_distinct(parts: Iterable[Chart | Listing]) -> None:
-    seen = set()
-    for part in parts:
-        if (type(part), part.name) in seen:
-            raise ConfigError(f"report: two sections have a {type(part).__name__.lower()} named {part.name}")
-        seen.add((type(part), part.name))
-
-
-def _by_name(shown: Sequence[tuple[Section, Sequence[Part]]], kind: type) -> dict[str, Part]:
-    return {
-        part.name: made
-        for section, parts in shown
-        for part, made in zip(section.parts, parts, strict=True)
-        if isinstance(part, kind)
-    }
 
 
 def _made(study: Study, words: Prose, section: Section, part: Chart | Listing, output: Path) -> Part:
@@ -100,9 +87,9 @@ def _made(study: Study, words: Prose, section: Section, part: Chart | Listing, o
 def drawn(study: Study, words: Prose, section: Section, chart: Chart, folder: Path) -> Drawn:
     """The figure as SVG and PNG in `folder`. Raises NotRunError."""
     with matplotlib.rc_context(RC):
-        figure, facts = chart.draw(study)
-        save(titled(figure, chart.question), folder, chart.name)
-    caption = line(words.macro(section.prose, f"{chart.name}_caption", facts))
+        drawing = chart.draw(study)
+        save(titled(drawing.figure, chart.question), folder, chart.name)
+    caption = line(words.macro(section.prose, f"{chart.name}_caption", drawing.facts))
     svg = (folder / f"{chart.name}.svg").read_text()
     inline = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{chart.question}"', 1)
     return Drawn(chart.name, chart.question, chart.standing, caption, Markup(inline))
@@ -110,9 +97,9 @@ def drawn(study: Study, words: Prose, section: Section, chart: Chart, folder: Pa
 
 def tabulated(study: Study, words: Prose, section: Section, listing: Listing, folder: Path) -> Table:
     """The table as Markdown and LaTeX in `folder`. Raises NotRunError."""
-    header, rows, facts = listing.make(study)
-    note = line(words.macro(section.prose, f"{listing.name}_note", facts))
-    table = Table(listing.title, header, rows, note)
+    cells = listing.make(study)
+    note = line(words.macro(section.prose, f"{listing.name}_note", cells.facts))
+    table = Table(listing.title, cells.header, cells.rows, note)
     write_text(folder / f"{listing.name}.md", table.markdown())
     write_text(folder / f"{listing.name}.tex", table.latex())
     return table

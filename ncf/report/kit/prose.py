@@ -1,7 +1,7 @@
 """The words of a report, from Jinja templates.
 
-Every template knows `study`, `SAMPLED`, and, as filters, the functions of `ncf.report.kit.naming`; the sentences that
-several pages need are the macros of `sentences.j2`.
+Every template knows `study` and `SAMPLED`, the functions `contrast_name` and `row_name`, and others of
+`ncf.report.kit.naming` as filters. The sentences that several pages need are the macros of `sentences.j2`.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ class Prose:
 
     def macro(self, template: Path, name: str, facts: Facts) -> str:
         """What the macro `name` of a section's template says. Raises ConfigError if the template has none."""
-        words = self._environment.from_string(template.read_text()).make_module(dict(facts))
+        words = self._environment.from_string(template.read_text("utf-8")).make_module(dict(facts))
         if not hasattr(words, name):
             raise ConfigError(f"{template}: expected a macro named {name}, found none")
         return str(getattr(words, name)())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
@@ -16,19 +16,21 @@ Facts = Mapping[str, Any]
 """What a macro of a template is told beside `study`."""
 
 
-class Drawing(NamedTuple):
+@dataclass(frozen=True)
+class Drawing:
     """A figure, and the facts that its caption needs."""
 
     figure: Figure
-    facts: Facts = {}
+    facts: Facts = field(default_factory=dict)
 
 
-class Cells(NamedTuple):
+@dataclass(frozen=True)
+class Cells:
     """A table's header and rows, and the facts that its note needs."""
 
     header: list[str]
     rows: list[list[str]]
-    facts: Facts = {}
+    facts: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -83,9 +83,9 @@ def _evidence(judged: JudgedComparison) -> list[str]:
     """Seeds, means, change and p-values; blank where runs are missing."""
     if (r := judged.result) is None:
         return [""] * 7
-    change, corrected = percents(r.effects["relative_change"]), [judged.p, judged.p_equivalent]
-    means = [f"{r.baseline_mean:.4f}", f"{r.treatment_mean:.4f}"]
-    return [f"{r.seeds}", *means, change, p_value(r.wilcoxon.p), *("" if judged.missing else p_value(p) for p in corrected)]
+    found = [f"{r.seeds}", f"{r.baseline_mean:.4f}", f"{r.treatment_mean:.4f}", percents(r.effects["relative_change"])]
+    corrected = ["", ""] if judged.missing else [p_value(judged.p), p_value(judged.p_equivalent)]
+    return [*found, p_value(r.wilcoxon.p), *corrected]
 
 
 def paired(study: Study) -> Drawing:

@@ -44,14 +44,13 @@ def users(study: Study) -> Cells:
 def design(study: Study) -> Cells:
     """What the registered design can and cannot show."""
     rows = []
-    compared = [c for hypothesis in study.registration.hypotheses.values() for c in hypothesis.comparisons()]
-    for plan, c in zip(study.plans, compared, strict=True):
-        p, name = plan.prospect, row_name(study.registration, c)
+    for compared, plan in study.plans:
+        p, name = plan.prospect, row_name(study.registration, compared)
         seen = [percent(p.detectable, 1), percent(p.power), f"{p.seeds_needed}"] if p else ["no pilot", "", ""]
         rows.append([plan.hypothesis, name, f"{plan.seeds}", p_value(plan.smallest_p), p_value(plan.level), *seen])
     margin = percent(study.registration.smallest_effect)
-    header = ["", "comparison", "seeds", "smallest p", "level", "detectable", f"power at {margin}", f"seeds for {margin}"]
-    return Cells(header, rows)
+    header = ["", "comparison", "seeds", "smallest p", "level", "detectable"]
+    return Cells([*header, f"power at {margin}", f"seeds for {margin}"], rows)
 
 
 SECTION = Section(

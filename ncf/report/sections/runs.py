@@ -70,7 +70,7 @@ def results(study: Study) -> Cells:
 
 
 def _noise(study: Study) -> Facts | None:
-    """Spread over the seeds of the first claim's baseline: ratio -> relative deviation, share of pairs further apart."""
+    """The first claim's baseline, by ratio: its relative deviation over seeds, and the share of pairs far apart."""
     name, margin, spread = study.contrasts[0][1], study.registration.smallest_effect, {}
     for ratio in study.ratios:
         values = study.values(study.registration.arms[name], ratio, study.primary).to_numpy()
@@ -81,13 +81,13 @@ def _noise(study: Study) -> Facts | None:
     return {"arm": arm_labels(study.registration)[name], "spread": spread} if spread else None
 
 
+_QUESTION = "How far do seeds spread, beside the differences between losses?"
+
 SECTION = Section(
     "All runs",
     Path(__file__).with_suffix(".j2"),
     (
-        Chart(
-            "distribution", "How far do seeds spread, beside the differences between losses?", "descriptive", distribution
-        ),
+        Chart("distribution", _QUESTION, "descriptive", distribution),
         Listing("results", "Results", results),
     ),
     remarks={"noise": _noise},

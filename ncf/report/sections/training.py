@@ -1,57 +1,46 @@
 """What happens as training goes on: learning curves, where loss and gradient come from, calibration."""
 
+from functools import partial
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ncf.report.naming import label, metric_name
-from ncf.report.study import NotRunError, Study
-from ncf.report.style import GREY, WIDTH, look, percent
-from ncf.study.registration import Selector, in_arm
+from ncf.report.kit.naming import arm_labels, loss_name, metric_name
+from ncf.report.kit.section import Cells, Chart, Drawing, Listing, Section
+from ncf.report.kit.style import GREY, WIDTH, look, percent_ticks
+from ncf.report.study import NotRunError, Study, of_arm
 
 BIN_NAMES = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
-DYNAMICS = (
-    "python -m ncf.train -m loss=bce,alpha_bce,focal neg_ratio=10 seed=42,43,44 dynamics=true "
-    "hydra.sweep.dir=outputs/sweeps/dynamics"
-)
-_LEVELS = np.linspace(0, 1, 11)
+_DYNAMICS = ("no run has recorded its dynamics", "dynamics")
 
 
-def curves(study: Study) -> tuple[Figure, str]:
+def curves(study: Study) -> Drawing:
     """Validation metric by epoch, mean and middle half of the runs, until half of them have stopped."""
     table = study.joined(study.companion("curves", "the epochs of the runs: a report from run folders stores them"))
-    present = {r: rows for r in study.ratios if not (rows := table[table["neg_ratio"] == r]).empty}
+    present = [r for r in study.ratios if (table["neg_ratio"] == r).any()]
     figure = Figure(figsize=(WIDTH, 3.5))
     axes = figure.subplots(1, len(present), squeeze=False, sharey=True)[0]
-    for ax, (ratio, rows) in zip(axes, present.items()):
+    for ax, ratio in zip(axes, present):
         for name, arm in study.main_arms.items():
-            _curve(ax, study, name, _of_arm(rows, arm, ratio))
+            _curve(ax, of_arm(table, arm, ratio), *look(study.main_arms, name))
         ax.set_title(f"1:{ratio}")
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylabel(f"validation {metric_name('ndcg@10')}")
-    for name, arm in study.main_arms.items():
+    for name in study.main_arms:
         colour, marker = look(study.main_arms, name)
-        axes[0].plot([], [], color=colour, marker=marker, label=label(arm))
+        axes[0].plot([], [], color=colour, marker=marker, label=arm_labels(study.registration)[name])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure, (
-        "Lines are means over seeds, bands the middle half of them; each is drawn while at least half of its runs "
-        "still train. The marker stands at the median selected epoch."
-    )
+    return Drawing(figure)
 
 
-def _of_arm(table: pd.DataFrame, arm: Selector, ratio: int) -> pd.DataFrame:
-    """The rows of a table that belong to an arm at a ratio."""
-    own = np.array([in_arm(r, arm, ratio) and r["neg_ratio"] == ratio for r in table.to_dict("records")], dtype=bool)
-    return table[own]
-
-
-def _curve(ax: Axes, study: Study, name: str, rows: pd.DataFrame) -> None:
+def _curve(ax: Axes, rows: pd.DataFrame, colour: str, marker: str) -> None:
     if rows.empty:
         return
-    colour, marker = look(study.main_arms, name)
     by_epoch = rows.groupby("epoch")["ndcg@10"]
     summary = by_epoch.agg(["mean", "count", lambda v: v.quantile(0.25), lambda v: v.quantile(0.75)])
     summary.columns = ["mean", "count", "low", "high"]
@@ -64,85 +53,69 @@ def _curve(ax: Axes, study: Study, name: str, rows: pd.DataFrame) -> None:
         ax.plot(round(best), at, marker, color=colour, markersize=7, markeredgecolor="black")
 
 
-def loss_share(study: Study) -> tuple[Figure, str]:
-    """Share of the loss by confidence bin over epochs."""
-    return _shares(study, "loss_share", "of the loss")
+def shares(study: Study, of: str) -> Drawing:
+    """Share of the "loss" or the "gradient" by confidence bin over epochs."""
+    table, labels = study.companion("attention", *_DYNAMICS), arm_labels(study.registration)
+    ratio = _shown_ratio(study, table)
+    arms = {name: rows for name, arm in study.main_arms.items() if not (rows := of_arm(table, arm, ratio)).empty}
+    if not arms:
+        raise NotRunError("none of the compared losses has recorded its dynamics", "dynamics")
+    figure = Figure(figsize=(WIDTH, 4.9))
+    axes = figure.subplots(2, len(arms), squeeze=False, sharex=True, sharey=True)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.95, len(BIN_NAMES)))
+    for row, kind in zip(axes, ("positive", "negative")):
+        for ax, (name, rows) in zip(row, arms.items()):
+            columns = [f"{kind}_{of}_share_{n}" for n in range(len(BIN_NAMES))]
+            ax.stackplot(rows["epoch"], rows[columns].to_numpy().T, colors=colours, labels=BIN_NAMES, linewidth=0)
+            ax.set_title(labels[name] if kind == "positive" else "")
+            ax.margins(x=0, y=0)
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        row[0].set_ylabel(f"{kind}s' share\nof the {of}")
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    axes[0, 0].set_ylim(0, 1)
+    percent_ticks(axes[0, 0])
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5,
+        title="$p_t$, the probability given to the truth",
+    )  # fmt: skip
+    return Drawing(figure, {"ratio": ratio, "runs": {labels[name]: rows["runs"].max() for name, rows in arms.items()}})
 
 
-def gradient_share(study: Study) -> tuple[Figure, str]:
-    """Share of the gradient by confidence bin over epochs."""
-    return _shares(study, "gradient_share", "of the gradient")
+loss_share, gradient_share = partial(shares, of="loss"), partial(shares, of="gradient")
 
 
 def _shown_ratio(study: Study, table: pd.DataFrame) -> int:
     """The ratio with most of the compared arms in the table; of equals, one of the first claim, then the lowest."""
     first = next(iter(study.registration.hypotheses.values())).claims[0].ratios
     ratios = dict.fromkeys((*first, *study.ratios))
-    return max(ratios, key=lambda r: sum(not _of_arm(table, arm, r).empty for arm in study.main_arms.values()))
+    return max(ratios, key=lambda r: sum(not of_arm(table, arm, r).empty for arm in study.main_arms.values()))
 
 
-def _shares(study: Study, quantity: str, words: str) -> tuple[Figure, str]:
-    table = study.companion("attention", "no run has recorded its dynamics", DYNAMICS)
-    ratio = _shown_ratio(study, table)
-    arms = {name: rows for name, arm in study.main_arms.items() if not (rows := _of_arm(table, arm, ratio)).empty}
-    if not arms:
-        raise NotRunError("none of the compared losses has recorded its dynamics", DYNAMICS)
-    figure = Figure(figsize=(WIDTH, 4.9))
-    axes = figure.subplots(2, len(arms), squeeze=False, sharex=True, sharey=True)
-    colours = matplotlib.colormaps["viridis"](np.linspace(0.05, 0.95, len(BIN_NAMES)))
-    for row, kind in zip(axes, ("positive", "negative")):
-        for ax, (name, rows) in zip(row, arms.items()):
-            columns = [f"{kind}_{quantity}_{n}" for n in range(len(BIN_NAMES))]
-            ax.stackplot(rows["epoch"], rows[columns].to_numpy().T, colors=colours, labels=BIN_NAMES, linewidth=0)
-            ax.set_title(label(study.main_arms[name]) if kind == "positive" else "")
-            ax.margins(x=0, y=0)
-            ax.xaxis.get_major_locator().set_params(integer=True)
-        row[0].set_ylabel(f"{kind}s' share\n{words}")
-    for ax in axes[-1]:
-        ax.set_xlabel("epoch")
-    axes[0, 0].set_ylim(0, 1)
-    percent(axes[0, 0])
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5,
-        title="$p_t$, the probability given to the truth",
-    )  # fmt: skip
-    runs = ", ".join(f"{label(study.main_arms[name])}: {rows['runs'].max()} runs" for name, rows in arms.items())
-    return figure, (
-        f"At 1:{ratio}; positives and negatives together make 100%. Recorded from every 16th step. "
-        f"Means over the runs still training ({runs})."
-    )
-
-
-def calibration(study: Study) -> tuple[Figure, str]:
+def calibration(study: Study) -> Drawing:
     """Reliability curves on validation at the selected epoch."""
-    table = study.joined(study.companion("selected", "no run has recorded its dynamics", DYNAMICS))
-    present = [r for r in study.ratios if (table["neg_ratio"] == r).any()]
+    table = study.joined(study.companion("selected", *_DYNAMICS))
+    runs = {r: int(n) for r in study.ratios if (n := (table["neg_ratio"] == r).sum())}
     figure = Figure(figsize=(WIDTH, 3.7))
-    axes = figure.subplots(1, len(present), squeeze=False, sharey=True)[0]
+    axes = figure.subplots(1, len(runs), squeeze=False, sharey=True)[0]
     absent = False
-    for ax, ratio in zip(axes, present):
+    for ax, ratio in zip(axes, runs):
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle="--")
         for name, arm in study.main_arms.items():
-            rows = _of_arm(table, arm, ratio)
+            rows = of_arm(table, arm, ratio)
             absent |= rows.empty
             if not rows.empty:
                 colour, marker = look(study.main_arms, name)
                 ax.plot(*_reliability(rows), color=colour, marker=marker, markersize=4.5,
-                        label=f"{label({'loss': arm['loss']})} {rows['ece'].mean():.3f}")  # fmt: skip
+                        label=f"{loss_name(arm)} {rows['ece'].mean():.3f}")  # fmt: skip
         ax.set_title(f"1:{ratio}")
         ax.set_xlabel("predicted probability")
         ax.legend(loc="lower right", fontsize=7.5, title="ECE", title_fontsize=7.5)
-        percent(ax, "x")
-        percent(ax)
+        percent_ticks(ax, "x")
+        percent_ticks(ax)
         ax.set_aspect("equal", adjustable="box")
     axes[0].set_ylabel("share of positives")
-    runs = ", ".join(f"{(table['neg_ratio'] == r).sum()} at 1:{r}" for r in present)
-    return figure, (
-        "Validation positives among negatives drawn as in training, at the selected epoch; bins of a tenth, runs "
-        "pooled. On the dashed line a probability means what it says. "
-        f"ECE: expected calibration error, mean over runs ({runs})."
-        + (" Where a loss is absent, no run of it has recorded its dynamics." if absent else "")
-    )
+    return Drawing(figure, {"runs": runs, "absent": absent})
 
 
 def _reliability(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -155,35 +128,44 @@ def _reliability(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return (count * predicted).sum(0)[some] / total[some], (count * observed).sum(0)[some] / total[some]
 
 
-def attention(study: Study) -> Table:
+def attention(study: Study) -> Cells:
     """What each loss attends to at the selected epoch."""
-    table = study.joined(study.companion("selected", "no run has recorded its dynamics", DYNAMICS))
+    table = study.joined(study.companion("selected", *_DYNAMICS))
     rows = []
     for ratio in study.ratios:
-        for arm in study.registration.arms.values():
-            found = {c: study.values(arm, ratio, c, table) for c in _SELECTED}
-            if len(found["ece"]):
-                v = {c: float(values.mean()) for c, values in found.items()}
-                shares = [v[f"{k}_effective_sample_size"] / v[f"{k}_rows"] for k in ("positive", "negative")]
-                rows.append(
-                    [f"1:{ratio}", label(arm), f"{len(found['ece'])}", f"{v['positive_confidence']:.3f}",
-                     f"{v['negative_confidence']:.3f}", *(f"{s:.0%}" for s in shares), f"{v['held_out_rate']:.3%}",
-                     f"{v['held_out_weight']:.3f}", f"{v['held_out_weight_of_others']:.3f}", f"{v['ece']:.3f}"]
-                )  # fmt: skip
+        for name, arm in study.registration.arms.items():
+            own = of_arm(table, arm, ratio)
+            own = own[own["seed"].isin(study.registration.seeds_at(ratio))]
+            if len(own):
+                seen = _attention(own.sort_values("seed").mean(numeric_only=True))
+                rows.append([f"1:{ratio}", arm_labels(study.registration)[name], f"{len(own)}", *seen])
     header = [
         "negatives", "loss", "seeds", "p_t positives", "p_t negatives", "effective positives", "effective negatives",
         "held out drawn", "their weight", "others' weight", "ECE",
     ]  # fmt: skip
-    note = (
-        "At the selected epoch, means over seeds. Effective: (sum w)² / sum w² of the weights over the rows. Held out: "
-        "how often a negative was the user's validation positive, and the mean weight it got beside other negatives."
-    )
-    return Table("What the loss attends to", header, rows, note)
+    return Cells(header, rows)
 
 
-_SELECTED = (
-    "positive_rows", "negative_rows", "positive_confidence", "negative_confidence", "positive_effective_sample_size",
-    "negative_effective_sample_size", "held_out_rate", "held_out_weight", "held_out_weight_of_others", "ece",
-)  # fmt: skip
+def _attention(mean: pd.Series) -> list[str]:
+    """The cells of one arm from the means over its runs."""
+    effective = [mean[f"{kind}_effective_sample_size"] / mean[f"{kind}_rows"] for kind in ("positive", "negative")]
+    return [
+        f"{mean['positive_confidence']:.3f}", f"{mean['negative_confidence']:.3f}", *(f"{e:.0%}" for e in effective),
+        f"{mean['held_out_rate']:.3%}", f"{mean['held_out_weight']:.3f}", f"{mean['held_out_weight_of_others']:.3f}",
+        f"{mean['ece']:.3f}",
+    ]  # fmt: skip
 
 
+SECTION = Section(
+    "Training",
+    Path(__file__).with_suffix(".j2"),
+    (
+        Chart("curves", "When does each loss stop improving?", "exploratory", curves),
+        Chart("loss_share", "Which examples carry the loss as training goes on?", "exploratory", loss_share),
+        Chart(
+            "gradient_share", "Which examples drive the gradient as training goes on?", "exploratory", gradient_share
+        ),
+        Chart("calibration", "Do predicted probabilities mean what they say?", "exploratory", calibration),
+        Listing("attention", "What the loss attends to", attention),
+    ),
+)

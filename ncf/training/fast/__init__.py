@@ -1,7 +1,7 @@
-"""Faster equals of the plain step. Only `training.step`, `training.optimizers` and `launch` know of this folder.
+"""Faster equivalents of the plain step. Only `training.step`, `training.optimizers` and `launch` import this folder.
 
-`choose` is where a fast way is picked: gradients in closed form where they are known (GMF, MLP, NeuMF), torch.compile
-where it is asked for, and else the fused loss before the model's own backward pass.
+`choose` picks one: closed-form gradients where they are known (GMF, MLP, NeuMF), torch.compile on request, and
+otherwise the fused loss followed by the model's own backward pass.
 """
 
 from ncf.training.fast.agreement import disagreement, outcome

@@ -1,4 +1,4 @@
-"""Adam at less cost a step: one counter for all parameters, one operation for parameters laid out in one tensor."""
+"""Adam with less overhead: one step counter for all parameters, one operation if they lie in a single tensor."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 
 class FusedAdam(torch.optim.Adam):
-    """`torch.optim.Adam(fused=True)`, to the bit, at less cost a step: all parameters share one step counter.
+    """`torch.optim.Adam(fused=True)`, equal to the bit, with one step counter shared by all parameters.
 
-    Small models spend a quarter of PyTorch's step on the bookkeeping of a dozen counters. `found_inf`, if set to a
-    tensor () that holds 1, makes a step do nothing, without waiting for the device. After `lay_out`,
-    `step_laid_out` takes the step in one operation on one tensor.
+    For small models, PyTorch spends a quarter of its step on a dozen counters. While the tensor `found_inf` () holds 1,
+    steps do nothing, without waiting for the device. After `lay_out`, `step_laid_out` updates all parameters in one
+    operation on one tensor.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
@@ -23,54 +23,55 @@ class FusedAdam(torch.optim.Adam):
         self._count = torch.zeros(())
 
     def lay_out(self, values: Tensor, gradients: Tensor) -> None:
-        """Move all parameters as one: they are views of `values` (N,), their gradients views of `gradients` (N,)."""
+        """Use one flat tensor: the parameters are views of `values` (N,), their gradients views of `gradients` (N,)."""
         parameters = self.param_groups[0]["params"]
-        states = [self.state[p] or self._begin(p) for p in parameters]
+        states = [self.state[p] or self._new_state(p) for p in parameters]
         if not self._flat:
             self._count = torch.zeros_like(states[0]["step"])
         if not self._flat or self._flat[0] is not values:
             self._flat = [values, gradients, torch.zeros_like(values), torch.zeros_like(values)]
         self._count.copy_(states[0]["step"])
         for parameter, state in zip(parameters, states):
-            place = parameter.storage_offset() - values.storage_offset()
+            offset = parameter.storage_offset() - values.storage_offset()
             for name, flat in zip(("exp_avg", "exp_avg_sq"), self._flat[2:]):
-                view = flat[place : place + parameter.numel()].view_as(parameter)
+                view = flat[offset : offset + parameter.numel()].view_as(parameter)
                 state[name] = view.copy_(state[name])
             state["step"] = self._count
 
     def laid_out(self) -> list[Tensor]:
-        """The tensors that a step changes or reads after `lay_out`."""
+        """Return the tensors that a step reads or changes after `lay_out`."""
         return [*self._flat, self._count]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As of `torch.optim.Optimizer`; the layout stays."""
+        """See `torch.optim.Optimizer`; the flat layout is kept."""
         super().load_state_dict(state_dict)
         if self._flat:
             self.lay_out(*self._flat[:2])
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of the parameters that have a gradient."""
-        moved = [p for p in self.param_groups[0]["params"] if p.grad is not None]
-        states = [self.state[p] or self._begin(p) for p in moved]
+        """Update the parameters that have a gradient."""
+        active = [p for p in self.param_groups[0]["params"] if p.grad is not None]
+        states = [self.state[p] or self._new_state(p) for p in active]
+        count = states[0]["step"]
         for state in states:
-            state["step"] = states[0]["step"]
+            state["step"] = count
         means, squares = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq"))
-        self._count_step(states[0]["step"])
-        self._move([moved, [p.grad for p in moved], means, squares], [states[0]["step"]] * len(moved), self.found_inf)
+        self._increment(count)
+        self._update([active, [p.grad for p in active], means, squares], [count] * len(active), self.found_inf)
 
     def step_laid_out(self) -> None:
-        """What `step` does, by the flat tensors; without its hooks, which take longer than anything else here."""
-        self._count_step(self._count)
-        self._move([[tensor] for tensor in self._flat], [self._count], self.found_inf)
+        """Do what `step` does, on the flat tensors and without its hooks, which would take longer than the rest."""
+        self._increment(self._count)
+        self._update([[tensor] for tensor in self._flat], [self._count], self.found_inf)
 
-    def _count_step(self, count: Tensor) -> None:
+    def _increment(self, count: Tensor) -> None:
         count += 1
         if self.found_inf is not None:
             count -= self.found_inf
 
-    def _move(self, tensors: Sequence[list[Tensor]], counts: list[Tensor], found_inf: Tensor | None) -> None:
-        """`tensors` are values, gradients, first and second moments; `counts` the steps of each, this one included."""
+    def _update(self, tensors: Sequence[list[Tensor]], counts: list[Tensor], found_inf: Tensor | None) -> None:
+        """`tensors`: values, gradients, first and second moments; `counts`: the number of each one's step, from 1."""
         (group,) = self.param_groups
         values, gradients, means, squares = tensors
         torch._fused_adam_(
@@ -91,7 +92,7 @@ class FusedAdam(torch.optim.Adam):
             found_inf=found_inf,
         )
 
-    def _begin(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+    def _new_state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         state = self.state[parameter]
         state["step"] = torch.zeros((), device=parameter.device)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
@@ -99,7 +100,7 @@ class FusedAdam(torch.optim.Adam):
 
 
 class JointAdam:
-    """The steps of several laid out `FusedAdam`s, to the bit: one operation for all that have the same settings."""
+    """Steps several laid-out `FusedAdam`s, equal to the bit: one operation for all with the same settings."""
 
     def __init__(self, optimizers: Sequence[FusedAdam]) -> None:
         alike = defaultdict(list)
@@ -108,8 +109,8 @@ class JointAdam:
         self._alike = list(alike.values())
 
     def step(self) -> None:
-        """One update of all parameters, whatever `found_inf` holds."""
+        """Update all parameters once, ignoring `found_inf`."""
         for optimizers in self._alike:
             *tensors, counts = map(list, zip(*(optimizer.laid_out() for optimizer in optimizers)))
             torch._foreach_add_(counts, 1)
-            optimizers[0]._move(tensors, counts, None)
+            optimizers[0]._update(tensors, counts, None)

@@ -1,7 +1,7 @@
-"""Does a fast step compute what the plain one does? Checked on a few rows before training starts.
+"""Check, on a few rows before training starts, that a fast step computes what the plain one does.
 
-A model's closed form and a loss's kernel are written apart from `forward` and the formula that people read. Should one
-of them be changed and the other not, training goes by what is read.
+Closed forms and fused kernels are written separately from the `forward` and the formula that people read. If only one
+side is changed, training follows the one that people read.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ncf.data.batch import Batch
+from ncf.training.base import Step
 from ncf.training.settings import TrainerSettings
-from ncf.training.step import Step
 
-_TOLERANCE = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}  # of a norm: rounding stays far below it
-_ROUNDING = 1e-5  # of the largest gradient's norm
+_TOLERANCE = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 5e-2}  # relative to the norm; rounding stays far below it
+_ROUNDING = 1e-5  # relative to the norm of the largest gradient
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step made of a batch: logits (B, 1+K), the summed loss (), and the gradient of each parameter by name."""
+    """What a step computes on a batch: logits (B, 1+K), the summed loss (), and each parameter's gradient by name."""
 
     logits: Tensor
     loss: Tensor
@@ -26,7 +26,7 @@ class Outcome:
 
 
 def outcome(step: Step, batch: Batch) -> Outcome:
-    """The outcome of `step` on `batch`, without an update; its gradients are cleared."""
+    """Return what `step` computes on `batch`, without an update."""
     logits, total = step.backward(batch)
     gradients = {name: p.grad for name, p in step.model.named_parameters() if p.grad is not None}
     kept = {name: _dense(gradient).clone() for name, gradient in gradients.items()}
@@ -34,7 +34,7 @@ def outcome(step: Step, batch: Batch) -> Outcome:
 
 
 def disagreement(found: Outcome, expected: Outcome, settings: TrainerSettings) -> str | None:
-    """What of `found` differs from `expected` by more than rounding; None if nothing does."""
+    """Describe where `found` differs from `expected` by more than rounding; return None if it does not."""
     tolerance = _TOLERANCE[settings.precision]
     if _differ(found.logits, expected.logits, tolerance):
         return "its logits are not those of the model's forward"
@@ -42,7 +42,7 @@ def disagreement(found: Outcome, expected: Outcome, settings: TrainerSettings) -
         return "its loss is not that of the loss's formula"
     largest = max(float(gradient.norm()) for gradient in expected.gradients.values())
     for name, gradient in expected.gradients.items():
-        # Where terms cancel, such as a user's bias under BPR, a gradient is nothing but rounding.
+        # Where terms cancel, as for a user's bias under BPR, the gradient is pure rounding error.
         rounding = _ROUNDING * largest
         if name not in found.gradients or _differ(found.gradients[name], gradient, tolerance, rounding):
             return f"its gradient of {name} is not autograd's"
@@ -51,7 +51,7 @@ def disagreement(found: Outcome, expected: Outcome, settings: TrainerSettings) -
 
 def _differ(a: Tensor, b: Tensor, tolerance: float, rounding: float = 0.0) -> bool:
     if not (a.isfinite().all() and b.isfinite().all()):
-        return False  # training itself refuses what is not finite
+        return False  # training raises an error for these itself
     return bool((a.double() - b.double()).norm() > tolerance * max(a.double().norm(), b.double().norm()) + rounding)
 
 

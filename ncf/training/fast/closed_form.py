@@ -1,10 +1,10 @@
-"""Logits and gradients of GMF, MLP and NeuMF in closed form, of S runs at once.
+"""Closed-form logits and gradients of GMF, MLP and NeuMF, for S runs at once.
 
-They are what autograd gives, to rounding. A step of a small model is a hundred small operations, and autograd's
-account of them costs more than they do (docs/decisions/0006). The parameters of a run lie one after the other in one
-tensor, and so do its gradients, so that an optimiser moves them all in one operation.
+They equal autograd's up to rounding. A step of a small model is a hundred small operations, and autograd's bookkeeping
+costs more than they do (docs/decisions/0006). The parameters of a run lie one after the other in one tensor, and so do
+its gradients, so that an optimizer updates them all in one operation.
 
-Shapes: S runs, B groups of n = 1 + K rows, R = B n rows, D factors, H units of a layer.
+Shapes: S runs, B groups of n = 1 + K rows, D factors, H units of a layer, N parameters of a run, M looked-up rows.
 """
 
 import math
@@ -17,7 +17,7 @@ from ncf.models import GMF, MLP, GradientRecommender, NeuMF
 from ncf.models.gmf import GMFTower
 from ncf.models.mlp import MLPTower
 
-_GATHERED = 4  # times what reading a value where it lies costs, about, to gather it first
+_GATHER_COST = 4  # approximate cost of gathering a value first, relative to reading it in place
 
 _threshold_backward = torch.ops.aten.threshold_backward
 
@@ -25,78 +25,79 @@ _threshold_backward = torch.ops.aten.threshold_backward
 class FlatParameters:
     """The parameters of S models of one shape as `values` (S, N), their gradients as `gradients` (S, N).
 
-    The models' own parameters and gradients become views of them, each with the value it had.
+    The models' own parameters and gradients become views of these tensors; the parameters keep their values.
     """
 
     def __init__(self, models: Sequence[GradientRecommender]) -> None:
         named = [dict(model.named_parameters()) for model in models]
         like = next(iter(named[0].values()))
-        self._at: dict[str, tuple[int, torch.Size]] = {}
-        place = 0
-        for name, parameter in sorted(named[0].items(), key=lambda entry: not _is_table(entry[0])):
-            self._at[name] = place, parameter.shape
-            place += parameter.numel()
-        # A whole number of rows of any table, so that each run's rows continue those of the run before: see `table`.
-        stride = math.lcm(16, *(shape[1] for name, (_, shape) in self._at.items() if _is_table(name)))
-        size = -(-place // stride) * stride
+        self._layout: dict[str, tuple[int, torch.Size]] = {}
+        offset = 0
+        for name, parameter in sorted(named[0].items(), key=lambda entry: not _is_embedding(entry[0])):
+            self._layout[name] = offset, parameter.shape
+            offset += parameter.numel()
+        # A multiple of every embedding's width, so that its rows in all runs form one strided matrix: see `embedding`.
+        stride = math.lcm(16, *(shape[1] for name, (_, shape) in self._layout.items() if _is_embedding(name)))
+        size = -(-offset // stride) * stride
         self.values = torch.zeros(len(models), size, dtype=like.dtype, device=like.device)
         self.gradients = torch.zeros_like(self.values)
-        # Before a step only the rows of the last one are cleared; a CUDA graph could not tell which these are.
+        # On a CPU, a step zeroes only the gradient rows that the last one wrote; a CUDA graph cannot know which.
         self.clear_rows = not like.is_cuda
-        tables = sum(parameter.numel() for name, parameter in named[0].items() if _is_table(name))
-        self.dense_gradients = self.gradients[:, tables:]  # those of all that is no table
-        for name in self._at:
+        embeddings = sum(parameter.numel() for name, parameter in named[0].items() if _is_embedding(name))
+        self.dense_gradients = self.gradients[:, embeddings:]  # of everything but the embeddings
+        for name in self._layout:
             values, gradients = self.parameter(name)
             for parameters, value, gradient in zip(named, values, gradients, strict=True):
                 parameters[name].data = value.copy_(parameters[name].detach())
                 parameters[name].grad = gradient
 
     def parameter(self, name: str) -> tuple[Tensor, Tensor]:
-        """The values and gradients of parameter `name` in all runs: each (S, *shape)."""
-        place, shape = self._at[name]
-        part = slice(place, place + shape.numel())
+        """Return values and gradients of parameter `name` in all runs: each (S, *shape)."""
+        offset, shape = self._layout[name]
+        part = slice(offset, offset + shape.numel())
         return self.values[:, part].unflatten(1, shape), self.gradients[:, part].unflatten(1, shape)
 
-    def table(self, name: str) -> "_Table":
-        """Embedding `name` of all runs."""
-        place, (rows, width) = self._at[name]
-        apart = self.values.shape[1] // width
-        view = (len(self.values) - 1) * apart + rows, width
-        values, gradients = (flat.as_strided(view, (width, 1), place) for flat in (self.values, self.gradients))
-        return _Table(self, values, gradients, apart * torch.arange(len(self.values), device=values.device)[:, None])
+    def embedding(self, name: str) -> "_Embedding":
+        """Return the embedding `name` of all runs."""
+        offset, (rows, width) = self._layout[name]
+        stride = self.values.shape[1] // width  # in rows, from one run to the next
+        shape = (len(self.values) - 1) * stride + rows, width
+        values, gradients = (flat.as_strided(shape, (width, 1), offset) for flat in (self.values, self.gradients))
+        first = stride * torch.arange(len(self.values), device=values.device)[:, None]
+        return _Embedding(self, values, gradients, first)
 
 
-def _is_table(name: str) -> bool:
+def _is_embedding(name: str) -> bool:
     return name.endswith(("users.weight", "items.weight"))
 
 
-class _Table:
-    """S embeddings as the rows of one matrix; those of run s begin at `first`[s] (S, 1)."""
+class _Embedding:
+    """S embeddings as the rows of one matrix; run s starts at row `first`[s] (S, 1)."""
 
     def __init__(self, flat: FlatParameters, values: Tensor, gradients: Tensor, first: Tensor) -> None:
         self._flat, self._values, self._gradients, self._first = flat, values, gradients, first
         self.width = values.shape[1]
-        self._rows = self._filled = first.new_empty(0)
+        self._rows = self._written = first.new_empty(0)
 
     def __call__(self, index: Tensor) -> Tensor:
         """index (S, M) -> rows (S, M, D)."""
         self._rows = index.flatten() if len(index) == 1 else (index + self._first).flatten()
         return self._values.index_select(0, self._rows).view(*index.shape, -1)
 
-    def give(self, gradient: Tensor) -> None:
-        """Let (S, M, D) be the gradients of the rows that were looked up last, summed where one was repeatedly."""
+    def set_gradient(self, gradient: Tensor) -> None:
+        """Set the gradients (S, M, D) of the rows looked up last; those of repeated rows are summed."""
         if self._flat.clear_rows:
-            self._gradients.index_fill_(0, self._filled, 0)  # the rest is zero already
+            self._gradients.index_fill_(0, self._written, 0)  # the rest is zero already
         self._gradients.index_add_(0, self._rows, gradient.reshape(len(self._rows), -1))
-        self._filled = self._rows
+        self._written = self._rows
 
-    def looked_up(self) -> int:
-        """How many values `touched` gives."""
-        return len(self._filled) * self.width
+    def touched_size(self) -> int:
+        """Return the number of values in `touched`."""
+        return len(self._written) * self.width
 
     def touched(self) -> Tensor:
-        """The gradients of the rows that were given any last, S M of them: (S M, D)."""
-        return self._gradients.index_select(0, self._filled)
+        """Return the gradients of the rows written last, repeats included: (S M, D)."""
+        return self._gradients.index_select(0, self._written)
 
 
 class _Linear:
@@ -109,14 +110,14 @@ class _Linear:
 
 
 class _GMFPass:
-    """The share of GMF towers in the logits; `weight` and its gradient are the output weights (S, D)."""
+    """The contribution of GMF towers to the logits; `weight` and its gradient: the output weights (S, D)."""
 
     def __init__(self, flat: FlatParameters, tower: str, weight: Tensor, weight_gradient: Tensor) -> None:
-        self._users, self._items = flat.table(f"{tower}.users.weight"), flat.table(f"{tower}.items.weight")
+        self._users, self._items = flat.embedding(f"{tower}.users.weight"), flat.embedding(f"{tower}.items.weight")
         self._weight, self._weight_gradient = weight[:, None], weight_gradient
 
     def forward(self, users: Tensor, items: Tensor, logits: Tensor) -> Tensor:
-        """users (S, B), items (S, B, n) -> `logits` (S, B, n) with the share of this tower added."""
+        """users (S, B), items (S, B, n) -> `logits` (S, B, n) plus the contribution of this tower."""
         groups, rows = users.numel(), items.shape[2]
         self._p = self._users(users)
         self._q = self._items(items.view(len(users), -1)).view(groups, rows, -1)
@@ -124,20 +125,19 @@ class _GMFPass:
         return torch.baddbmm(logits.reshape(groups, rows, 1), self._q, self._pw.view(groups, -1, 1)).view(items.shape)
 
     def backward(self, logit_grad: Tensor) -> None:
-        """logit_grad (S, B, n): the gradient by the logits."""
-        pulled = torch.bmm(logit_grad.view(-1, 1, logit_grad.shape[2]), self._q).view(
-            self._p.shape
-        )  # sum over a group's items
-        torch.sum(pulled * self._p, 1, out=self._weight_gradient)
-        self._users.give(pulled.mul_(self._weight))
-        self._items.give(logit_grad[..., None] * self._pw[:, :, None])
+        """Compute the gradients from those of the logits, `logit_grad` (S, B, n)."""
+        # (S, B, D): the sum over a group's items of logit gradient times item vector
+        summed = torch.bmm(logit_grad.view(-1, 1, logit_grad.shape[2]), self._q).view(self._p.shape)
+        torch.sum(summed * self._p, 1, out=self._weight_gradient)
+        self._users.set_gradient(summed.mul_(self._weight))
+        self._items.set_gradient(logit_grad[..., None] * self._pw[:, :, None])
 
 
 class _MLPPass:
-    """The share of MLP towers in the logits; `weight` and its gradient are the output weights (S, H)."""
+    """The contribution of MLP towers to the logits; `weight` and its gradient: the output weights (S, H)."""
 
     def __init__(self, flat: FlatParameters, tower: str, depth: int, weight: Tensor, weight_gradient: Tensor) -> None:
-        self._users, self._items = flat.table(f"{tower}.users.weight"), flat.table(f"{tower}.items.weight")
+        self._users, self._items = flat.embedding(f"{tower}.users.weight"), flat.embedding(f"{tower}.items.weight")
         self._first = _Linear(flat, f"{tower}.first")
         self._upper = [_Linear(flat, f"{tower}.upper.{i}") for i in range(depth - 1)]
         width = self._users.width
@@ -146,7 +146,7 @@ class _MLPPass:
         self._row, self._column, self._weight_gradient = weight[:, None], weight[..., None], weight_gradient[:, None]
 
     def forward(self, users: Tensor, items: Tensor, logits: Tensor) -> Tensor:
-        """users (S, B), items (S, B, n) -> `logits` (S, B, n) with the share of this tower added."""
+        """users (S, B), items (S, B, n) -> `logits` (S, B, n) plus the contribution of this tower."""
         self._p, self._q = self._users(users), self._items(items.view(len(users), -1))
         user_half = torch.baddbmm(self._first.bias, self._p, self._user_weight)
         hidden = torch.bmm(self._q, self._item_weight)
@@ -158,10 +158,10 @@ class _MLPPass:
         return torch.baddbmm(logits.reshape(len(users), -1, 1), hidden, self._column).view(items.shape)
 
     def backward(self, logit_grad: Tensor) -> None:
-        """logit_grad (S, B, n): the gradient by the logits."""
+        """Compute the gradients from those of the logits, `logit_grad` (S, B, n)."""
         column = logit_grad.view(len(logit_grad), -1, 1)
         self._weight_gradient.copy_(torch.bmm(column.mT, self._hidden[-1]))
-        delta = _threshold_backward(column * self._row, self._hidden[-1], 0)  # ReLU passes it where it was above 0
+        delta = _threshold_backward(column * self._row, self._hidden[-1], 0)  # zero where ReLU gave 0
         for below, layer in zip(self._hidden[-2::-1], self._upper[::-1]):
             layer.weight_gradient.copy_(torch.bmm(delta.mT, below))
             torch.sum(delta, 1, out=layer.bias_gradient)
@@ -170,22 +170,22 @@ class _MLPPass:
         torch.sum(user_delta, 1, out=self._first.bias_gradient)
         self._user_gradient.copy_(torch.bmm(user_delta.mT, self._p))
         self._item_gradient.copy_(torch.bmm(delta.mT, self._q))
-        self._users.give(torch.bmm(user_delta, self._user_weight.mT))
-        self._items.give(torch.bmm(delta, self._item_weight.mT))
+        self._users.set_gradient(torch.bmm(user_delta, self._user_weight.mT))
+        self._items.set_gradient(torch.bmm(delta, self._item_weight.mT))
 
 
 class ClosedForm:
-    """The forward and backward passes of S models, all GMF, all MLP or all NeuMF, of one shape."""
+    """Forward and backward passes of S models of one shape: all GMF, all MLP or all NeuMF."""
 
     def __init__(self, models: Sequence[GradientRecommender]) -> None:
         self.flat = FlatParameters(models)
         output = _Linear(self.flat, "output")
         self._bias, self._bias_gradient = output.bias, output.bias_gradient[:, 0]
         self._towers: list[_GMFPass | _MLPPass] = []
-        place = 0
+        offset = 0
         for name, tower in models[0].named_children():
             if isinstance(tower, GMFTower | MLPTower):
-                features = slice(place, place := place + tower.features)
+                features = slice(offset, offset := offset + tower.features)
                 weights = output.weight[:, 0, features], output.weight_gradient[:, 0, features]
                 self._towers.append(
                     _GMFPass(self.flat, name, *weights)
@@ -195,7 +195,7 @@ class ClosedForm:
 
     @torch.inference_mode()
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """users (S, B) and items (S, B, 1+K) -> logits (S, B, 1+K); of one model also (B,), (B, 1+K) -> (B, 1+K)."""
+        """users (S, B) and items (S, B, 1+K) -> logits (S, B, 1+K); for one model also (B,), (B, 1+K) -> (B, 1+K)."""
         shape, runs = items.shape, len(self.flat.values)
         users, items = users.view(runs, -1), items.view(runs, -1, shape[-1])
         logits = self._bias.expand(items.shape)
@@ -205,7 +205,7 @@ class ClosedForm:
 
     @torch.inference_mode()
     def backward(self, logit_grad: Tensor) -> None:
-        """Put the gradients in place, given those by the logits of the last forward pass: (S, B, 1+K) or (B, 1+K)."""
+        """Compute the gradients from those of the last forward pass's logits: (S, B, 1+K) or (B, 1+K)."""
         logit_grad = logit_grad.view(len(self.flat.values), -1, logit_grad.shape[-1])
         if not self.flat.clear_rows:
             self.flat.gradients.zero_()
@@ -214,15 +214,15 @@ class ClosedForm:
             tower.backward(logit_grad)
 
     def touched(self) -> list[Tensor]:
-        """The values of all gradients that are not zero since the last backward pass, (S, N) or (M, D), some twice."""
-        tables = [table for tower in self._towers for table in (tower._users, tower._items)]
-        looked_up = sum(table.looked_up() for table in tables)
-        if not self.flat.clear_rows or _GATHERED * looked_up > self.flat.gradients.numel():
+        """Return all gradients that the last backward pass may have made non-zero, (S, N) or (S M, D), some twice."""
+        embeddings = [embedding for tower in self._towers for embedding in (tower._users, tower._items)]
+        touched = sum(embedding.touched_size() for embedding in embeddings)
+        if not self.flat.clear_rows or _GATHER_COST * touched > self.flat.gradients.numel():
             return [self.flat.gradients]
-        return [self.flat.dense_gradients, *(table.touched() for table in tables)]
+        return [self.flat.dense_gradients, *(embedding.touched() for embedding in embeddings)]
 
 
 def supports(model: GradientRecommender) -> bool:
-    """Whether `ClosedForm` knows the model's gradients: its formula and towers are those of GMF, MLP or NeuMF."""
+    """Return whether `ClosedForm` covers the model: its `forward` and towers are those of GMF, MLP or NeuMF."""
     towers = {type(part) for part in model.children()} - {nn.Linear}
     return type(model).forward in (GMF.forward, MLP.forward, NeuMF.forward) and towers <= {GMFTower, MLPTower}

@@ -1,4 +1,4 @@
-"""A training step captured once as a CUDA graph and replayed: no launches, no Python within the step."""
+"""Capture a training step once as a CUDA graph and replay it, without Python or kernel launches inside the step."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -10,11 +10,11 @@ from ncf.data.batch import Batch
 
 log = logging.getLogger(__name__)
 
-_WARM_UPS = 3  # as PyTorch asks for, so that libraries have their workspaces before the capture
+_WARM_UPS = 3  # as PyTorch recommends, so that libraries allocate their workspaces before the capture
 
 
 def capture(step: Callable[[], None]) -> Callable[[], None]:
-    """What replays `step`, which must work on the same tensors each time. Runs it a few times, on a side stream."""
+    """Warm `step` up on a side stream, capture it, and return its replay; it must use the same tensors each time."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -28,13 +28,12 @@ def capture(step: Callable[[], None]) -> Callable[[], None]:
 
 
 class GraphedStep:
-    """`step` by replay for batches of the shape of the first one; any other, such as the last of an epoch, as it is.
+    """Replays `step` for batches of the first one's shape, and calls it for others, such as the last of an epoch.
 
     Args:
-        step: trains on a batch and gives its summed loss (); all that it changes are `state`, in place, and scratch
-            memory.
+        step: trains on a batch and returns its summed loss (); may change only `state`, in place, and scratch memory.
         state: the tensors that it changes.
-        capture: step without arguments -> what replays it.
+        capture: takes a step without arguments and returns its replay.
     """
 
     def __init__(
@@ -49,10 +48,10 @@ class GraphedStep:
         self._replay: Callable[[], None] | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Train on `batch`; the sum of its losses, shaped as that of `step`."""
+        """Train on `batch` and return its summed loss, shaped as `step` returns it."""
         if self._batch is None:
             self._batch = Batch(**{name: tensor.clone() for name, tensor in batch.tensors().items()})
-            self._replay = self._captured(self._batch)
+            self._replay = self._try_capture(self._batch)
         if self._replay is None or batch.items.shape != self._batch.items.shape:
             return self._step(batch)
         for static, given in zip(self._batch.tensors().values(), batch.tensors().values(), strict=True):
@@ -61,8 +60,8 @@ class GraphedStep:
         assert self._total is not None
         return self._total
 
-    def _captured(self, batch: Batch) -> Callable[[], None] | None:
-        """The replay, `state` left as it was; None, with a warning, where the device does not take the step."""
+    def _try_capture(self, batch: Batch) -> Callable[[], None] | None:
+        """Return the replay, with `state` unchanged; None, with a warning, if the device cannot capture the step."""
         before = [tensor.clone() for tensor in self._state]
 
         def step() -> None:

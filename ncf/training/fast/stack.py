@@ -1,9 +1,9 @@
-"""Many runs as one: S trainers whose forward and backward passes are one batched computation.
+"""Train many runs at once: S trainers whose forward and backward passes are one batched computation.
 
-Each run stays an ordinary `Trainer`: its own batches and negatives, loss, optimizer, early stopping, checkpoints and
-run folder. Only its parameters move, into slices of stacked tensors, so that one pass gives all S sets of logits and
-one all S sets of gradients: in closed form where that is known, else by `torch.vmap` over the single-run model. A run
-leaves the stack when it is over, and the next one waiting takes its place.
+Each run remains an ordinary `Trainer`, with its own batches and negatives, loss, optimizer, early stopping, checkpoints
+and run folder. Only its parameters move, into slices of stacked tensors, so that a single pass computes the logits or
+gradients of all S runs: in closed form where that is known, else by `torch.vmap` over the single-run model. A run
+leaves the stack when it is over, and the next one in the queue takes its place.
 """
 
 import copy
@@ -23,21 +23,21 @@ from ncf.losses import AnyLoss, FocalFamily
 from ncf.losses.kernel import focal_losses_and_logit_grad, losses_and_logit_grad
 from ncf.models import GradientRecommender
 from ncf.training.arithmetic import arithmetic
+from ncf.training.base import LazyOptimizer
 from ncf.training.fast.adam import FusedAdam, JointAdam
 from ncf.training.fast.closed_form import ClosedForm
 from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.training.fast.steps import ClosedFormStep
-from ncf.training.step import LazyOptimizer
 from ncf.training.trainer import GLANCE_STEPS, Trainer
 
 log = logging.getLogger(__name__)
 
-_CPU_STACK, _GPU_STACK = 5, 128  # runs in a stack: more spill out of a core's cache; more do not fill a GPU better
-_COPIES = 8  # of its parameters that a run may need: gradients, moments, the best weights, and as much in activations
+_CPU_STACK, _GPU_STACK = 5, 128  # runs per stack: more overflow a core's cache, or do not use a GPU any better
+_COPIES = 8  # a run's memory in copies of its parameters: gradients, moments, best weights, and as much for activations
 
 
 def signature(trainer: Trainer) -> tuple[Any, ...]:
-    """Trainers can share a stack if this is equal: model and shapes, device, and the shape and number of batches."""
+    """Return what trainers must have in common to share a stack: model, shapes, device, and kind of batches."""
     shapes = tuple((name, tuple(p.shape), p.dtype, p.device) for name, p in trainer.model.named_parameters())
     batches = trainer.batches
     return (
@@ -53,10 +53,10 @@ def signature(trainer: Trainer) -> tuple[Any, ...]:
 
 
 def stackable(trainer: Trainer) -> bool:
-    """Whether the trainer can share a stack at all.
+    """Return whether the trainer can share a stack at all.
 
-    A lazy optimizer must see the rows that its own model looks up; what is compiled, plain, or in another precision is
-    one run.
+    A lazy optimizer must see the rows that its own model looks up; compiled, plain and lower-precision steps are for
+    single runs.
     """
     settings = trainer.settings
     lazy = isinstance(trainer.step.optimizer, LazyOptimizer)
@@ -64,7 +64,7 @@ def stackable(trainer: Trainer) -> bool:
 
 
 def stack_size(trainer: Trainer) -> int:
-    """How many runs of this shape a stack takes: what measured best on a CPU, what fits into half a GPU's memory."""
+    """Return how many such runs to stack: the measured optimum on a CPU, what fits half the free memory on a GPU."""
     parameters = list(trainer.model.parameters())
     if not parameters[0].is_cuda:
         return _CPU_STACK
@@ -74,19 +74,19 @@ def stack_size(trainer: Trainer) -> int:
 
 
 LossAndGrad = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
-"""A stacked batch and its logits (S, B, 1+K) -> summed losses (S,), and their derivatives by the logits (S, B, 1+K)."""
+"""A stacked batch and its logits (S, B, 1+K) -> summed losses (S,) and logit gradients (S, B, 1+K)."""
 
 
 class _Passes(Protocol):
-    """The forward and backward passes of S models of one shape."""
+    """Forward and backward passes of S models of one shape."""
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Put the gradients of each mean loss in place; logits (S, B, 1+K) without a graph, summed losses (S,)."""
+        """Compute the gradients of each mean loss; return detached logits (S, B, 1+K) and summed losses (S,)."""
         ...
 
 
 class _Vmapped:
-    """By vmap over the single-run model; the models' parameters become views of stacked ones."""
+    """Passes by vmap over the single-run model; the models' parameters become views of stacked ones."""
 
     def __init__(self, models: Sequence[GradientRecommender], losses: LossAndGrad) -> None:
         self._losses = losses
@@ -103,7 +103,7 @@ class _Vmapped:
         )
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As of `_Passes`."""
+        """See `_Passes`."""
         logits = self._forward(self._stacked, batch.users, batch.items)
         totals, logit_grad = self._losses(batch, logits.detach())
         logits.backward(logit_grad.div_(batch.items[0].numel()))
@@ -116,13 +116,13 @@ class _Vmapped:
 
 
 class _InClosedForm:
-    """By `ClosedForm`."""
+    """Passes by `ClosedForm`."""
 
     def __init__(self, form: ClosedForm, losses: LossAndGrad) -> None:
         self._form, self._losses = form, losses
 
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As of `_Passes`."""
+        """See `_Passes`."""
         logits = self._form.forward(batch.users, batch.items)
         totals, logit_grad = self._losses(batch, logits)
         self._form.backward(logit_grad.div_(batch.items[0].numel()))
@@ -130,9 +130,9 @@ class _InClosedForm:
 
 
 class _JointUpdate:
-    """`Step.apply` of all runs at once, to the bit, as long as every loss and gradient is finite.
+    """`Step.apply` for all runs at once, equal to the bit, as long as every loss and gradient is finite.
 
-    For runs laid out in `form` on a CPU, where the answer to that can be waited for.
+    For runs laid out in `form`, on a CPU only, since that check would stall a GPU.
     """
 
     def __init__(self, trainers: Sequence[Trainer], optimizers: Sequence[FusedAdam], form: ClosedForm) -> None:
@@ -142,7 +142,7 @@ class _JointUpdate:
         self._broken, self._one = torch.zeros(()), torch.ones(())
 
     def __call__(self, totals: Tensor) -> bool:
-        """Given the summed losses (S,); once any of them or a gradient is inf or NaN: False, and nothing is done."""
+        """Update all runs, given the summed losses (S,); if one or a gradient is not finite, only return False."""
         torch._amp_foreach_non_finite_check_and_unscale_([totals, *self._form.touched()], self._broken, self._one)
         if self._broken:
             return False
@@ -153,7 +153,7 @@ class _JointUpdate:
 
 
 class _Stack:
-    """S trainers that take their steps together."""
+    """S trainers that step together."""
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
         self.trainers = list(trainers)
@@ -181,16 +181,16 @@ class _Stack:
         return _InClosedForm(form, losses)
 
     def step(self, batches: Sequence[Batch]) -> None:
-        """One step of every run: `batches` has one of each."""
+        """Take one step of every run; `batches` holds one batch per run."""
         joined = Batch(**{name: torch.stack([b.tensors()[name] for b in batches]) for name in batches[0].tensors()})
-        observed = any(trainer.dynamics for trainer in self.trainers)  # dynamics look into some steps only
+        observed = any(trainer.dynamics for trainer in self.trainers)  # in some steps only, which a graph cannot do
         step = self._train_on if observed else self._step
         step(joined)
         for trainer in self.trainers:
             trainer.progress.step += 1
 
     def _train_on(self, batch: Batch) -> Tensor:
-        """The summed losses (S,) of a stacked batch, after an update of every run."""
+        """Update every run on a stacked batch and return the summed losses (S,)."""
         logits, totals = self._passes(batch)
         for slot, trainer in enumerate(self.trainers):
             if trainer.step.observer:
@@ -202,12 +202,12 @@ class _Stack:
 
 
 def _slot(batch: Batch, slot: int) -> Batch:
-    """The batch of one run of a stack."""
+    """Return one run's part of a stacked batch."""
     return Batch(**{name: tensor[slot] for name, tensor in batch.tensors().items()})
 
 
 def _joint_loss(losses: Sequence[AnyLoss], neg_ratio: int, like: Tensor) -> LossAndGrad:
-    """The losses of S runs: one kernel where every one is of the focal family."""
+    """Return the joint loss of S runs: a single kernel call if all are of the focal family."""
     family = [loss for loss in losses if isinstance(loss, FocalFamily)]
     if len(family) < len(losses):
 
@@ -234,9 +234,10 @@ def _joint_loss(losses: Sequence[AnyLoss], neg_ratio: int, like: Tensor) -> Loss
 
 
 def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Trainer, NcfError | None]]:
-    """Train all of `waiting`, at most `size` at a time; yields each run as it ends, with its error if it failed.
+    """Train all of `waiting`, at most `size` at a time; yield each run as it ends, with its error if it failed.
 
-    Runs must share `signature`. One that `stopped` interrupts is checkpointed and, unless that fails, not yielded.
+    All must have the same `signature`. When `stopped` interrupts them, they are checkpointed and not yielded, unless
+    the checkpoint fails.
     """
     running: list[Trainer] = []
     stack = None
@@ -262,9 +263,9 @@ def train_stacked(waiting: Iterator[Trainer], size: int) -> Iterator[tuple[Train
 
 
 def _in_step(trainers: Sequence[Trainer]) -> list[Trainer]:
-    """Those that can go on together; epochs that were resumed half-way are finished first."""
-    place = max(trainer.progress.step for trainer in trainers)
-    return [trainer for trainer in trainers if trainer.progress.step == place]
+    """Return the trainers that can step together: those furthest into their epoch, so that resumed epochs end first."""
+    furthest = max(trainer.progress.step for trainer in trainers)
+    return [trainer for trainer in trainers if trainer.progress.step == furthest]
 
 
 def _end_epoch(trainer: Trainer) -> None:
@@ -275,7 +276,7 @@ def _end_epoch(trainer: Trainer) -> None:
 
 
 def _failure(work: Callable[[], object]) -> NcfError | None:
-    """Do `work` of one run; the error that ended it, if one did, which is no matter of the others."""
+    """Run `work` for one run and return its error, if any, so that the other runs are not affected."""
     try:
         work()
     except NcfError as error:
@@ -284,8 +285,8 @@ def _failure(work: Callable[[], object]) -> NcfError | None:
 
 
 def _train_epoch(stack: _Stack) -> bool:
-    """The steps of one epoch that are still to do, of every run; False if interrupted between two of them."""
-    trainers, begun = stack.trainers, time.perf_counter()
+    """Run the remaining steps of the epoch for every run; return False if `stopped` interrupted it."""
+    trainers, start = stack.trainers, time.perf_counter()
     streams = [t.batches.epoch(t.progress.epoch, t.progress.step) for t in trainers]
     steps = trainers[0].batches.steps
     for batches in zip(*streams, strict=True):
@@ -294,10 +295,10 @@ def _train_epoch(stack: _Stack) -> bool:
         if done % GLANCE_STEPS == 0 or done == steps:
             now = time.perf_counter()
             for trainer in trainers:
-                trainer.progress.seconds += (now - begun) / len(trainers)  # its share of the machine
+                trainer.progress.seconds += (now - start) / len(trainers)  # an equal share
                 if done < steps and trainer.due():
-                    _failure(trainer.checkpoint)  # what fails here does so again when the epoch ends
-            begun = now
+                    _failure(trainer.checkpoint)  # an error here occurs again when the epoch ends
+            start = now
         if trainers[0].stopped() and done < steps:
             return False
     return True

@@ -1,29 +1,28 @@
-"""The fast steps, and which of them a run takes."""
+"""The fast steps, and the choice between them."""
 
 import contextlib
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from ncf.data.batch import Batch
 from ncf.errors import TrainingError
 from ncf.losses import AnyLoss
 from ncf.losses.kernel import fused_per_example, losses_and_logit_grad
 from ncf.models import GradientRecommender
+from ncf.training.base import LazyOptimizer, Step
 from ncf.training.fast import closed_form
 from ncf.training.fast.adam import FusedAdam
 from ncf.training.fast.closed_form import ClosedForm
 from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.training.settings import TrainerSettings
-from ncf.training.step import LazyOptimizer, Step
 
 
 def choose(
     model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, settings: TrainerSettings, groups: int
 ) -> Step:
-    """The fastest step for this model and optimizer; `groups` is the positives in a whole batch."""
+    """Return the fastest step for this model and optimizer; `groups` is the number of positives in a full batch."""
     half = settings.precision == "bfloat16"
     if settings.compile:
         return CompiledStep(model, loss, optimizer, groups)
@@ -33,10 +32,10 @@ def choose(
 
 
 class FusedLossStep(Step):
-    """Any model by autograd, from the logit gradient that the loss's kernel gives.
+    """Autograd for any model, starting at the logit gradient that the loss's fused kernel computes.
 
     Args:
-        half: compute the logits in bfloat16 where autocast does.
+        half: run the forward pass under bfloat16 autocast.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class FusedLossStep(Step):
         self._half = half
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As of `Step`."""
+        """See `Step.backward`."""
         for parameter in self.parameters:
             parameter.grad = None
         with torch.autocast(batch.users.device.type, torch.bfloat16) if self._half else contextlib.nullcontext():
@@ -58,9 +57,9 @@ class FusedLossStep(Step):
 
 
 class CompiledStep(FusedLossStep):
-    """Any model with dense gradients: loss and gradients as one function by torch.compile.
+    """Loss and gradients of any model with dense gradients, compiled as one function by torch.compile.
 
-    Batches of fewer than `groups` groups, the last of an epoch, are left to autograd: they would be compiled anew.
+    A batch of fewer than `groups` positives, the last of an epoch, is left to autograd: it would be recompiled.
     """
 
     def __init__(
@@ -78,11 +77,13 @@ class CompiledStep(FusedLossStep):
         self._gradients = torch.compile(torch.func.grad_and_value(_mean_loss, has_aux=True), dynamic=False)
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As of `Step`. Raises TrainingError if torch cannot compile the model."""
+        """See `Step.backward`. Raises TrainingError if torch cannot compile the model."""
         if len(batch.users) != self._groups:
             return super().backward(batch)
         named = dict(self.model.named_parameters())
         weights = {name: parameter.detach() for name, parameter in named.items()}
+        from torch._dynamo.exc import TorchDynamoException  # over a second to import
+
         try:
             gradients, (_, (logits, total)) = self._gradients(weights, batch.tensors())
         except TorchDynamoException as error:
@@ -97,10 +98,10 @@ class CompiledStep(FusedLossStep):
 
 
 class ClosedFormStep(Step):
-    """GMF, MLP and NeuMF by gradients in closed form, on parameters that lie in one tensor.
+    """Closed-form gradients for GMF, MLP and NeuMF, on parameters that lie in one tensor.
 
     Args:
-        graph: replay the step as a CUDA graph, where the model is on a CUDA device and the optimizer a `FusedAdam`.
+        graph: replay the step as a CUDA graph if the model is on a CUDA device and the optimizer is a `FusedAdam`.
     """
 
     def __init__(
@@ -115,31 +116,31 @@ class ClosedFormStep(Step):
         self._replay = GraphedStep(super().__call__, self.changed()) if self.graphed else None
 
     def lay_out(self, values: Tensor, gradients: Tensor) -> None:
-        """Take note that all parameters are views of `values` (N,) now, and their gradients views of `gradients`."""
+        """Register that the parameters are now views of `values` (N,), and their gradients of `gradients` (N,)."""
         self._flat_gradients = gradients
         if isinstance(self.optimizer, FusedAdam):
             self.optimizer.lay_out(values, gradients)
             self._update = self.optimizer.step_laid_out
 
     def changed(self) -> list[Tensor]:
-        """The tensors that a step changes."""
+        """Return the tensors that a step changes."""
         assert isinstance(self.optimizer, FusedAdam)
         tally = self.tally
         return [*self.optimizer.laid_out(), tally.loss_sum, tally.finite_steps, tally.broken]
 
     def __call__(self, batch: Batch) -> Tensor:
-        """As of `Step`; a step that is observed is not replayed, since only a few are looked at."""
+        """See `Step`. With an observer, which skips most steps, nothing is replayed: a graph cannot skip."""
         return super().__call__(batch) if self._replay is None or self.observer else self._replay(batch)
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As of `Step`."""
+        """See `Step.backward`."""
         logits = self._form.forward(batch.users, batch.items)
         losses, logit_grad = losses_and_logit_grad(self.loss, logits, batch)
         self._form.backward(logit_grad.div_(batch.rows))
         return logits, losses.sum()
 
     def apply(self, total: Tensor) -> None:
-        """As of `Step`."""
+        """See `Step.apply`; `total` () is the summed loss."""
         self.tally.check([total, self._flat_gradients])
         self._update()
         self.tally.add(total)

@@ -11,7 +11,10 @@ from torch import Tensor
 
 from ncf import models
 from ncf.core.rng import generator
-from ncf.models import GMF, MLP, MODELS, GradientRecommender, NeuMF
+from ncf.models import MODELS, GradientRecommender
+from ncf.models.gmf import GMF
+from ncf.models.mlp import MLP
+from ncf.models.neumf import NeuMF
 from ncf.training.fast.closed_form import ClosedForm, supports
 
 USERS, ITEMS = 6, 9
@@ -25,7 +28,9 @@ SHAPES = st.one_of(
 SMALL = partial(NeuMF, gmf_factors=3, mlp_factors=4, hidden=[5, 2])
 
 
-def built(make: Callable[..., GradientRecommender], runs: int, dtype: torch.dtype = torch.float64) -> list[GradientRecommender]:
+def built(
+    make: Callable[..., GradientRecommender], runs: int, dtype: torch.dtype = torch.float64
+) -> list[GradientRecommender]:
     """Models of the shape, with weights large enough that each matters and some units are dead."""
     made = [models.build(make, USERS, ITEMS, generator(seed, "initialisation")).to(dtype) for seed in range(runs)]
     for seed, model in enumerate(made):
@@ -36,7 +41,7 @@ def built(make: Callable[..., GradientRecommender], runs: int, dtype: torch.dtyp
 
 
 def batch(runs: int, groups: int, negatives: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """users (S, B), items (S, B, 1+K), slopes (S, B, 1+K); users and items occur repeatedly."""
+    """users (S, B), items (S, B, 1+K), logit_grad (S, B, 1+K); users and items occur repeatedly."""
     stream = torch.Generator().manual_seed(seed)
     shape = runs, groups, 1 + negatives
     users = torch.randint(USERS, shape[:2], generator=stream)
@@ -44,11 +49,13 @@ def batch(runs: int, groups: int, negatives: int, seed: int = 0) -> tuple[Tensor
     return users, items, torch.randn(shape, dtype=torch.float64, generator=stream)
 
 
-def by_autograd(model: GradientRecommender, users: Tensor, items: Tensor, slopes: Tensor) -> tuple[Tensor, list[Tensor]]:
+def by_autograd(
+    model: GradientRecommender, users: Tensor, items: Tensor, logit_grad: Tensor
+) -> tuple[Tensor, list[Tensor]]:
     """Logits and gradients of one run."""
     model.zero_grad()
     logits = model(users, items)
-    logits.backward(slopes)
+    logits.backward(logit_grad)
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(gradient is not None for gradient in gradients)
     return logits.detach(), [gradient.clone() for gradient in gradients if gradient is not None]
@@ -63,10 +70,10 @@ def test_logits_and_gradients_are_those_of_autograd(
     subjects = built(make, runs)
     passes = ClosedForm(subjects)
     for step in range(2):
-        users, items, slopes = batch(runs, groups, negatives, seed + step)
-        expected = [by_autograd(*each) for each in zip(built(make, runs), users, items, slopes)]
+        users, items, logit_grad = batch(runs, groups, negatives, seed + step)
+        expected = [by_autograd(*each) for each in zip(built(make, runs), users, items, logit_grad)]
         torch.testing.assert_close(passes.forward(users, items), torch.stack([logits for logits, _ in expected]))
-        passes.backward(slopes)
+        passes.backward(logit_grad)
         for model, (_, gradients) in zip(subjects, expected):
             for (name, parameter), gradient in zip(model.named_parameters(), gradients):
                 torch.testing.assert_close(parameter.grad, gradient, msg=lambda text, name=name: f"{name}: {text}")
@@ -74,11 +81,11 @@ def test_logits_and_gradients_are_those_of_autograd(
 
 def test_one_run_needs_no_dimension_of_its_own() -> None:
     (plain, subject) = (built(SMALL, 1)[0] for _ in "ab")
-    (users,), (items,), (slopes,) = batch(1, 4, 3)
-    logits, gradients = by_autograd(plain, users, items, slopes)
+    (users,), (items,), (logit_grad,) = batch(1, 4, 3)
+    logits, gradients = by_autograd(plain, users, items, logit_grad)
     passes = ClosedForm([subject])
     torch.testing.assert_close(passes.forward(users, items), logits)
-    passes.backward(slopes)
+    passes.backward(logit_grad)
     for parameter, gradient in zip(subject.parameters(), gradients):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -89,11 +96,11 @@ def test_single_precision_agrees_to_rounding() -> None:
     for model in (plain, subject):
         for parameter in model.parameters():
             parameter.data *= 0.2
-    users, items, slopes = batch(1, 23, 10)
-    logits, gradients = by_autograd(plain, users[0], items[0], slopes[0].float())
+    users, items, logit_grad = batch(1, 23, 10)
+    logits, gradients = by_autograd(plain, users[0], items[0], logit_grad[0].float())
     passes = ClosedForm([subject])
     torch.testing.assert_close(passes.forward(users[0], items[0]), logits, rtol=1e-5, atol=1e-6)
-    passes.backward(slopes[0].float())
+    passes.backward(logit_grad[0].float())
     for parameter, gradient in zip(subject.parameters(), gradients):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
 
@@ -127,9 +134,9 @@ def test_every_gradient_is_within_the_flat_one(count: int) -> None:
     """What the trainer's guard against inf and NaN reads."""
     subjects = built(SMALL, count)
     passes = ClosedForm(subjects)
-    users, items, slopes = batch(count, 4, 3)
+    users, items, logit_grad = batch(count, 4, 3)
     passes.forward(users, items)
-    passes.backward(slopes)
+    passes.backward(logit_grad)
     for run, model in enumerate(subjects):
         total = sum(parameter.grad.abs().sum() for parameter in model.parameters() if parameter.grad is not None)
         torch.testing.assert_close(passes.flat.gradients[run].abs().sum(), total)

@@ -1,0 +1,92 @@
+"""What a step is: gradients from a batch, then an update that is skipped once a number is not finite."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ncf.data.batch import Batch
+from ncf.losses import AnyLoss
+from ncf.models import GradientRecommender
+
+Observer = Callable[[Batch, Tensor], None]
+"""Called with each batch and its logits (B, 1+K) before the update; must modify neither."""
+
+
+class LazyOptimizer(torch.optim.Optimizer):
+    """An optimizer that updates an embedding row only when it is next looked up."""
+
+    def flush(self) -> None:
+        """Apply all pending updates."""
+        raise TypeError(f"{type(self).__name__}: a lazy optimizer has to define flush")
+
+
+class Tally:
+    """Running sums of an epoch, kept on the device so that no step has to wait for it.
+
+    Attributes:
+        loss_sum: () float64, the summed loss of this epoch's rows.
+        finite_steps: (), the steps of this epoch before the first with a non-finite loss or gradient.
+        broken: (), 1 from that step on, else 0. Fused optimizers that read it as `found_inf` then skip their update.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.finite_steps = torch.zeros((), device=device)
+        self.broken = torch.zeros((), device=device)
+        self._one = torch.ones((), device=device)
+
+    def check(self, values: list[Tensor]) -> None:
+        """Set `broken`, permanently, if any of `values` (...) is inf or NaN."""
+        torch._amp_foreach_non_finite_check_and_unscale_(values, self.broken, self._one)  # scale 1: check only
+
+    def add(self, total: Tensor) -> None:
+        """Count a step with summed loss `total` ()."""
+        self.loss_sum += total
+        self.finite_steps += 1
+        self.finite_steps -= self.broken
+
+    def reset(self) -> None:
+        """Start a new epoch."""
+        self.loss_sum.zero_()
+        self.finite_steps.zero_()
+
+
+class Step(ABC):
+    """Trains `model` batch by batch, minimising the mean of `loss` over rows."""
+
+    def __init__(self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer) -> None:
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.parameters = list(model.parameters())
+        self.tally = Tally(self.parameters[0].device)
+        self.observer: Observer | None = None
+        optimizer.found_inf = self.tally.broken  # type: ignore[attr-defined]  # read by fused optimizers
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Update the parameters once and return the summed loss of `batch`, ()."""
+        logits, total = self.backward(batch)
+        if self.observer:
+            self.observer(batch, logits)
+        self.apply(total)
+        return total
+
+    @abstractmethod
+    def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of the mean loss; return the detached logits (B, 1+K) and the summed loss ()."""
+
+    def apply(self, total: Tensor) -> None:
+        """Update the parameters from their gradients, unless one or the summed loss `total` () is inf or NaN."""
+        self.tally.check([total, *self.gradients()])
+        self.optimizer.step()
+        self.tally.add(total)
+
+    def gradients(self) -> list[Tensor]:
+        """Return the values of all gradients."""
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        return [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
+
+    def flush(self) -> None:
+        """Apply the updates that a lazy optimizer has pending; required before whole weight tables are read."""
+        if isinstance(self.optimizer, LazyOptimizer):
+            self.optimizer.flush()

@@ -1,0 +1,37 @@
+"""The figures of a data set and its split, by hand."""
+
+import dataclasses
+
+import numpy as np
+from data_helpers import interactions_of
+
+from ncf.data.interactions import Counts
+from ncf.data.split import leave_one_out
+from ncf.data.statistics import describe, table
+
+DATA = interactions_of([(0, 0, 1), (0, 1, 2), (0, 2, 2), (1, 0, 1), (1, 3, 5), (2, 1, 1)])
+
+
+def test_figures_by_hand() -> None:
+    data = dataclasses.replace(DATA, before=Counts(ratings=20, users=5, items=9))
+    figures = describe(data, leave_one_out(data, ties="file"))
+    assert figures == {
+        "ratings": 20, "users rated": 5, "items rated": 9, "positives": 6, "users": 3, "items": 4,
+        "users dropped": 2, "items dropped": 5, "density": 0.5, "imbalance": 1.0,
+        "median positives per user": 2.0, "median positives per item": 1.5, "users with one positive": 1,
+        "tied last positives": 1, "train": 3, "validation": 1, "test": 2, "test items not in train": 2,
+    }  # fmt: skip
+
+
+def test_a_test_item_in_train_is_no_unseen_one() -> None:
+    data = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 1), (1, 0, 2), (2, 0, 1), (2, 2, 2)])
+    split = leave_one_out(data, ties="file")
+    assert np.array_equal(split.test.items, [1, 0, 2])
+    assert describe(data, split)["test items not in train"] == 1
+
+
+def test_the_table_has_a_line_a_figure_its_numbers_aligned() -> None:
+    assert table({"positives": 55375, "density": 0.0406237}) == (
+        "positives        55,375\n"
+        "density         0.04062"
+    )  # fmt: skip

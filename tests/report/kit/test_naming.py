@@ -1,0 +1,66 @@
+"""Names and numbers as readers see them."""
+
+import pandas as pd
+import pytest
+from made_up import registration
+
+from ncf.report.kit.naming import (
+    arm_labels,
+    at_ratios,
+    contrast_name,
+    label,
+    listed,
+    mean_sd,
+    metric_name,
+    p_value,
+    percent,
+    row_name,
+    seeds_text,
+)  # fmt: skip
+
+
+def test_arms_are_named_by_their_loss_and_its_settings() -> None:
+    assert list(arm_labels(registration()).values()) == [
+        "focal (γ 2, α 0.25)", "BCE", "α-BCE (α 0.25)", "α-BCE (α balanced)", "focal (γ 2, α balanced)",
+    ]  # fmt: skip
+    assert label({"loss": "mine", "gamma": 0.5}) == "mine (γ 0.5)"
+    assert label({"model": "gmf"}) == "gmf"
+
+
+def test_arms_with_one_loss_are_told_apart_by_their_registered_names() -> None:
+    arms = {"wide": {"model": "gmf", "loss": "bce"}, "deep": {"model": "mlp", "loss": "bce"}}
+    plan = registration().model_copy(update={"arms": arms})
+    assert arm_labels(plan) == {"wide": "wide", "deep": "deep"}
+    assert contrast_name(plan, "wide", "deep") == "wide vs deep"
+
+
+def test_comparisons_are_named_by_their_losses_ratio_and_metric() -> None:
+    plan = registration()
+    assert contrast_name(plan, "focal", "alpha_bce") == "focal vs α-BCE"
+    assert contrast_name(plan, "focal_balanced", "alpha_bce_balanced") == "focal vs α-BCE, balanced α"
+    names = [row_name(plan, compared) for compared in plan.hypotheses["H2"].comparisons()]
+    assert names[1] == "focal vs BCE, 1:4, HR@10"
+    assert names[-2] == "focal vs BCE, growth 1:4 to 1:50, NDCG@10"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (metric_name("test/ndcg@10"), "test NDCG@10"),
+        (metric_name("mrr"), "MRR"),
+        (metric_name("valid/coverage@5"), "valid coverage@5"),
+        (listed(["A"]), "A"),
+        (listed(["A", "B", "C"]), "A, B and C"),
+        (at_ratios({4: 30, 10: 36}), "30 at 1:4, 36 at 1:10"),
+        (at_ratios({4: 30}, "seeds"), "30 seeds at 1:4"),
+        (percent(0.0576), "6%"),
+        (percent(0.0576, 1), "5.8%"),
+        (p_value(0.0239), "0.024"),
+        (p_value(0.000023), "2e-05"),
+        (mean_sd(pd.Series([0.1, 0.3])), "0.2000 ± 0.1414"),
+        (mean_sd(pd.Series([0.1])), "0.1000"),
+        (seeds_text((42, 43, 44, 50, 52, 53)), "42 to 44, 50, 52 to 53"),
+    ],
+)
+def test_words_and_numbers(written: str, expected: str) -> None:
+    assert written == expected

@@ -1,0 +1,85 @@
+"""The groups of a run's configuration: what each picks from, and components of one's own beside them."""
+
+from collections.abc import Iterator
+
+import pytest
+from quickly import composed
+from toys import compose
+
+import ncf
+from ncf.core.compose import CONF
+from ncf.core.config import roles
+from ncf.core.roles import DISPLAY, RESULT
+from ncf.errors import ConfigError
+from ncf.losses import BCE, LOSSES
+from ncf.runs.components import CHOICES, GROUPS, PROTOCOL, REGISTRIES, chosen, register
+from ncf.runs.identity import resolved
+from ncf.runs.plan import plan_run
+from ncf.training.settings import TrainerSettings
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """What a test registers goes away."""
+    before = {group: dict(registry) for group, registry in REGISTRIES.items()}
+    yield
+    for group, registry in REGISTRIES.items():
+        registry.clear()
+        registry.update(before[group])
+
+
+class Own(BCE):
+    """A loss of one's own."""
+
+
+def test_the_groups_are_those_of_the_configuration() -> None:
+    assert {key for key, node in resolved(compose()).items() if isinstance(node, dict)} == set(GROUPS)
+    assert set(REGISTRIES) == set(GROUPS) - {"trainer"}
+    assert set(CHOICES) == {*GROUPS, "experiment"}
+    assert set(PROTOCOL) < set(GROUPS)
+    assert all((CONF / group).is_dir() for group in CHOICES)
+
+
+@pytest.mark.parametrize("group", REGISTRIES)
+def test_every_component_has_a_file_and_every_file_a_component(group: str) -> None:
+    """Files may share a component: MovieLens comes in five sizes."""
+    names = {str(composed(f"{group}={path.stem}")[group].name) for path in (CONF / group).glob("*.yaml")}
+    assert names == set(REGISTRIES[group])
+
+
+def test_what_settings_choose_is_found_by_its_name() -> None:
+    assert chosen("loss", {"name": "bce"}) is BCE
+    assert chosen("trainer", {}) is TrainerSettings
+    for group, settings in {"loss": {"name": "nosuch"}, "model": {}, "nosuch": {"name": "bce"}}.items():
+        assert chosen(group, settings) is None
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_component_of_one_s_own_is_chosen_like_any_other() -> None:
+    assert ncf.register is register
+    register("loss", "own", Own)
+    assert isinstance(plan_run(composed("loss.name=own")).loss, Own)
+    register("loss", "own", Own)  # importing it twice is no error
+
+
+@pytest.mark.usefixtures("registries")
+def test_neither_another_s_name_nor_an_unknown_group_is_taken() -> None:
+    with pytest.raises(ConfigError, match=r"^register: loss=bce exists already; expected another name$"):
+        register("loss", "bce", Own)
+    with pytest.raises(ConfigError, match=r"^register: expected one of data, .*, tracking, got 'losses'$"):
+        register("losses", "own", Own)
+    assert LOSSES["bce"] is BCE
+
+
+def test_choosing_a_tracker_is_for_display_and_everything_else_is_for_the_result() -> None:
+    assert {group: registry.role for group, registry in REGISTRIES.items()} == {
+        group: DISPLAY if group == "tracking" else RESULT for group in REGISTRIES
+    }
+
+
+@pytest.mark.parametrize("group", REGISTRIES)
+def test_every_declared_key_can_be_set_in_the_file_of_its_component(group: str) -> None:
+    """A role on a key that no YAML has would mean nothing."""
+    for path in (CONF / group).glob("*.yaml"):
+        node = composed(f"{group}={path.stem}")[group]
+        assert set(roles(REGISTRIES[group][node.name])) == set(node) - {"name"}

@@ -1,0 +1,102 @@
+"""`python -m ncf.recommend`: what a finished run would recommend, in every format, and mistakes by their option."""
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from apart import finish
+from finished_runs import FinishedRuns
+
+from ncf import recommend
+from ncf.errors import ConfigError, DataError
+
+
+def test_every_format_says_the_same(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    run = f"run={runs['neumf']}"
+    recommend.main([run, "user=7", "k=3"])
+    shown = capsys.readouterr().out
+    assert shown.startswith("user 7: recent positives\n")
+    assert "recommended\nrank  item_id  score" in shown
+    recommend.main([run, "user=7,2,7", "k=3", "format=csv"])
+    frame = pd.read_csv(StringIO(capsys.readouterr().out))
+    assert frame["user_id"].tolist() == [7] * 3 + [2] * 3
+    recommend.main([run, "--user", "7,2", "--k", "3", "--format", "json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["user_id"] for line in lines] == [7, 2]
+    assert [item["item_id"] for item in lines[0]["items"]] == frame["item_id"][:3].tolist()
+
+
+@pytest.mark.parametrize("name", ["neumf", "mlp", "gmf", "mf", "ials", "puresvd"])
+def test_items_like_another_come_from_what_the_model_learned_of_each(
+    name: str, runs: FinishedRuns, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of a NeuMF, whose score is no inner product of vectors."""
+    recommend.main([f"run={runs[name]}", "items_like=4", "k=3", "format=json"])
+    items = json.loads(capsys.readouterr().out)
+    assert len({item["item_id"] for item in items}) == 3
+    assert 4 not in [item["item_id"] for item in items]
+    assert [item["cosine"] for item in items] == sorted((item["cosine"] for item in items), reverse=True)
+
+
+def test_a_model_that_learns_nothing_of_an_item_has_none_like_it(runs: FinishedRuns) -> None:
+    with pytest.raises(DataError, match="items_like: model Popularity learns no item vectors to compare"):
+        recommend.main([f"run={runs['popularity']}", "items_like=4"])
+
+
+def test_a_table_of_items_like_another_names_that_one(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    recommend.main([f"run={runs['ials']}", "items_like=4", "k=2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "items like 4"
+    assert lines[1].split() == ["item_id", "cosine"]
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize("at_once", [1000, 7])
+def test_everyone_fits_into_a_file(
+    at_once: int, runs: FinishedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommend, "_USERS_AT_ONCE", at_once)
+    target = tmp_path / "all.csv"
+    recommend.main([f"run={runs['neumf']}", "user=all", "k=4", "format=csv", f"output={target}"])
+    frame = pd.read_csv(target)
+    assert len(frame) == 60 * 4
+    assert frame["user_id"].nunique() == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["user=1"], "--run"),
+        (["run=x"], "--user --items_like"),
+        (["run=x", "user=1", "items_like=2"], "not allowed with argument --user"),
+        (["run=x", "user=1", "kk=2"], "unrecognized arguments: kk=2"),
+        (["run=x", "user=1", "k=two"], "--k: invalid int value: 'two'"),
+        (["run=x", "user=1", "k=0"], "k: expected at least 1, got 0"),
+        (["run=x", "user=1", "format=xml"], "--format: invalid choice: 'xml'"),
+    ],
+)
+def test_bad_options_are_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recommend.main(arguments)
+
+
+def test_an_unknown_user_is_an_error_before_anything_is_written(runs: FinishedRuns, tmp_path: Path) -> None:
+    target = tmp_path / "some.csv"
+    with pytest.raises(DataError, match=r"user: expected an id among the 60 users .* got '999'"):
+        recommend.main([f"run={runs['neumf']}", "user=7,999", "format=csv", f"output={target}"])
+    assert not target.exists()
+
+
+def test_an_output_that_cannot_be_written_is_named(runs: FinishedRuns) -> None:
+    with pytest.raises(ConfigError, match=r"^output: cannot write /proc/none/x \("):
+        recommend.main([f"run={runs['neumf']}", "user=1", "output=/proc/none/x"])
+
+
+def test_an_error_is_one_line_on_stderr_and_status_2(tmp_path: Path) -> None:
+    """The frame that all commands beside training share."""
+    log = tmp_path / "log"
+    assert finish(["run=nowhere", "user=1"], log, module="ncf.recommend") == 2
+    assert log.read_text().startswith("error: run: expected a run folder, but nowhere is not there")
+    assert log.read_text().count("\n") == 1

@@ -1,0 +1,248 @@
+"""One step of training: the plain step is its definition, and no step applies what is not finite."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+from toy_models import BY_GRADIENT, model_keys
+from toy_training import SPLIT, batches, model_named, optimizer_named, plain_step, step_of
+from toys import compose, loss_named, same
+
+from ncf.data import Batch
+from ncf.losses import BCE, LOSSES, Focal, needs, per_example
+from ncf.models import MODELS
+from ncf.runs.job import build_trainer
+from ncf.runs.plan import plan_run
+from ncf.training.fast.steps import ClosedFormStep, FusedLossStep
+from ncf.training.optimizers import adam
+from ncf.training.base import LazyOptimizer, Step, Tally
+from ncf.training.step import PlainStep
+from ncf.training.trainer import Trainer
+
+
+def weights(step: Step) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in step.model.state_dict().items()}
+
+
+def first_batch(**options: object) -> Batch:
+    return next(batches(**options).epoch(1))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each model's forward and each loss's formula is called."""
+    counted: Counter[str] = Counter()
+
+    def watch(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*arguments: object) -> Tensor:
+            counted[f"{owner.__name__}.{name}"] += 1
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    for model in {MODELS[name] for name in BY_GRADIENT if "forward" in vars(MODELS[name])}:
+        watch(model, "forward")
+    for loss in LOSSES.values():
+        watch(loss, "__call__")
+    return counted
+
+
+def trained(*overrides: str) -> Trainer:
+    """A run of one epoch on the small split, as the command line would build and train it."""
+    plan = plan_run(
+        compose("trainer.epochs=1", "trainer.progress=false", "neg_ratio=4", "trainer.batch_size=55", *overrides)
+    )
+    trainer = build_trainer(plan, SPLIT, torch.device("cpu"))
+    assert isinstance(trainer, Trainer)
+    assert trainer.fit()
+    return trainer
+
+
+def chosen(name: str) -> list[str]:
+    """The overrides that choose a small model."""
+    return [f"model={name}", *(f"model.{key}={value}" for key, value in model_keys(name).items() if key != "name")]
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"), [("gmf", "focal"), ("mlp", "bce"), ("neumf", "bpr"), ("mf", "logq_softmax")]
+)
+def test_a_plain_run_trains_by_the_models_forward_and_the_losss_formula(
+    model: str, loss: str, calls: Counter[str]
+) -> None:
+    run = trained(*chosen(model), f"loss={loss}", "trainer.fast=false")
+    assert type(run.step) is PlainStep
+    steps = run.batches.steps
+    assert calls == {f"{MODELS[model].__name__}.forward": steps, f"{LOSSES[loss].__name__}.__call__": steps}
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [("gmf", ClosedFormStep), ("mlp", ClosedFormStep), ("neumf", ClosedFormStep), ("mf", FusedLossStep)],
+)
+def test_a_run_by_a_fast_step_calls_the_formula_for_the_check_alone(
+    model: str, kind: type[Step], calls: Counter[str]
+) -> None:
+    run = trained(*chosen(model), "loss=focal")
+    assert type(run.step) is kind
+    assert calls["Focal.__call__"] == 1
+    assert calls[f"{MODELS[model].__name__}.forward"] == (1 if kind is ClosedFormStep else 2 + run.batches.steps)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", BY_GRADIENT)
+def test_the_plain_gradients_are_autograds_of_the_mean_over_rows(model: str, loss: str) -> None:
+    subject = plain_step(model_named(model, std=0.3, dtype=torch.float64), loss_named(loss))
+    batch = first_batch(needs=needs(subject.loss))
+    logits, total = subject.backward(batch)
+    twin = model_named(model, std=0.3, dtype=torch.float64)
+    expected = twin(batch.users, batch.items)
+    losses = per_example(subject.loss, expected, batch)
+    (losses.sum() / batch.rows).backward()
+    torch.testing.assert_close(logits, expected.detach())
+    torch.testing.assert_close(total, losses.sum().detach())
+    assert not logits.requires_grad
+    assert not total.requires_grad
+    for mine, other in zip(subject.parameters, twin.parameters()):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_gradients_of_the_step_before_are_gone() -> None:
+    subject = plain_step(model_named(std=0.3), BCE())
+    stream = list(batches().epoch(1))
+    subject.backward(stream[0])
+    subject.backward(stream[1])
+    again = plain_step(model_named(std=0.3), BCE())
+    again.backward(stream[1])
+    assert same([p.grad for p in subject.parameters], [p.grad for p in again.parameters])
+
+
+def test_a_step_moves_the_parameters_by_the_optimizer_and_gives_the_summed_loss() -> None:
+    """By gradient descent, which is checked by hand."""
+    model, batch = model_named(std=0.3, dtype=torch.float64), first_batch()
+    subject = plain_step(model, BCE(), torch.optim.SGD(model.parameters(), lr=0.5, fused=True))
+    before = weights(subject)
+    total = subject(batch)
+    twin = model_named(std=0.3, dtype=torch.float64)
+    losses = BCE()(twin(batch.users, batch.items))
+    losses.mean().backward()
+    torch.testing.assert_close(total, losses.sum().detach())
+    for name, parameter in twin.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(model.state_dict()[name], before[name] - 0.5 * parameter.grad)
+
+
+def test_an_observer_sees_batch_and_logits_before_the_update() -> None:
+    subject, batch = plain_step(model_named(std=0.3), BCE()), first_batch()
+    with torch.no_grad():
+        expected = subject.model(batch.users, batch.items)
+    seen: list[tuple[Batch, Tensor, dict[str, Tensor]]] = []
+    subject.observer = lambda batch, logits: seen.append((batch, logits, weights(subject)))
+    before = weights(subject)
+    subject(batch)
+    ((shown, logits, at_that_time),) = seen
+    assert shown is batch
+    torch.testing.assert_close(logits, expected)
+    assert same(at_that_time, before)
+    assert not same(weights(subject), before)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+@pytest.mark.parametrize("optimizer", ["adam", "row_adam"])
+def test_what_is_not_finite_is_not_applied_and_neither_is_anything_after_it(optimizer: str, poison: float) -> None:
+    model = model_named(std=0.3)
+    subject = plain_step(model, BCE(), optimizer_named(optimizer, model))
+    stream = batches().epoch(1)
+    subject(next(stream))
+    subject.flush()
+    before = weights(subject)
+    subject.loss = lambda logits: BCE()(logits) * poison
+    subject(next(stream))
+    subject.loss = BCE()
+    subject(next(stream))
+    subject.flush()
+    assert same(weights(subject), before)
+    assert subject.tally.broken == 1
+    assert subject.tally.finite_steps == 1
+
+
+def test_the_tally_sums_losses_and_counts_the_steps_before_the_first_bad_one() -> None:
+    tally = Tally(torch.device("cpu"))
+    for total in (1.5, 2.0):
+        tally.check([torch.tensor(total), torch.zeros(3)])
+        tally.add(torch.tensor(total))
+    assert (float(tally.loss_sum), float(tally.finite_steps), float(tally.broken)) == (3.5, 2, 0)
+    for gradient in (float("-inf"), 0.0):
+        tally.check([torch.tensor(1.0), torch.tensor([0.0, gradient])])
+        tally.add(torch.tensor(1.0))
+    assert (float(tally.finite_steps), float(tally.broken)) == (2, 1)
+    tally.reset()
+    assert (float(tally.loss_sum), float(tally.finite_steps), float(tally.broken)) == (0, 0, 1)
+    assert tally.loss_sum.dtype == torch.float64
+
+
+def test_checking_changes_no_value() -> None:
+    values = torch.tensor([1e-40, -3e38, 0.1])
+    before = values.clone()
+    Tally(torch.device("cpu")).check([values])
+    assert torch.equal(values, before)
+
+
+def test_only_a_lazy_optimizer_is_flushed() -> None:
+    class Lazy(LazyOptimizer):
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+
+    model = model_named()
+    lazy = Lazy(model.parameters(), {})
+    plain_step(model, BCE(), lazy).flush()
+    assert lazy.flushed == 1
+    plain_step(model, BCE()).flush()
+
+
+def test_a_lazy_optimizer_without_a_flush_says_so() -> None:
+    class Forgetful(LazyOptimizer):
+        pass
+
+    with pytest.raises(TypeError, match=r"^Forgetful: .*has to define flush$"):
+        Forgetful(model_named().parameters(), {}).flush()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "row_adam"])
+def test_without_fast_the_plain_step_is_taken_unlooked_at(optimizer: str, calls: Counter[str]) -> None:
+    model = model_named()
+    step = step_of(model, Focal(gamma=2.0, alpha=0.25), optimizer_named(optimizer, model), fast=False)
+    assert type(step) is PlainStep
+    assert not calls
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("optimizer", ["adam", "row_adam"])
+@pytest.mark.parametrize("name", BY_GRADIENT)
+def test_building_a_step_moves_no_weight_and_counts_no_step(name: str, optimizer: str, fast: bool) -> None:
+    model = model_named(name)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    step = step_of(model, BCE(), optimizer_named(optimizer, model), fast=fast)
+    step.flush()
+    assert same(weights(step), before)
+    assert (float(step.tally.loss_sum), float(step.tally.finite_steps), float(step.tally.broken)) == (0, 0, 0)
+    counts = [state["step"] for state in step.optimizer.state_dict().get("state", {}).values()]
+    assert not any(map(float, counts))
+
+
+def test_the_optimizer_reads_the_tally_of_the_step_that_trains() -> None:
+    """Not of the plain one that was made for the check: it skips the update by it."""
+    model = model_named()
+    optimizer = adam(model, lr=0.01, weight_decay=0.0)
+    step = step_of(model, BCE(), optimizer, fast=True)
+    assert type(step) is ClosedFormStep
+    assert optimizer.found_inf is step.tally.broken  # type: ignore[attr-defined]
+
+
+def test_a_step_has_to_say_how_it_goes_backward() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Step(model_named(), BCE(), adam(model_named(), lr=0.01, weight_decay=0.0))  # type: ignore[abstract]
