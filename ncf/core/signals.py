@@ -1,13 +1,15 @@
 """Graceful shutdown: finish the current step, then stop."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 STOPPED = 75  # exit status of a run that a signal stopped and that can be resumed (EX_TEMPFAIL in sysexits.h)
 
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 class StopFlag:
@@ -25,12 +27,19 @@ class StopFlag:
 
 
 @contextmanager
-def stop_flag() -> Iterator[StopFlag]:
-    """Yield a flag that SIGTERM, SIGINT and SIGUSR1 set; restore the previous handlers afterwards."""
-    flag = StopFlag()
-    previous = {number: signal.signal(number, flag.set) for number in ASKING}
+def handling(handler: Handler) -> Iterator[None]:
+    """Call `handler` for each stop signal (SIGTERM, SIGINT, SIGUSR1); restore the previous handlers afterwards."""
+    previous = {number: signal.signal(number, handler) for number in _STOP_SIGNALS}
     try:
-        yield flag
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+@contextmanager
+def stop_flag() -> Iterator[StopFlag]:
+    """Yield a flag that a stop signal sets."""
+    flag = StopFlag()
+    with handling(flag.set):
+        yield flag

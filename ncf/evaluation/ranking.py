@@ -69,7 +69,7 @@ def rank(score: Scorer, targets: Targets, chunk: int) -> Ranks:
     counts = [_count(score, targets, rows) for rows in _chunks(len(targets), chunk)]
     # Copied to the host once, after the loop, so that the loop never waits for a CUDA device.
     above, tied, has_nan = (torch.cat(column, dim=-1).cpu() for column in zip(*counts))
-    _refuse_nan(has_nan, targets)
+    refuse_nan(has_nan, targets)
     return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, targets.candidates.cpu())
 
 
@@ -81,7 +81,7 @@ def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor
     """Return above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of `targets`."""
     users, items = targets.users[rows], targets.items[rows]
     logits = score(users)  # (..., B, I)
-    _check_scores(logits, len(users), targets.num_items)
+    check_scores(logits, len(users), targets.num_items)
     positive = logits.gather(-1, items.expand(logits.shape[:-1]).unsqueeze(-1))  # (..., B, 1)
     entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
     seen_rows = targets.seen_rows[entries] - rows.start  # (E,)
@@ -97,14 +97,16 @@ def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor
     return above, tied, logits.amax(-1).isnan()  # the maximum of a row is NaN if any score is
 
 
-def _check_scores(logits: Tensor, users: int, items: int) -> None:
+def check_scores(logits: Tensor, users: int, items: int) -> None:
+    """Raise TrainingError unless `logits` are (..., users, items) in float32 or float64."""
     if logits.shape[-2:] != (users, items):
         raise TrainingError(f"score: expected logits of shape (..., {users}, {items}), got {tuple(logits.shape)}")
     if logits.dtype not in (torch.float32, torch.float64):
         raise TrainingError(f"score: expected float32 or float64 logits (narrower ones tie), got {logits.dtype}")
 
 
-def _refuse_nan(has_nan: Tensor, targets: Targets) -> None:
+def refuse_nan(has_nan: Tensor, targets: Targets) -> None:
+    """Raise TrainingError naming the user of the first row whose scores (..., N) hold a NaN."""
     if has_nan.any():
         row = int(has_nan.nonzero()[0, -1])
         raise TrainingError(f"score: expected a number for every item, got NaN for user {int(targets.users[row])}")

@@ -18,7 +18,7 @@ from ncf.errors import DataError
 from ncf.evaluation.full import CutOff, FullRanking, MetricNames
 from ncf.evaluation.hypergeometric import correction_weights
 from ncf.evaluation.metrics import Ties
-from ncf.evaluation.ranking import Ranks, Scorer, _check_scores, _refuse_nan, chunk_size
+from ncf.evaluation.ranking import Ranks, Scorer, check_scores, chunk_size, refuse_nan
 from ncf.evaluation.targets import Targets
 
 _ROWS_AT_ONCE = 1024  # drawn from one stream; changing it changes the negatives of a seed
@@ -55,7 +55,7 @@ class SampledRanking(FullRanking):
         step = chunk_size(targets.num_items, self.memory_mb)
         counts = [_count(score, targets, negatives, slice(a, a + step)) for a in range(0, len(targets), step)]
         above, tied, has_nan = (torch.cat(column, dim=-1).cpu() for column in zip(*counts, strict=True))
-        _refuse_nan(has_nan, targets)
+        refuse_nan(has_nan, targets)
         ranked = torch.full_like(targets.candidates.cpu(), 1 + self.negatives)
         candidates = ranked if self.correction is None else targets.candidates.cpu()
         return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, candidates)
@@ -97,7 +97,7 @@ def _count(score: Scorer, targets: Targets, negatives: Tensor, rows: slice) -> t
     """Return above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of `targets`."""
     users = targets.users[rows]
     logits = score(users)  # (..., B, I)
-    _check_scores(logits, len(users), targets.num_items)
+    check_scores(logits, len(users), targets.num_items)
     columns = torch.cat([targets.items[rows, None], negatives[rows]], dim=1)
     chosen = logits.gather(-1, columns.expand(*logits.shape[:-1], -1))  # (..., B, 1 + negatives)
     positive, others = chosen[..., :1], chosen[..., 1:]

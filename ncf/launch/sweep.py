@@ -4,7 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from ncf.core.signals import ASKING, STOPPED
+from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.launch.progress import SweepProgress, progress_line, write_plan
 from ncf.runs.artifacts import read_result
@@ -223,9 +222,5 @@ def _stoppable(folders: Iterable[Path]) -> Iterator[None]:
         print("stopped; the same command goes on", file=sys.stderr)
         raise SystemExit(STOPPED)
 
-    former = {number: signal.signal(number, _stop) for number in ASKING}
-    try:
+    with handling(_stop):
         yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ncf.data.split import Split
 from ncf.errors import DataError
+from ncf.models.base import with_columns
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix
 
 _CHUNK_CELLS = 2**22  # limit on the padded features gathered at once, and on their systems
@@ -182,17 +183,13 @@ class ALS(NonGradientRecommender):
         inner = self.users(users) @ self.items.weight.T
         return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.mean
 
-    @torch.no_grad()
     def user_vectors(self) -> Tensor:
         """(U, D+2): x_u, b_u + mean, and 1."""
-        biases = self.user_bias.weight + self.mean
-        return torch.cat([self.users.weight, biases, torch.ones_like(biases)], dim=1)
+        return with_columns(self.users.weight, self.user_bias.weight + self.mean, 1.0)
 
-    @torch.no_grad()
     def item_vectors(self) -> Tensor:
         """(I, D+2): y_i, 1, and b_i."""
-        biases = self.item_bias.weight
-        return torch.cat([self.items.weight, torch.ones_like(biases), biases], dim=1)
+        return with_columns(self.items.weight, 1.0, self.item_bias.weight)
 
     def item_embeddings(self) -> Tensor:
         """(I, D): y_i."""

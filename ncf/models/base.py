@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 
@@ -34,3 +35,11 @@ class GradientRecommender(Recommender):
     @abstractmethod
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """users (B,), items (B, 1+K) int64 -> logits (B, 1+K)."""
+
+
+def with_columns(factors: Tensor, *columns: Tensor | float) -> Tensor:
+    """Append each of `columns`, tensors (R, 1) or numbers, to `factors` (R, D); detached."""
+    rows = factors.detach()
+    return torch.cat(
+        [rows, *(torch.as_tensor(c, device=rows.device).detach().expand(len(rows), 1) for c in columns)], 1
+    )

@@ -5,9 +5,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ncf.models.base import GradientRecommender
+from ncf.models.base import GradientRecommender, with_columns
 
 
 class GMFTower(nn.Module):
@@ -46,16 +45,13 @@ class GMF(GradientRecommender):
         """users (B,) -> logits of every item (B, I)."""
         return self.tower.score(users, self.output.weight[0], self.output.bias)
 
-    @torch.no_grad()
     def user_vectors(self) -> Tensor:
         """(U, D+1): p_u * w, and 1."""
-        return F.pad(self.tower.users.weight * self.output.weight[0], (0, 1), value=1.0)
+        return with_columns(self.tower.users.weight * self.output.weight[0], 1.0)
 
-    @torch.no_grad()
     def item_vectors(self) -> Tensor:
         """(I, D+1): q_i, and b."""
-        factors = self.tower.items.weight
-        return torch.cat([factors, self.output.bias.expand(len(factors), 1)], dim=1)
+        return with_columns(self.tower.items.weight, self.output.bias)
 
     def item_embeddings(self) -> Tensor:
         """(I, D): q_i."""

@@ -68,13 +68,11 @@ def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return order, np.take_along_axis(block, order, axis=1)
 
 
-class UserKNN(NonGradientRecommender):
-    """score(u, i) = sum of similarities to those of u's k nearest users who have item i."""
+class _NearestNeighbours(NonGradientRecommender):
+    """The settings that both share, and the neighbours that they keep."""
 
-    neighbours: Tensor  # (U, k)
-    similarities: Tensor  # (U, k)
-    raters: Tensor  # (N,) users, ordered by item
-    rater_counts: Tensor  # (I,)
+    neighbours: Tensor  # (U or I, k)
+    similarities: Tensor  # (U or I, k)
 
     def __init__(
         self,
@@ -89,12 +87,23 @@ class UserKNN(NonGradientRecommender):
         self.num_users, self.num_items = num_users, num_items
         self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
 
+    def keep_neighbours(self, vectors: sparse.csr_matrix) -> None:
+        """Find and keep the nearest rows of each row of `vectors` (R, N)."""
+        indices, values = neighbours(vectors, self.k, self.similarity, self.shrinkage)
+        self.keep("neighbours", indices)
+        self.keep("similarities", values)
+
+
+class UserKNN(_NearestNeighbours):
+    """score(u, i) = sum of similarities to those of u's k nearest users who have item i."""
+
+    raters: Tensor  # (N,) users, ordered by item
+    rater_counts: Tensor  # (I,)
+
     def fit(self, split: Split) -> None:
         """Find the neighbours of each user."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
-        indices, values = neighbours(matrix, self.k, self.similarity, self.shrinkage)
-        self.keep("neighbours", indices)
-        self.keep("similarities", values)
+        self.keep_neighbours(matrix)
         by_item = matrix.T.tocsr()
         self.keep("raters", by_item.indices)
         self.keep("rater_counts", np.diff(by_item.indptr))
@@ -107,31 +116,13 @@ class UserKNN(NonGradientRecommender):
         return sum_rows(weights, self.raters, self.rater_counts).T
 
 
-class ItemKNN(NonGradientRecommender):
+class ItemKNN(_NearestNeighbours):
     """score(u, i) = sum of similarities to those of i's k nearest items that user u has."""
-
-    neighbours: Tensor  # (I, k)
-    similarities: Tensor  # (I, k)
-
-    def __init__(
-        self,
-        num_users: int,
-        num_items: int,
-        *,
-        k: Annotated[int, Field(ge=1)],
-        similarity: Similarity,
-        shrinkage: Annotated[float, Field(ge=0)],
-    ) -> None:
-        super().__init__()
-        self.num_users, self.num_items = num_users, num_items
-        self.k, self.similarity, self.shrinkage = k, similarity, shrinkage
 
     def fit(self, split: Split) -> None:
         """Find the neighbours of each item."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
-        indices, values = neighbours(matrix.T.tocsr(), self.k, self.similarity, self.shrinkage)
-        self.keep("neighbours", indices)
-        self.keep("similarities", values)
+        self.keep_neighbours(matrix.T.tocsr())
         self.keep_history(matrix)
 
     def score(self, users: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ncf.models.base import GradientRecommender
+from ncf.models.base import GradientRecommender, with_columns
 
 
 class MF(GradientRecommender):
@@ -29,17 +29,13 @@ class MF(GradientRecommender):
         inner = self.users(users) @ self.items.weight.T
         return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.bias.weight[0]
 
-    @torch.no_grad()
     def user_vectors(self) -> Tensor:
         """(U, D+2): p_u, b_u + b, and 1."""
-        biases = self.user_bias.weight + self.bias.weight
-        return torch.cat([self.users.weight, biases, torch.ones_like(biases)], dim=1)
+        return with_columns(self.users.weight, self.user_bias.weight + self.bias.weight, 1.0)
 
-    @torch.no_grad()
     def item_vectors(self) -> Tensor:
         """(I, D+2): q_i, 1, and b_i."""
-        biases = self.item_bias.weight
-        return torch.cat([self.items.weight, torch.ones_like(biases), biases], dim=1)
+        return with_columns(self.items.weight, 1.0, self.item_bias.weight)
 
     def item_embeddings(self) -> Tensor:
         """(I, D): q_i."""

@@ -1,18 +1,20 @@
 """Fault 4: the disk fills up in a save, while the data is prepared, and while results are written."""
 
 import contextlib
+import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from apart import differences, finish, no_file_beyond, outcome
+from apart import Deed, differences, finish, no_file_beyond, outcome
 from toys import command, small
 
-from ncf.runs import artifacts, checkpoint
+from ncf.runs import artifacts, checkpoint, job
 from ncf.runs.checkpoint import NEWEST
-from ncf.runs.ranks_file import write_ranks
 
 Resize = Callable[[str], Path]
 
@@ -44,9 +46,9 @@ def test_a_disk_that_fills_up_later_leaves_the_old_checkpoint(
     disk, log = resize("160k"), tmp_path / "log"
     assert finish([*arguments, f"hydra.run.dir='{disk / 'run'}'"], log) == 1
     assert "cannot write (No space left on device)" in only_error(log)
-    state = checkpoint.load(disk / "run")
-    assert state is not None
-    assert state.progress.epoch > 1
+    saved = checkpoint.load(disk / "run")
+    assert saved is not None
+    assert saved.progress.epoch > 1
     resize("4m")
     assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
     assert differences(outcome(disk / "run"), uninterrupted) == []
@@ -54,7 +56,7 @@ def test_a_disk_that_fills_up_later_leaves_the_old_checkpoint(
 
 def fill_before_results() -> None:
     """A deed: nothing is left of the disk when the ranks are to be written."""
-    write_ranks = write_ranks
+    write_ranks = job.write_ranks
 
     def full(folder: Path, *args: object) -> None:
         with (folder.parent / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
@@ -62,7 +64,7 @@ def fill_before_results() -> None:
                 pass
         write_ranks(folder, *args)  # type: ignore[arg-type]
 
-    write_ranks = full  # type: ignore[assignment]
+    job.write_ranks = full  # type: ignore[assignment]
 
 
 def test_a_disk_that_fills_up_before_the_results_are_written_loses_nothing(
@@ -72,7 +74,9 @@ def test_a_disk_that_fills_up_before_the_results_are_written_loses_nothing(
     assert finish([*arguments, f"hydra.run.dir='{disk / 'run'}'"], log, fill_before_results) == 1
     assert only_error(log) == f"error: {disk / 'run' / artifacts.RANKS}: cannot write (No space left on device)"
     assert not (disk / "run" / artifacts.RESULT).exists()
-    assert checkpoint.load(disk / "run").progress.epoch == 5
+    saved = checkpoint.load(disk / "run")
+    assert saved is not None
+    assert saved.progress.epoch == 5
     (disk / "ballast").unlink()
     assert finish([f"resume={disk / 'run'}"], log) == 0, log.read_text()
     assert differences(outcome(disk / "run"), uninterrupted) == []
@@ -110,26 +114,42 @@ def test_a_log_on_a_full_disk_takes_nothing_from_the_run(
     assert differences(outcome(folder), uninterrupted) == []
 
 
+def nobody_reads() -> None:
+    """A deed: stdout and stderr are files on a full disk."""
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, 1)
+    os.dup2(full, 2)
+
+
+def closed(*numbers: int) -> Deed:
+    """A deed: the process was started with these streams closed."""
+    return partial(_close, numbers)
+
+
+def _close(numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        os.close(number)  # the next file that is opened gets the number
+        setattr(sys, {1: "stdout", 2: "stderr"}[number], None)  # as Python starts with such a stream
+
+
+@pytest.mark.parametrize("deed", [nobody_reads, closed(2), closed(1, 2)], ids=["full", "no stderr", "neither"])
 def test_progress_that_nobody_can_read_ends_no_run(
-    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+    deed: Deed, arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
 ) -> None:
     """A terminal that is closed, or a full disk behind `2>`, in the middle of the night."""
     folder = tmp_path / "run"
     shown = [argument for argument in arguments if not argument.startswith("trainer.progress")]
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            command(*shown, "trainer.progress=true", f"hydra.run.dir='{folder}'"), stderr=full, stdout=full
-        )
-    assert ended.returncode == 0
+    assert finish([*shown, "trainer.progress=true", f"hydra.run.dir='{folder}'"], tmp_path / "log", deed) == 0
     assert differences(outcome(folder), uninterrupted) == []
 
 
-@pytest.mark.parametrize("closed", [(2,), (1, 2)])
-def test_closed_streams_end_no_run(
-    arguments: list[str], uninterrupted: dict[str, object], closed: tuple[int, ...], tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", ["2>/dev/full >/dev/full", "2>&-", ">&- 2>&-"])
+def test_nor_does_it_when_a_shell_starts_the_run_so(
+    streams: str, arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
 ) -> None:
     shown = [argument for argument in arguments if not argument.startswith("trainer.progress")]
     line = shlex.join(command(*shown, "trainer.progress=true", f"hydra.run.dir='{tmp_path / 'run'}'"))
-    ended = subprocess.run(["sh", "-c", " ".join([line, *(f"{number}>&-" for number in closed)])])
+    ended = subprocess.run(["sh", "-c", f"{line} {streams}"], check=False)
     assert ended.returncode == 0
     assert differences(outcome(tmp_path / "run"), uninterrupted) == []

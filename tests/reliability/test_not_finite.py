@@ -16,7 +16,7 @@ from ncf.errors import TrainingError
 from ncf.evaluation import FullRanking, test_targets
 from ncf.runs import checkpoint
 from ncf.runs.artifacts import RESULT
-from ncf.training.step import Tally
+from ncf.training.base import Tally
 
 FULL = FullRanking(metrics=["hit", "ndcg", "mrr"], cutoffs=[5, 10], ties="average", memory_mb=1)
 
@@ -28,7 +28,7 @@ def poison_from(step: int) -> None:
     def poisoned(self: Tally, values: list[Tensor]) -> None:
         done[0] += 1
         if done[0] >= step:
-            values[-1].view(-1)[-1] = float("nan")  # the sum of the losses comes first, then what the optimizer is given
+            values[-1].view(-1)[-1] = float("nan")  # the loss comes first, then what the optimizer is given
         check(self, values)
 
     Tally.check = poisoned  # type: ignore[method-assign]

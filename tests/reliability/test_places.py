@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from apart import Deed, differences, finish, half_a_gigabyte_more, mounted, outcome, save_often
-from toys import compose, run, small
+from toys import compose, small
 
 from ncf.runs import artifacts, checkpoint
 from ncf.runs.state import LOCK, claim, state
 from ncf.train import train
 from ncf.training import trainer
-from ncf.training.step import Tally
+from ncf.training.base import Tally
 
 
 def without_memory() -> None:
@@ -70,7 +70,7 @@ def test_checkpoints_come_by_the_clock_that_nobody_can_set(
     monkeypatch.setattr(time, "monotonic", lambda: float(next(forwards)))
     monkeypatch.setattr(time, "time", lambda: float(next(backwards)))
     monkeypatch.setattr(trainer, "GLANCE_STEPS", 4)
-    monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state.progress.step))
+    monkeypatch.setattr(checkpoint, "save", lambda folder, state: saved.append(state["progress"]["step"]))
     train(compose(*small(root)), tmp_path)
     assert any(step > 0 for step in saved)
 
@@ -150,12 +150,20 @@ def test_nor_does_it_matter_that_nobody_reads_errors_either(root: Path, tmp_path
     assert artifacts.read_result(folder) is not None
 
 
+def stdout_of(encoding: str) -> Deed:
+    """A deed: stdout takes this encoding and nothing else, as under `PYTHONIOENCODING=ascii:strict`."""
+    return partial(_encode, encoding)
+
+
+def _encode(encoding: str) -> None:
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, errors="strict", closefd=False)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_a_folder_whose_name_stdout_cannot_say_is_no_error(encoding: str, root: Path, tmp_path: Path) -> None:
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    done = run(*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'", PYTHONIOENCODING=f"{encoding}:strict")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("caf\\udce9\n")
+    folder, log = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / "log"
+    assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, stdout_of(encoding)) == 0
+    assert log.read_text().endswith("caf\\udce9\n")
 
 
 @pytest.mark.parametrize("name", ["it's 実験 ñ (50%) = [a] {b} $HOME #1, -m ndcg@10: 0"])

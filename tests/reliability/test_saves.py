@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,12 +22,19 @@ from ncf.core.files import remove_temporaries
 from ncf.errors import CheckpointError
 from ncf.runs import checkpoint
 from ncf.runs.checkpoint import DAMAGED, NEWEST, PREVIOUS
+from ncf.training.trainer import Progress
 
 CALLS = ("open", "fsync", "chmod", "rename", "replace", "unlink", "close")
 
 
-def state(epoch: int) -> dict:
-    return {"epoch": epoch, "weight": torch.full((300, 100), float(epoch))}
+def state(epoch: int) -> dict[str, Any]:
+    """What a trainer has to save, with a weight that tells the epoch."""
+    return {
+        "settings": {},
+        "progress": vars(Progress(epoch=epoch)),
+        "best": {},
+        "model": {"weight": torch.full((300, 100), float(epoch))},
+    }
 
 
 @pytest.fixture
@@ -78,11 +86,12 @@ def assert_whole(folder: Path, epochs: set[int]) -> int:
     """Whatever checkpoint is there loads, is one of `epochs` and complete; strays are ignored and can be cleared."""
     loaded = checkpoint.load(folder)
     assert loaded is not None
-    assert loaded["epoch"] in epochs
-    assert same(loaded["weight"], state(loaded["epoch"])["weight"])
+    epoch = loaded.progress.epoch
+    assert epoch in epochs
+    assert same(loaded.model, state(epoch)["model"])
     remove_temporaries(folder)
     assert {path.name for path in folder.iterdir()} <= {NEWEST, PREVIOUS}
-    return loaded["epoch"]
+    return epoch
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -142,7 +151,7 @@ def test_a_save_writes_syncs_renames_and_syncs_the_folder(folder: Path, monkeypa
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_kernel_sees_the_calls_of_a_save_in_that_order(folder: Path) -> None:
     program = (
-        "import torch, pathlib, sys; from ncf import checkpoint; "
+        "import torch, pathlib, sys; from ncf.runs import checkpoint; "
         "checkpoint.save(pathlib.Path(sys.argv[1]), {'weight': torch.zeros(300, 100)})"
     )
     calls = "trace=write,writev,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat"
@@ -195,7 +204,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_previous_one_used(folder: Path,
         checkpoint.read(folder / NEWEST)
     loaded = checkpoint.load(folder)
     assert loaded is not None
-    assert loaded["epoch"] == 1
+    assert loaded.progress.epoch == 1
     assert (folder / DAMAGED).exists()
 
 
@@ -210,7 +219,7 @@ def test_no_truncation_and_no_flipped_bit_ever_gives_other_content(folder: Path)
         for content in (flipped, whole[:position]):
             path.write_bytes(content)
             with contextlib.suppress(CheckpointError):
-                assert same(checkpoint.read(path), expected)
+                assert same(checkpoint.read(path).state(), expected.state())
                 accepted += 1
     assert accepted < 150
 

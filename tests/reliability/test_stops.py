@@ -14,7 +14,7 @@ from torch import Tensor
 from ncf.core.signals import STOPPED
 from ncf.runs import checkpoint, resume
 from ncf.runs.artifacts import EPOCHS, RESULT
-from ncf.training.step import Tally
+from ncf.training.base import Tally
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
 
@@ -59,7 +59,9 @@ def test_a_signal_lets_the_step_finish_saves_and_says_how_to_go_on(
     assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, *deeds) == STOPPED, log.read_text()
     assert log.read_text().splitlines()[-1] == f"stopped, resumable: python -m ncf.train resume={folder}"
     assert not (folder / RESULT).exists()
-    assert checkpoint.load(folder).progress.step == 100
+    saved = checkpoint.load(folder)
+    assert saved is not None
+    assert saved.progress.step == 100
     if number == signal.SIGTERM:
         assert finish([f"resume={folder}"], log) == 0, log.read_text()
         assert differences(outcome(folder), uninterrupted) == []
@@ -76,9 +78,9 @@ def test_a_signal_from_outside_does_the_same(arguments: list[str], tmp_path: Pat
         assert process.pid
         os.kill(process.pid, signal.SIGTERM)
     assert status(process) == STOPPED
-    state = checkpoint.load(folder)
-    assert state is not None
-    assert state.progress.epoch > 1
+    saved = checkpoint.load(folder)
+    assert saved is not None
+    assert saved.progress.epoch > 1
     assert not list(folder.glob(".tmp-*"))
 
 

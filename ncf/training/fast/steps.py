@@ -74,6 +74,7 @@ class CompiledStep(FusedLossStep):
             total = fused_per_example(loss, logits, batch).sum()
             return total / batch.rows, (logits, total)
 
+        torch._dynamo.reset()  # torch compiles one function a few times only, then no more: every run is its first
         self._gradients = torch.compile(torch.func.grad_and_value(_mean_loss, has_aux=True), dynamic=False)
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:

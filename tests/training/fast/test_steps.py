@@ -1,5 +1,6 @@
 """Every fast step is the plain step, to rounding, whatever the model, the loss and the optimizer."""
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,6 @@ from toys import compose, loss_named, replayed, run, same, small
 
 from ncf.errors import ConfigError, TrainingError
 from ncf.losses import LOSSES, Focal, needs
-from ncf.models import GradientRecommender
 from ncf.runs.job import build_trainer
 from ncf.runs.plan import pick_device, plan_run, refuse_without_cuda
 from ncf.training.fast.cuda_graph import GraphedStep
@@ -100,7 +100,7 @@ def test_a_short_batch_is_not_traced_anew() -> None:
 
 @pytest.mark.usefixtures("uncompiled")
 def test_as_many_runs_as_one_likes_are_compiled_in_one_process() -> None:
-    """torch keeps a few versions of one function, and after that no longer compiles it, which the loss does not bear."""
+    """torch compiles a function a few times only; run as it is, this one's fused loss would be refused by torch.func."""
     with torch._dynamo.config.patch(recompile_limit=1):
         for gamma in (0.5, 1.0, 2.0):
             model = model_named("gmf", std=0.3)
@@ -156,7 +156,7 @@ def test_on_a_cpu_no_step_is_replayed() -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
-@pytest.mark.parametrize("loss", ["bce", "focal", "focal_clamped", "bpr"])
+@pytest.mark.parametrize("loss", ["bce", "focal", "focal_clamped", "weighted_bce"])
 def test_a_run_in_single_precision_is_the_plain_run(loss: str, decay: float) -> None:
     """With the weights that a run draws, over 20 steps."""
 
@@ -190,7 +190,7 @@ def test_one_step_goes_on_from_the_checkpoint_of_the_other(first: type[Step], th
     whole, resumed = made(first), made(then)
     take(whole)
     resumed.model.load_state_dict(whole.model.state_dict())
-    resumed.optimizer.load_state_dict(whole.optimizer.state_dict())
+    resumed.optimizer.load_state_dict(copy.deepcopy(whole.optimizer.state_dict()))
     torch.testing.assert_close(take(resumed), take(whole), rtol=1e-8, atol=1e-9)
 
 
@@ -209,7 +209,7 @@ def test_in_bfloat16_the_loss_is_computed_in_single_precision() -> None:
     step = FusedLossStep(model, loss_named("bce"), adam(model, lr=0.01, weight_decay=0.0), half=True)
     logits, total = step.backward(next(batches().epoch(1)))
     assert logits.dtype == total.dtype == torch.float32
-    assert torch.equal(logits, logits.bfloat16().float())
+    torch.testing.assert_close(total, loss_named("bce")(logits.double()).sum().float())
 
 
 @pytest.mark.parametrize("kind", [ClosedFormStep, FusedLossStep])
@@ -292,7 +292,3 @@ def test_a_graphed_run_is_the_run_and_waits_for_nothing(root: Path) -> None:
             torch.cuda.set_sync_debug_mode("default")
     for a, b in zip(*(trainer.model.parameters() for trainer in trainers)):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-
-
-def test_every_step_is_of_a_model_that_is_trained_by_gradient() -> None:
-    assert all(isinstance(model_named(name), GradientRecommender) for name in BY_GRADIENT)

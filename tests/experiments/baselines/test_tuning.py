@@ -1,0 +1,51 @@
+"""What a study chose becomes an experiment that says what choosing it took."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiments.baselines import tuning
+from experiments.baselines.arms import ARMS, TUNED
+from ncf.models import MODELS
+
+
+def test_every_model_but_popularity_has_a_space() -> None:
+    assert {path.stem for path in tuning.SPACES.glob("*.yaml")} == set(MODELS) - {"popularity"}
+
+
+def test_the_yaml_of_a_study_says_what_it_took() -> None:
+    summary = {"value": 0.0812, "trials": 15, "seconds": 90.0}
+    text = tuning.experiment(ARMS["bpr_mf"], ["neg_ratio=4"], {"optimizer.lr": 0.003, "model.factors": 8}, summary)
+    assert "# BPR-MF, tuned: validation NDCG@10 0.0812, the best of 15 trials in 1.5 min.\n" in text
+    body = OmegaConf.create(text)
+    assert body.defaults == [{"override /model": "mf"}, {"override /loss": "bpr"}]
+    assert (body.neg_ratio, body.optimizer.lr, body.model.factors) == (4, 0.003, 8)
+
+
+def test_chosen_numbers_are_rounded_and_nothing_else_is() -> None:
+    assert [tuning.rounded(value) for value in (0.0012345, 223.739, 17, "cosine")] == [0.00123, 224.0, 17, "cosine"]
+
+
+def test_a_model_without_a_space_gets_its_experiment_without_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "TUNED", tmp_path)
+    monkeypatch.setattr(tuning, "tune", None)
+    assert tuning.tune_one(ARMS["popularity"], 15, 15.0)["trials"] == 0
+    assert (tmp_path / "tuned_popularity.yaml").read_text() == (TUNED / "tuned_popularity.yaml").read_text()
+
+
+def test_a_model_is_tuned_within_its_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def tune(overrides: list[str], trials: int, minutes: float, folder: Path) -> dict[str, object]:
+        asked.append((overrides, trials, minutes))
+        return {"best": {"model.l2": 223.739}, "trials": 15, "seconds": 60.0, "value": 0.08}
+
+    monkeypatch.setattr(tuning, "TUNED", tmp_path)
+    monkeypatch.setattr(tuning, "tune", tune)
+    row = tuning.tune_one(ARMS["ease"], 15, 20.0)
+    assert asked == [(["model=ease"], 15, 20.0)]
+    assert row == {"arm": "ease", "trials": 15, "seconds": 60.0, "value": 0.08}
+    assert OmegaConf.load(tmp_path / "tuned_ease.yaml").model.l2 == 224.0
