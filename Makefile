@@ -38,13 +38,13 @@ lint: $(READY)  ## style, forbidden calls, layers and types
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 
-sweep: $(READY)  ## run the registered focal-loss study; stop it at any time, start it again to go on
+sweep: $(READY)  ## run the registered focal-loss study; stop it at any time, the same command resumes it
 	$(RUN) -m ncf.train -m experiment=focal_loss $(ARGS)
 
-tune: $(READY)  ## choose a model's settings by validation (ARGS="model=ease --trials 30"); stop it, start it again to go on
+tune: $(READY)  ## choose a model's settings by validation (ARGS="model=ease --trials 30"); the same command resumes it
 	$(RUN) -m ncf.tune $(ARGS)
 
-status: $(READY)  ## how far the sweep on disk is
+status: $(READY)  ## progress of the sweep on disk
 	$(RUN) -m ncf.status $(ARGS)
 
 report: $(READY)  ## tables, figures and the verdict from the study's results

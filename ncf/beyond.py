@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ncf.core import command_line
 from ncf.core.command_line import text_table
-from ncf.core.config import component
 from ncf.errors import ConfigError
-from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, beyond_accuracy, test_targets
+from ncf.evaluation import FullRanking, Ranks, beyond_accuracy, test_targets
 from ncf.evaluation.metrics import columns
 from ncf.runs.loading import LoadedRun, load
+from ncf.runs.ranks_file import evaluation_of
 
 _GROUPS = ("low", "middle", "high")
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def report(run: LoadedRun, k: int) -> str:
     """Return metrics of ranks and of recommended lists, and HR@k and NDCG@k by group, as text."""
-    evaluation: FullRanking = component("evaluation", EVALUATIONS, run.result["config"]["evaluation"])()
+    evaluation = evaluation_of(run.result)
     ranks = evaluation.evaluate(run.model.score, test_targets(run.split, "cpu"))
     rows = [*rank_metrics(ranks, k, evaluation).items(), *list_metrics(run, ranks.users.numpy(), k).items()]
     counted = values_of(ranks, ["hit", "ndcg"], k, evaluation)

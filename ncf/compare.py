@@ -15,7 +15,7 @@ import pandas as pd
 from ncf.core import command_line
 from ncf.core.command_line import text_table
 from ncf.errors import DataError
-from ncf.runs.identity import identity
+from ncf.runs.identity import completed, identity
 from ncf.runs.loading import finished
 from ncf.runs.ranks_file import metrics_of, read_ranks
 from ncf.stats import StatisticsError
@@ -121,7 +121,7 @@ def paired_users(runs: Sequence[ComparedRun], values: Sequence[pd.DataFrame]) ->
             raise DataError(f"{run.folder}: expected the data and split of {runs[0].folder}, found others")
         if not frame["item_id"].equals(values[0]["item_id"]):
             raise DataError(f"{run.folder}: expected the users and items of {runs[0].folder}, found others")
-        if run.result["config"]["evaluation"] != runs[0].result["config"]["evaluation"]:
+        if completed(run.result["config"])["evaluation"] != completed(runs[0].result["config"])["evaluation"]:
             raise DataError(f"{run.folder}: expected the evaluation settings of {runs[0].folder}, found others")
     return values[0].index
 

@@ -7,10 +7,10 @@ from finished_runs import FinishedRuns
 
 import ncf
 from ncf import beyond
-from ncf.core.config import component
 from ncf.errors import ConfigError
-from ncf.evaluation import EVALUATIONS, Ranks, test_targets
+from ncf.evaluation import Ranks, test_targets
 from ncf.runs.loading import LoadedRun
+from ncf.runs.ranks_file import evaluation_of
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def ease(runs: FinishedRuns) -> LoadedRun:
 
 @pytest.fixture(scope="module")
 def ranks(ease: LoadedRun) -> Ranks:
-    evaluation = component("evaluation", EVALUATIONS, ease.result["config"]["evaluation"])()
+    evaluation = evaluation_of(ease.result)
     return evaluation.evaluate(ease.model.score, test_targets(ease.split, "cpu"))
 
 
@@ -39,7 +39,7 @@ def test_the_report_shows_ranks_lists_and_groups(runs: FinishedRuns, capsys: pyt
 
 
 def test_groups_mean_to_the_metric_of_the_run(ease: LoadedRun, ranks: Ranks) -> None:
-    evaluation = component("evaluation", EVALUATIONS, ease.result["config"]["evaluation"])()
+    evaluation = evaluation_of(ease.result)
     hits = beyond.values_of(ranks, ["hit"], 10, evaluation)["hit@10"].numpy()
     assert hits.mean() == pytest.approx(ease.result["test"]["hit@10"])
     for group in beyond.memberships(ease, ranks).values():
@@ -50,7 +50,7 @@ def test_groups_mean_to_the_metric_of_the_run(ease: LoadedRun, ranks: Ranks) -> 
 def test_with_one_held_out_positive_a_hit_is_the_recall_and_k_times_the_precision(
     ease: LoadedRun, ranks: Ranks
 ) -> None:
-    evaluation = component("evaluation", EVALUATIONS, ease.result["config"]["evaluation"])()
+    evaluation = evaluation_of(ease.result)
     values = beyond.rank_metrics(ranks, 10, evaluation)
     assert values["recall@10"] == pytest.approx(ease.result["test"]["hit@10"])
     assert values["precision@10"] == pytest.approx(ease.result["test"]["hit@10"] / 10)

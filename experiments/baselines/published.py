@@ -6,6 +6,7 @@ this one; and under each of `rankings.RANKINGS`.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 
 import pandas as pd
@@ -25,6 +26,7 @@ Measured = dict[str, dict[str, Values]]
 """choice of settings -> model -> its values."""
 
 
+@cache
 def reference() -> dict:
     """Published values: source, data, and hit@10 and ndcg@10 by arm."""
     found: dict = OmegaConf.to_container(OmegaConf.load(LITERATURE))  # type: ignore[assignment]

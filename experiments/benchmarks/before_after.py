@@ -20,6 +20,9 @@ from experiments.benchmarks.harness import ROOT, Comparison, Side, Timing, alter
 DATA = f"data.root={ROOT / 'data'}"  # one copy for both
 SMALL = ["data=synthetic", "data.users=40", "data.items=60", "data.interactions=900", "neg_ratio=4"]
 STARTS = 3  # of both processes: where a process lies in memory makes some per cent, for as long as it lives
+# glibc keeps what is freed. Else a process asks the system for every large tensor again, or never does, by chance: a
+# focal loss of a million logits then takes between 0.6 and 1.7 times as long in two processes of one checkout.
+KEEP_FREED = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**31 - 1))
 MILLION = ["neg_ratio=19", "trainer.batch_size=262144"]  # 1,016,329 negatives in five batches
 
 
@@ -135,9 +138,12 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True, help="a checkout without the change")
     parser.add_argument("--after", type=Path, default=ROOT, help="one with it (this one)")
     parser.add_argument(
-        "--rounds", type=int, default=5, help=f"of each piece of work after each of {STARTS} starts (5)"
+        "--rounds", type=int, default=5, help=f"of each piece of work after each of {STARTS} starts, at least 2 (5)"
     )
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error(f"--rounds: expected at least 2, got {options.rounds}")
+    os.environ.update(KEEP_FREED)
     print(table(compare(options.before.resolve(), options.after.resolve(), options.rounds)))
 
 

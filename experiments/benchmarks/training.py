@@ -7,7 +7,7 @@ from experiments.benchmarks.harness import Comparison, Side, Timing, alternate, 
 
 SHAPES = [(10, 256, 2.2), (4, 256, None), (50, 256, None), (10, 2048, None)]  # negatives a positive, rows, goal
 EVAL_BATCHES = [2**power for power in (12, 13, 14, 15, 16, 17, 18, 19, 20)]  # RecBole's default is the first
-CHUNK_ROWS = [2**power for power in (9, 10, 11, 12, 13, 14, 15)]  # ncf.models.mlp's default is 2**11
+CHUNK_ROWS = [2**power for power in (9, 10, 11, 12, 13, 14, 15)]  # ncf.models.mlp's default is 2**10
 SWEEP_RUNS, SWEEP_EPOCHS = 100, 30
 STACKS = [1, 3, 10, 30]
 STACK = 5  # what hydra/launcher=stacked takes on a CPU

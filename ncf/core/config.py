@@ -80,6 +80,7 @@ def _keys(factory: Callable[..., Any]) -> list[tuple[str, Any]]:
     return [(p.name, hints[p.name]) for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
+@cache
 def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {key: (hint, ...) for key, hint in _keys(factory)}
     return create_model("Settings", __config__=_STRICT, **fields)

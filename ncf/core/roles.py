@@ -27,7 +27,12 @@ class Role:
     def identifies(self, value: Any) -> bool:
         """Return whether the setting, at this value, is part of the run's id."""
         counts = self.kind == "result" if self.identity is None else self.identity
-        return counts and (self.since is _ALWAYS or value != self.since)
+        return counts and not (self.came_later and value == self.since)
+
+    @property
+    def came_later(self) -> bool:
+        """Whether runs were made before the setting existed."""
+        return self.since is not _ALWAYS
 
     @property
     def free_on_resume(self) -> bool:

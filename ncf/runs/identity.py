@@ -51,6 +51,17 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flatten(own).items() if role_of(key, own).identifies(value)}
 
 
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a run's settings those that did not exist yet when it was made, at the value assumed for it."""
+    return {key: {**_later(key, own), **own} if isinstance(own, Mapping) else own for key, own in settings.items()}
+
+
+def _later(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    component = chosen(group, settings)
+    declared = {} if component is None else roles(component)
+    return {key: role.since for key, role in declared.items() if role.came_later}
+
+
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """Return key -> "old -> new" for the identifying settings that differ."""
     a, b = identity(old), identity(new)

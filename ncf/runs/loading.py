@@ -21,7 +21,7 @@ from ncf.errors import CheckpointError, DataError
 from ncf.evaluation.ranking import chunk_size
 from ncf.models.non_gradient import positives_matrix
 from ncf.runs import artifacts, checkpoint
-from ncf.runs.identity import refuse_foreign
+from ncf.runs.identity import completed, refuse_foreign
 
 _MEMORY_MB = 64  # for one chunk of scores
 
@@ -156,7 +156,7 @@ def load(run_folder: str | Path) -> LoadedRun:
     saved = checkpoint.load(folder)
     if saved is None:
         raise CheckpointError(f"{folder}: expected {checkpoint.NEWEST}, found none")
-    config = result["config"]
+    config = completed(result["config"])
     refuse_foreign(folder, artifacts.RESULT, config, saved.settings)
     split = read_split(config)
     if split.digest != result["data_digest"]:
@@ -165,7 +165,7 @@ def load(run_folder: str | Path) -> LoadedRun:
             f"found {split.digest[:16]}"
         )
     with checkpoint.understood(folder):
-        return LoadedRun(folder, result, split, _restored(result, split, saved.best))
+        return LoadedRun(folder, result, split, _restored(config, split, saved.best))
 
 
 def finished(folder: Path) -> dict[str, Any]:
@@ -186,9 +186,9 @@ def _others(folder: Path) -> str:
     return f" (finished runs near it: {', '.join(map(str, near))})" if near else ""
 
 
-def _restored(result: dict[str, Any], split: Split, state: dict[str, Tensor]) -> models.Recommender:
-    make: partial[models.Recommender] = component("model", models.MODELS, result["config"]["model"])
-    model = models.build(make, split.num_users, split.num_items, generator(result["seed"], "initialisation"))
+def _restored(config: dict[str, Any], split: Split, state: dict[str, Tensor]) -> models.Recommender:
+    make: partial[models.Recommender] = component("model", models.MODELS, config["model"])
+    model = models.build(make, split.num_users, split.num_items, generator(config["seed"], "initialisation"))
     if isinstance(model, models.NonGradientRecommender):
         model.restore(state)
     else:

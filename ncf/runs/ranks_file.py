@@ -17,6 +17,7 @@ from ncf.data.split import Split
 from ncf.errors import DataError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks
 from ncf.runs.artifacts import RANKS, RESULT
+from ncf.runs.identity import completed
 
 HEADER = ["split", "user_id", "item_id", "rank", "candidates", "tied"]
 
@@ -85,14 +86,19 @@ def counted(table: pd.DataFrame) -> Ranks:
     return Ranks(rows, rows, (rank.double() - (tied.double() + 1) / 2).round().long(), tied, candidates)
 
 
+def evaluation_of(result: Mapping[str, Any]) -> FullRanking:
+    """Return the evaluation that ranked the run with this result."""
+    evaluation: FullRanking = component("evaluation", EVALUATIONS, completed(result["config"])["evaluation"])()
+    return evaluation
+
+
 def metrics_of(folder: Path, table: pd.DataFrame, result: Mapping[str, Any], part: str) -> pd.DataFrame:
     """Return a column per metric, computed for each row of `read_ranks` as the run's evaluation does.
 
     Raises:
         DataError: their means differ from the metrics in `result`.
     """
-    evaluation: FullRanking = component("evaluation", EVALUATIONS, result["config"]["evaluation"])()
-    values = evaluation.per_positive(counted(table))
+    values = evaluation_of(result).per_positive(counted(table))
     metrics = pd.DataFrame({name: value.numpy() for name, value in values.items()})
     reported = result[part]
     if not all(np.isclose(metrics[n].mean(), reported[n], rtol=0, atol=1e-9) for n in metrics if n in reported):

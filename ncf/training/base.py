@@ -54,7 +54,13 @@ class Tally:
 
 
 class Step(ABC):
-    """Trains `model` batch by batch, minimising the mean of `loss` over rows."""
+    """Trains `model` batch by batch, minimising the mean of `loss` over rows.
+
+    Attributes:
+        half: whether the forward pass runs under bfloat16 autocast, which only a fast step can.
+    """
+
+    half = False
 
     def __init__(self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer

@@ -52,7 +52,7 @@ def build_step(
 
     expected = fast.outcome(plain, sample)
     step = fast.choose(model, loss, optimizer, settings, groups)
-    if (difference := fast.disagreement(fast.outcome(step, sample), expected, settings)) is None:
+    if (difference := fast.disagreement(fast.outcome(step, sample), expected)) is None:
         return step
     log.warning("%s: %s; training by the model's forward and the loss's formula", type(step).__name__, difference)
     return PlainStep(model, loss, optimizer)

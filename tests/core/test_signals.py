@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from ncf.core.signals import STOPPED, stop_flag
+from ncf.core.signals import STOPPED, handling, stop_flag
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
@@ -23,6 +23,16 @@ def test_former_handlers_come_back_even_after_an_error() -> None:
     with pytest.raises(KeyError), stop_flag():
         raise KeyError
     assert {number: signal.getsignal(number) for number in former} == former
+
+
+def test_a_handler_of_ones_own_gets_each_stop_signal_and_no_other() -> None:
+    seen: list[int] = []
+    other = signal.getsignal(signal.SIGUSR2)
+    with handling(lambda number, frame: seen.append(number)):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            os.kill(os.getpid(), number)
+        assert signal.getsignal(signal.SIGUSR2) is other
+    assert seen == [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
 
 
 def test_the_exit_status_is_neither_success_nor_a_failure() -> None:

@@ -49,7 +49,7 @@ def serve() -> Iterator[Callable[[Handler], str]]:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
         server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}/set.zip"
 

@@ -146,7 +146,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_fuzzed_archives(scratch: Path, mutations: list[tuple[int, int]], cut: int) -> None:
     original = write_zip(scratch / "good.zip", members("ml-1m")).read_bytes()
     read_mutated(scratch / "set.zip", mutated(original, mutations, cut))
@@ -169,7 +169,7 @@ def test_fuzzed_rating_files_at_length(scratch: Path, mutations: list[tuple[int,
 
 
 @given(mutations=MUTATIONS, cut=st.one_of(st.just(0), st.integers(0, 10_000)), text=st.binary(max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_fuzzed_rating_files(scratch: Path, mutations: list[tuple[int, int]], cut: int, text: bytes) -> None:
     original = ratings_text("ml-1m", RATINGS * 5)
     read_mutated(scratch / "ratings.dat", mutated(original, mutations, cut) + text)

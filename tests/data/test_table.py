@@ -128,7 +128,7 @@ BLOCKS = given(
 
 
 @BLOCKS
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_fast_way_agrees_with_the_definition(
     lines: list[list[str]], delimiter: str, as_text: bool, quotes: bool
 ) -> None:
@@ -157,7 +157,7 @@ def assert_ways_agree(lines: list[list[str]], delimiter: str, as_text: bool, quo
 
 
 @given(fields=st.lists(st.tuples(*[FIELD] * 4), min_size=1, max_size=3), kind=st.sampled_from([KINDS, TEXT_KINDS]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_text_gives_columns_or_a_named_line(fields: list[tuple[str, ...]], kind: dict[str, Kind]) -> None:
     try:
         columns = parse("\n".join("\t".join(row) for row in fields).encode(), kinds=kind)

@@ -34,7 +34,7 @@ Deed = Callable[[], object]
 # The server has imported what a run imports, so that each process starts in a fraction of a second.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(
-    ["ncf.train", "ncf.stats", "ncf.launch.sweep", "audited_train", "hydra_plugins.ncf_stacked_launcher"]
+    ["ncf.train", "ncf.launch.sweep", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"]
 )
 
 
@@ -125,7 +125,8 @@ def finish(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.tra
 
 def onward(arguments: list[str], folder: Path) -> list[str]:
     """What a user types to go on with `folder`, or to begin with it if it never came to that."""
-    begun = (folder / ".hydra" / "overrides.yaml").exists()
+    overrides = folder / ".hydra" / "overrides.yaml"  # empty, if Hydra was killed as it wrote them
+    begun = overrides.exists() and overrides.stat().st_size > 0
     return [f"resume={folder}"] if begun else [*arguments, f"hydra.run.dir='{folder}'"]
 
 

@@ -62,10 +62,15 @@ def random_split(users: int, items: int, seed: int = 0, held_out: int = 1) -> Sp
 
 def keys_of(group: str, name: str) -> dict[str, Any]:
     """The keys of conf/<group>/<name>.yaml, those that have no default filled in."""
-    keys = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    keys = OmegaConf.to_container(_loaded(group, name))
     assert isinstance(keys, dict)
     missing = {key for key, value in keys.items() if value == "???"}
     return {str(key): value for key, value in keys.items()} | {key: REQUIRED[key] for key in missing}
+
+
+@functools.cache
+def _loaded(group: str, name: str) -> Any:
+    return OmegaConf.load(CONF / group / f"{name}.yaml")
 
 
 def loss_named(name: str) -> AnyLoss:

@@ -26,6 +26,7 @@ def test_each_module_has_tests(source):
 
 @pytest.mark.parametrize("test", TEST_FILES, ids=str)
 def test_each_test_file_has_a_module(test):
-    name = test.stem.removeprefix("test_")
-    modules = (test.parent / f"{name}.py", test.parent / f"__{name}__.py")
-    assert any((PACKAGE / module).exists() for module in modules)
+    words = test.stem.removeprefix("test_").split("_")
+    names = ["_".join(words[:count]) for count in range(1, len(words) + 1)]  # test_sweep_faults.py is of sweep.py
+    files = [test.parent / file for name in names for file in (f"{name}.py", f"__{name}__.py")]
+    assert any((PACKAGE / file).exists() for file in files)

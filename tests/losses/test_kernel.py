@@ -10,7 +10,7 @@ from ncf.data import Batch
 from ncf.losses import BCE, GBCE, LOSSES, AlphaBCE, Focal, FocalFamily, Loss, WeightedBCE, per_example
 from ncf.losses.kernel import focal_losses, focal_losses_and_logit_grad, fused_per_example, losses_and_logit_grad
 
-FAR = [-1e4, -104.0, -88.0, -80.0, -30.0, -1.0, -1e-8, 0.0, 1e-8, 1.0, 30.0, 80.0, 88.0, 104.0, 1e4]
+FAR = [-1e4, -104.0, -88.0, -80.0, -30.0, -17.3, -1.0, -1e-8, 0.0, 1e-8, 1.0, 17.3, 30.0, 80.0, 88.0, 104.0, 1e4]
 GAMMAS = [0.0, 0.3, 2.0, 5.0]
 FAMILY: list[FocalFamily] = [
     BCE(), AlphaBCE(alpha=0.25), AlphaBCE(alpha="balanced"), WeightedBCE(positive_weight=5.0),

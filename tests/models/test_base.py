@@ -12,6 +12,7 @@ from toys import pairs
 
 from ncf.data.split import Split
 from ncf.models import MODELS, GradientRecommender, NonGradientRecommender, Recommender
+from ncf.models.base import with_columns
 
 EVERYONE = torch.arange(USERS)
 INNER_PRODUCTS = {"gmf", "mf", "puresvd", "als", "ials"}
@@ -141,6 +142,13 @@ def test_an_items_embedding_moves_with_its_own_weights_alone(name: str) -> None:
     after = model.item_embeddings()
     assert after is not None
     assert (after != before).any(1).nonzero().flatten().tolist() == [4]
+
+
+def test_columns_are_appended_without_a_graph() -> None:
+    factors, bias = torch.ones(3, 2, requires_grad=True), torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True)
+    found = with_columns(factors, bias, 0.5)
+    assert found.tolist() == [[1, 1, 1, 0.5], [1, 1, 2, 0.5], [1, 1, 3, 0.5]]
+    assert not found.requires_grad
 
 
 def test_a_recommender_that_only_scores_has_no_vectors_and_one_that_does_not_score_cannot_be_made() -> None:

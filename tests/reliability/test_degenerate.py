@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 from toys import compose, small
 
-from ncf import train
-from ncf.core.signals import StopFlag
 from ncf.errors import DataError
 from ncf.runs import artifacts
+from ncf.train import train
 
 Row = tuple[str, str, int]
 CROWD: list[Row] = [(f"u{u}", f"i{i}", 10 * u + i) for u in range(20) for i in range(12) if (u + i) % 3]
@@ -22,7 +21,7 @@ def trained(rows: list[Row], tmp_path: Path, *overrides: str) -> tuple[dict, lis
     own = [o for o in small(tmp_path / "root") if not o.startswith("data")]
     where = "data=csv", f"data.archive='{file}'", f"data.root='{tmp_path / 'root'}'"
     cutoffs = "evaluation.cutoffs=[5,10]", "trainer.epochs=1"
-    result = train.train(compose(*where, *own, *cutoffs, *overrides), folder, StopFlag())
+    result = train(compose(*where, *own, *cutoffs, *overrides), folder)
     assert result is not None
     return result, (folder / artifacts.RANKS).read_text().splitlines()[1:]
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from toys import compose, small
 
-from ncf import train
-from ncf.core.signals import StopFlag
 from ncf.runs import artifacts, checkpoint
 from ncf.runs.job import Job, open_job
 from ncf.runs.plan import plan_run
+from ncf.train import train
+from ncf.training.trainer import Trainer
 
 # The layers of the default model, since small ones are never split between threads.
 FULL_SIZE = "model.gmf_factors=64", "model.mlp_factors=64", "model.hidden=[128,64,32]", "trainer.epochs=1"
@@ -23,7 +23,7 @@ FULL_SIZE = "model.gmf_factors=64", "model.mlp_factors=64", "model.hidden=[128,6
 def processor_seconds(folder: Path, root: Path, *overrides: str) -> float:
     """Processor seconds of the epochs of a run in `folder`."""
     folder.mkdir()
-    job = open_job(plan_run(compose(*small(root, *overrides))), folder, StopFlag())
+    job = open_job(plan_run(compose(*small(root, *overrides))), folder, lambda: False)
     assert isinstance(job, Job)
     begun = time.process_time()
     assert job.trainer.fit()
@@ -46,11 +46,12 @@ def test_a_second_thread_changes_results_by_rounding_only(root: Path, tmp_path: 
     for threads in (1, 2):
         folder = tmp_path / str(threads)
         folder.mkdir()
-        result = train.train(compose(*small(root, f"trainer.threads={threads}", *FULL_SIZE)), folder, StopFlag())
+        result = train(compose(*small(root, f"trainer.threads={threads}", *FULL_SIZE)), folder)
         assert result is not None
-        state = checkpoint.load(folder)
-        assert state is not None
-        states.append(state["model"])
+        saved = checkpoint.load(folder)
+        assert saved is not None
+        assert saved.model is not None
+        states.append(saved.model)
         losses.append(json.loads((folder / artifacts.EPOCHS).read_text())["train_loss"])
         metrics.append((result["valid"], result["test"]))
     torch.set_num_threads(1)
@@ -64,7 +65,7 @@ def test_a_checkpoint_a_minute_costs_less_than_a_fiftieth_of_training(tmp_path: 
     """The default interval, and the default model of MovieLens-100K: 942 users, 1,447 items."""
     assert compose().trainer.checkpoint_every == "60s"
     cfg = compose(*small(root, *FULL_SIZE, "data.users=942", "data.items=1447", "data.interactions=9000"))
-    job = open_job(plan_run(cfg), tmp_path, StopFlag())
+    job = open_job(plan_run(cfg), tmp_path, lambda: False)
     assert isinstance(job, Job)
     seconds = []
     for _ in range(3):
@@ -80,7 +81,7 @@ MOVIELENS = f"data.root='{Path(__file__).parents[2] / 'data'}'", "trainer.progre
 def prepared(folder: Path, *overrides: str) -> Job:
     """The default run on MovieLens-100K, at its first step."""
     folder.mkdir()
-    job = open_job(plan_run(compose(*MOVIELENS, *overrides)), folder, StopFlag())
+    job = open_job(plan_run(compose(*MOVIELENS, *overrides)), folder, lambda: False)
     assert isinstance(job, Job)
     return job
 
@@ -88,8 +89,9 @@ def prepared(folder: Path, *overrides: str) -> Job:
 def epoch(job: Job) -> None:
     """One epoch with its validation."""
     trainer = job.trainer
-    for users, items in trainer.batches.epoch(trainer.progress.epoch):
-        trainer.step(users, items)
+    assert isinstance(trainer, Trainer)
+    for batch in trainer.batches.epoch(trainer.progress.epoch):
+        trainer.step(batch)
     trainer.progress.seconds = 1.0  # `end_epoch` divides by it
     trainer.end_epoch()
 

@@ -9,12 +9,13 @@ import pytest
 from apart import finish
 from toys import compose, small
 
-from ncf import compare, train
+from ncf import compare
 from ncf.core.config import component
-from ncf.core.signals import StopFlag
 from ncf.data import DATASETS, Interactions
 from ncf.errors import CheckpointError, DataError
 from ncf.runs import artifacts, checkpoint, loading, pretraining
+from ncf.runs.ranks_file import read_ranks
+from ncf.train import train
 
 HEADER = "user_id,item_id,rating,timestamp\n"
 
@@ -40,11 +41,11 @@ def test_a_finished_run_on_another_file_is_not_the_answer(tmp_path: Path) -> Non
     folder = tmp_path / "run"
     folder.mkdir()
     one, other = ratings(tmp_path / "one.csv", 2), ratings(tmp_path / "other.csv", 3)
-    train.train(compose(*csv_run(tmp_path, one)), folder, StopFlag())
+    train(compose(*csv_run(tmp_path, one)), folder)
     with pytest.raises(CheckpointError, match=r"other settings than it began with \(data\.sha256: "):
-        train.train(compose(*csv_run(tmp_path, other)), folder, StopFlag())
+        train(compose(*csv_run(tmp_path, other)), folder)
     shutil.copy(one, other)
-    assert train.train(compose(*csv_run(tmp_path, other)), folder, StopFlag()) == artifacts.read_result(folder)
+    assert train(compose(*csv_run(tmp_path, other)), folder) == artifacts.read_result(folder)
 
 
 def test_a_sweep_over_files_makes_a_run_of_each_and_again_when_one_changes(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def pair(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         (base / name).mkdir()
         plain = [o for o in small(root) if not o.startswith("model.")]
         cfg = compose(*plain, "model=gmf", "model.factors=8", f"loss={name}")
-        train.train(cfg, base / name, StopFlag())
+        train(cfg, base / name)
     return [base / "bce", base / "focal"]
 
 
@@ -132,13 +133,13 @@ def test_the_checkpoint_of_another_run_does_not_answer_for_this_one(runs: list[P
 def test_a_longer_run_that_is_not_over_does_not_answer_for_the_finished_one(runs: list[Path], root: Path) -> None:
     plain = [o for o in small(root) if not o.startswith(("model.", "trainer.epochs"))]
     cfg = compose(*plain, "model=gmf", "model.factors=8", "trainer.epochs=9")
-    assert train.train(cfg, runs[0], lambda: True) is None  # type: ignore[arg-type]
+    assert train(cfg, runs[0], lambda: True) is None
     with pytest.raises(CheckpointError, match=r"\(trainer\.epochs: 3 -> 9\)"):
         loading.load(runs[0])
 
 
 def compared(runs: list[Path]) -> str:
-    return compare.report([compare.Finished(folder, loading.finished(folder)) for folder in runs], "test")
+    return compare.report([compare.ComparedRun(folder, loading.finished(folder)) for folder in runs], "test")
 
 
 def with_row(folder: Path, row: str) -> None:
@@ -179,4 +180,4 @@ def test_ranks_cut_short_are_no_traceback(runs: list[Path]) -> None:
 
 def test_a_user_called_na_is_a_user(tmp_path: Path) -> None:
     (tmp_path / artifacts.RANKS).write_text("split,user_id,item_id,rank,candidates,tied\ntest,NA,null,1,5,1\n")
-    assert compare.read_ranks(tmp_path)[["user_id", "item_id"]].to_numpy().tolist() == [["NA", "null"]]
+    assert read_ranks(tmp_path, "test")[["user_id", "item_id"]].to_numpy().tolist() == [["NA", "null"]]

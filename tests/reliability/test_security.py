@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from apart import finish
 from toys import compose, small
 
 import ncf
-from ncf import train
+from ncf import negatives, tune
 from ncf.core import trust
 from ncf.core.compose import CONF
-from ncf.core.signals import StopFlag
+from ncf.data import __main__ as data
 from ncf.errors import CheckpointError, ConfigError, NcfError
 from ncf.runs import checkpoint, resume
 from ncf.runs.components import CHOICES, GROUPS
+from ncf.train import train
 
 
 class Bomb:
@@ -69,12 +71,12 @@ def test_a_checkpoint_that_is_a_pickle_with_code_is_refused(form: str, place: st
 
 def test_prepared_data_with_a_pickle_in_it_is_built_again(proof: Path, tmp_path: Path) -> None:
     cfg = compose(*small(tmp_path))
-    train.train(cfg, tmp_path, StopFlag())
+    train(cfg, tmp_path)
     for cached in (tmp_path / "processed").glob("*.npz"):
         with zipfile.ZipFile(cached, "w") as archive, archive.open("users.npy", "w") as member:
             np.lib.format.write_array(member, np.array([Bomb(proof)], object), allow_pickle=True)
     (tmp_path / "again").mkdir()
-    assert train.train(cfg, tmp_path / "again", StopFlag()) is not None
+    assert train(cfg, tmp_path / "again") is not None
     assert not proof.exists()
 
 
@@ -216,6 +218,44 @@ def test_a_yaml_file_behind_a_link_is_read_too(place: str, tmp_path: Path) -> No
         trust.check_arguments([f"--config-dir={tmp_path / 'conf'}"], CONF, CHOICES)
 
 
+@pytest.mark.parametrize("command", [tune.main, negatives.main, data.main], ids=lambda main: main.__module__)
+@pytest.mark.parametrize("kind", ["a callback", "a component", "a tag", "a search path"])
+def test_the_other_commands_refuse_a_yaml_file_that_names_code_too(
+    command: Callable[[list[str]], object], kind: str, root: Path, proof: Path, tmp_path: Path
+) -> None:
+    evil = tmp_path / "conf" / "experiment" / "evil.yaml"
+    evil.parent.mkdir(parents=True)
+    evil.write_text(EVIL_YAML[kind].replace("PROOF", str(proof)) + "\n")
+    own = [o for o in small(root) if not o.startswith(("model.", "device", "trainer"))]
+    more = {tune.main: ["model=ease", f"folder={tmp_path}"], negatives.main: [f"output={tmp_path / 'x.npz'}"]}
+    with pytest.raises(ConfigError, match=r"evil\.yaml: (expected settings, found|cannot be read)"):
+        command(["--config-dir", str(tmp_path / "conf"), *own, *more.get(command, []), "+experiment=evil"])
+    assert not proof.exists()
+
+
+OWN_DATA = """
+defaults: [synthetic]
+users: 33
+items: 41
+interactions: 600
+"""
+
+
+@pytest.mark.parametrize("command", [tune.main, negatives.main, data.main], ids=lambda main: main.__module__)
+def test_the_other_commands_take_a_yaml_file_of_one_s_own(
+    command: Callable[[list[str]], object], root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf" / "data").mkdir(parents=True)
+    (tmp_path / "conf" / "data" / "mine.yaml").write_text(OWN_DATA)
+    more, shown = {
+        tune.main: (["model=ease", "trials=1", f"folder={tmp_path}"], "of 1 trials"),
+        negatives.main: (["evaluation.negatives=5", f"output={tmp_path / 'x.npz'}"], "each of 66 positives"),
+        data.main: ([], "33"),
+    }[command]
+    command([f"--config-dir={tmp_path / 'conf'}", "data=mine", f"data.root='{root}'", "evaluation.cutoffs=[10]", *more])
+    assert shown in capsys.readouterr().out
+
+
 def test_how_hydra_logs_may_be_picked_by_name(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("# @package _global_\ndefaults: [{override /hydra/job_logging: file}]\n")
     trust.check_arguments([f"--config-dir={tmp_path}"], CONF, CHOICES)
@@ -249,7 +289,7 @@ def test_our_own_configuration_passes() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_component_takes_a_target(group: str, tmp_path: Path) -> None:
     with pytest.raises(NcfError, match=rf"{group}\._target_: unknown key"):
-        train.train(compose(f"+{group}._target_=os.system"), tmp_path, StopFlag())
+        train(compose(f"+{group}._target_=os.system"), tmp_path)
 
 
 FORBIDDEN = {

@@ -9,7 +9,7 @@ from toys import compose
 import ncf
 from ncf.core.compose import CONF
 from ncf.core.config import roles
-from ncf.core.roles import DISPLAY, RESULT
+from ncf.core.roles import DISPLAY, MACHINE, MACHINE_IN_ID, RESULT, Role
 from ncf.errors import ConfigError
 from ncf.losses import BCE, LOSSES
 from ncf.runs.components import CHOICES, GROUPS, PROTOCOL, REGISTRIES, chosen, register
@@ -69,6 +69,28 @@ def test_neither_another_s_name_nor_an_unknown_group_is_taken() -> None:
     with pytest.raises(ConfigError, match=r"^register: expected one of data, .*, tracking, got 'losses'$"):
         register("losses", "own", Own)
     assert LOSSES["bce"] is BCE
+
+
+LATER = Role(since=["hit", "ndcg", "mrr"])
+ROLES = {
+    "data.csv": {"root": MACHINE, "archive": MACHINE},
+    "data.synthetic": {"root": MACHINE},
+    **{f"data.ml-{size}": {"root": MACHINE, "archive": MACHINE} for size in ("100k", "1m", "10m", "20m", "25m", "32m")},
+    "model.neumf_pretrained": {"pretrained_gmf": MACHINE, "pretrained_mlp": MACHINE},
+    "evaluation.full": {"memory_mb": MACHINE_IN_ID, "metrics": LATER},
+    "evaluation.sampled": {"memory_mb": MACHINE_IN_ID, "metrics": LATER},
+    "tracking.mlflow": {"store": DISPLAY, "experiment": DISPLAY},
+}
+
+
+def test_every_other_key_of_a_component_changes_the_result() -> None:
+    """A key without a role makes its run another run; here are those that have one."""
+    found = {
+        f"{group}.{name}": {key: role for key, role in roles(component).items() if role != RESULT}
+        for group, registry in REGISTRIES.items()
+        for name, component in registry.items()
+    }
+    assert {name: own for name, own in found.items() if own} == ROLES
 
 
 def test_choosing_a_tracker_is_for_display_and_everything_else_is_for_the_result() -> None:

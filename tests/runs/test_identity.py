@@ -16,6 +16,7 @@ from ncf.errors import CheckpointError, ConfigError
 from ncf.runs.components import GROUPS
 from ncf.runs.identity import (
     changes,
+    completed,
     config_hash,
     identity,
     refuse_foreign,
@@ -244,3 +245,12 @@ def test_a_registration_is_known_by_its_bytes(tmp_path: Path) -> None:
     assert registered(str(file)) == {"path": str(file), "sha256": hashlib.sha256(b"alpha: 0.05\r\n").hexdigest()}
     with pytest.raises(ConfigError, match=r"^registration: expected a file, got '.*gone' \(No such file"):
         registered(str(tmp_path / "gone"))
+
+
+def test_settings_of_an_older_run_are_completed_with_what_was_assumed_of_it() -> None:
+    older = {key: dict(node) if isinstance(node, Mapping) else node for key, node in DEFAULT.items()}
+    del older["trainer"]["fast"], older["trainer"]["precision"], older["evaluation"]["metrics"]
+    assert completed(older) == DEFAULT
+    newer = {**older, "trainer": older["trainer"] | {"fast": False}}
+    assert completed(newer)["trainer"]["fast"] is False
+    assert completed({"data": {"name": "nosuch"}, "seed": 1}) == {"data": {"name": "nosuch"}, "seed": 1}

@@ -14,9 +14,9 @@ from ncf.losses import BCE, LOSSES, Focal, needs, per_example
 from ncf.models import MODELS
 from ncf.runs.job import build_trainer
 from ncf.runs.plan import plan_run
+from ncf.training.base import Step
 from ncf.training.fast.steps import ClosedFormStep, FusedLossStep
 from ncf.training.optimizers import adam
-from ncf.training.base import LazyOptimizer, Step, Tally
 from ncf.training.step import PlainStep
 from ncf.training.trainer import Trainer
 
@@ -119,99 +119,6 @@ def test_gradients_of_the_step_before_are_gone() -> None:
     assert same([p.grad for p in subject.parameters], [p.grad for p in again.parameters])
 
 
-def test_a_step_moves_the_parameters_by_the_optimizer_and_gives_the_summed_loss() -> None:
-    """By gradient descent, which is checked by hand."""
-    model, batch = model_named(std=0.3, dtype=torch.float64), first_batch()
-    subject = plain_step(model, BCE(), torch.optim.SGD(model.parameters(), lr=0.5, fused=True))
-    before = weights(subject)
-    total = subject(batch)
-    twin = model_named(std=0.3, dtype=torch.float64)
-    losses = BCE()(twin(batch.users, batch.items))
-    losses.mean().backward()
-    torch.testing.assert_close(total, losses.sum().detach())
-    for name, parameter in twin.named_parameters():
-        assert parameter.grad is not None
-        torch.testing.assert_close(model.state_dict()[name], before[name] - 0.5 * parameter.grad)
-
-
-def test_an_observer_sees_batch_and_logits_before_the_update() -> None:
-    subject, batch = plain_step(model_named(std=0.3), BCE()), first_batch()
-    with torch.no_grad():
-        expected = subject.model(batch.users, batch.items)
-    seen: list[tuple[Batch, Tensor, dict[str, Tensor]]] = []
-    subject.observer = lambda batch, logits: seen.append((batch, logits, weights(subject)))
-    before = weights(subject)
-    subject(batch)
-    ((shown, logits, at_that_time),) = seen
-    assert shown is batch
-    torch.testing.assert_close(logits, expected)
-    assert same(at_that_time, before)
-    assert not same(weights(subject), before)
-
-
-@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
-@pytest.mark.parametrize("optimizer", ["adam", "row_adam"])
-def test_what_is_not_finite_is_not_applied_and_neither_is_anything_after_it(optimizer: str, poison: float) -> None:
-    model = model_named(std=0.3)
-    subject = plain_step(model, BCE(), optimizer_named(optimizer, model))
-    stream = batches().epoch(1)
-    subject(next(stream))
-    subject.flush()
-    before = weights(subject)
-    subject.loss = lambda logits: BCE()(logits) * poison
-    subject(next(stream))
-    subject.loss = BCE()
-    subject(next(stream))
-    subject.flush()
-    assert same(weights(subject), before)
-    assert subject.tally.broken == 1
-    assert subject.tally.finite_steps == 1
-
-
-def test_the_tally_sums_losses_and_counts_the_steps_before_the_first_bad_one() -> None:
-    tally = Tally(torch.device("cpu"))
-    for total in (1.5, 2.0):
-        tally.check([torch.tensor(total), torch.zeros(3)])
-        tally.add(torch.tensor(total))
-    assert (float(tally.loss_sum), float(tally.finite_steps), float(tally.broken)) == (3.5, 2, 0)
-    for gradient in (float("-inf"), 0.0):
-        tally.check([torch.tensor(1.0), torch.tensor([0.0, gradient])])
-        tally.add(torch.tensor(1.0))
-    assert (float(tally.finite_steps), float(tally.broken)) == (2, 1)
-    tally.reset()
-    assert (float(tally.loss_sum), float(tally.finite_steps), float(tally.broken)) == (0, 0, 1)
-    assert tally.loss_sum.dtype == torch.float64
-
-
-def test_checking_changes_no_value() -> None:
-    values = torch.tensor([1e-40, -3e38, 0.1])
-    before = values.clone()
-    Tally(torch.device("cpu")).check([values])
-    assert torch.equal(values, before)
-
-
-def test_only_a_lazy_optimizer_is_flushed() -> None:
-    class Lazy(LazyOptimizer):
-        flushed = 0
-
-        def flush(self) -> None:
-            self.flushed += 1
-
-    model = model_named()
-    lazy = Lazy(model.parameters(), {})
-    plain_step(model, BCE(), lazy).flush()
-    assert lazy.flushed == 1
-    plain_step(model, BCE()).flush()
-
-
-def test_a_lazy_optimizer_without_a_flush_says_so() -> None:
-    class Forgetful(LazyOptimizer):
-        pass
-
-    with pytest.raises(TypeError, match=r"^Forgetful: .*has to define flush$"):
-        Forgetful(model_named().parameters(), {}).flush()
-
-
 @pytest.mark.parametrize("optimizer", ["adam", "row_adam"])
 def test_without_fast_the_plain_step_is_taken_unlooked_at(optimizer: str, calls: Counter[str]) -> None:
     model = model_named()
@@ -241,8 +148,3 @@ def test_the_optimizer_reads_the_tally_of_the_step_that_trains() -> None:
     step = step_of(model, BCE(), optimizer, fast=True)
     assert type(step) is ClosedFormStep
     assert optimizer.found_inf is step.tally.broken  # type: ignore[attr-defined]
-
-
-def test_a_step_has_to_say_how_it_goes_backward() -> None:
-    with pytest.raises(TypeError, match="abstract"):
-        Step(model_named(), BCE(), adam(model_named(), lr=0.01, weight_decay=0.0))  # type: ignore[abstract]

@@ -21,6 +21,7 @@ first steps of training, where the first missed updates are therefore summed one
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -78,6 +79,7 @@ class MissedUpdates:
         return (first[:, None] * self._log_ratios).exp() * tails
 
 
+@cache  # constants that take a tenth of a second to compute
 def _tails(j: int, ratio: float) -> list[float]:
     """Return D_j(t) for t = 0 to the horizon, computed backwards from its limit ratio / (1 - ratio)."""
     terms = (

@@ -27,7 +27,7 @@ from ncf.training.base import LazyOptimizer
 from ncf.training.fast.adam import FusedAdam, JointAdam
 from ncf.training.fast.closed_form import ClosedForm
 from ncf.training.fast.cuda_graph import GraphedStep
-from ncf.training.fast.steps import ClosedFormStep
+from ncf.training.fast.steps import ClosedFormStep, FusedLossStep
 from ncf.training.trainer import GLANCE_STEPS, Trainer
 
 log = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ def stackable(trainer: Trainer) -> bool:
     A lazy optimizer must see the rows that its own model looks up; compiled, plain and lower-precision steps are for
     single runs.
     """
-    settings = trainer.settings
     lazy = isinstance(trainer.step.optimizer, LazyOptimizer)
-    return settings.fast and not (lazy or settings.compile or settings.precision != "float32")
+    batched = type(trainer.step) in (ClosedFormStep, FusedLossStep)
+    return batched and not lazy and trainer.settings.precision == "float32"
 
 
 def stack_size(trainer: Trainer) -> int:

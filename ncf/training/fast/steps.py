@@ -42,15 +42,15 @@ class FusedLossStep(Step):
         self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, half: bool = False
     ) -> None:
         super().__init__(model, loss, optimizer)
-        self._half = half
+        self.half = half
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """See `Step.backward`."""
         for parameter in self.parameters:
             parameter.grad = None
-        with torch.autocast(batch.users.device.type, torch.bfloat16) if self._half else contextlib.nullcontext():
+        with torch.autocast(batch.users.device.type, torch.bfloat16) if self.half else contextlib.nullcontext():
             logits: Tensor = self.model(batch.users, batch.items)
-        logits = logits.float() if self._half else logits
+        logits = logits.float() if self.half else logits
         losses, logit_grad = losses_and_logit_grad(self.loss, logits.detach(), batch)
         logits.backward(logit_grad.div_(batch.rows))
         return logits.detach(), losses.sum()
@@ -74,7 +74,7 @@ class CompiledStep(FusedLossStep):
             total = fused_per_example(loss, logits, batch).sum()
             return total / batch.rows, (logits, total)
 
-        torch._dynamo.reset()  # torch compiles one function a few times only, then no more: every run is its first
+        torch._dynamo.reset()  # else torch stops compiling after eight variants, that is, after eight runs in a process
         self._gradients = torch.compile(torch.func.grad_and_value(_mean_loss, has_aux=True), dynamic=False)
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:

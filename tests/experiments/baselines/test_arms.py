@@ -1,14 +1,12 @@
 """The arms of the comparison are all models, and their tuned experiments run as the arms say."""
 
-import hydra
 import pytest
 from omegaconf import OmegaConf
+from toys import compose
 
 from experiments.baselines import published
 from experiments.baselines.arms import ARMS, REFERENCE, RETUNED, TUNED, Arm
-from ncf.core.compose import configuration
 from ncf.models import MODELS
-from ncf.runs.identity import resolved
 from ncf.runs.plan import plan_run
 
 
@@ -25,15 +23,13 @@ def test_every_model_with_a_published_value_is_tuned_for_that_protocol() -> None
 @pytest.mark.parametrize("arm", [*ARMS.values(), *RETUNED.values()], ids=lambda arm: arm.name)
 def test_a_tuned_experiment_is_the_arm_it_is_named_after(arm: Arm, monkeypatch: pytest.MonkeyPatch) -> None:
     name = arm.name
-    assert (TUNED / f"tuned_{name}.yaml").exists()
     monkeypatch.setattr("ncf.runs.pretraining.weights", lambda source, folder: {})
-    with configuration():
-        cfg = hydra.compose("train", [f"experiment=tuned_{name}", "seed=43"], return_hydra_config=True)
-    plan_run(cfg)
-    settings = resolved(cfg)
+    cfg = compose(f"experiment=tuned_{name}", "seed=43")
+    settings = plan_run(cfg).settings
     published_protocol = settings["evaluation"]["name"] == "sampled" and settings["data"]["threshold"] is None
     assert published_protocol == (name.removesuffix("_published") != name)
-    assert f"{cfg.hydra.sweep.dir}/{cfg.hydra.sweep.subdir}" == str(arm.folder(43))
+    sweep = OmegaConf.merge({"seed": 43}, OmegaConf.load(TUNED / f"tuned_{name}.yaml")).hydra.sweep
+    assert f"{sweep.dir}/{sweep.subdir}" == str(arm.folder(43))
     for line in arm.settings:
         key, _, value = line.partition("=")
         assert OmegaConf.select(cfg, key) == OmegaConf.from_dotlist([f"x={value}"]).x

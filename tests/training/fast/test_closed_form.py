@@ -61,7 +61,7 @@ def by_autograd(
     return logits.detach(), [gradient.clone() for gradient in gradients if gradient is not None]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SHAPES, st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(0, 99))
 def test_logits_and_gradients_are_those_of_autograd(
     make: Callable[..., GradientRecommender], runs: int, groups: int, negatives: int, seed: int

@@ -13,25 +13,32 @@ from toys import PLAIN, compose, replayed, same, small
 
 from ncf import models
 from ncf.core.rng import generator
-from ncf.data.split import Pairs, Split
+from ncf.data import Pairs, Split
 from ncf.errors import TrainingError
-from ncf.losses import BCE, AlphaBCE, Focal, FocalClamped, Loss
+from ncf.losses import BCE, AlphaBCE, AnyLoss, Focal, FocalClamped, LogQSoftmax, needs
 from ncf.models import MODELS, GradientRecommender
-from ncf.train import build_trainer, check
+from ncf.runs.job import build_trainer
+from ncf.runs.plan import plan_run
+from ncf.training.batches import Batches
 from ncf.training.fast.closed_form import ClosedForm
 from ncf.training.fast.cuda_graph import GraphedStep
-from ncf.training.fast.stack import _JointUpdate, _Stack, signature, stack_size, train_stacked
+from ncf.training.fast.row_adam import row_adam
+from ncf.training.fast.stack import _JointUpdate, _Stack, signature, stack_size, stackable, train_stacked
+from ncf.training.fast.steps import ClosedFormStep
 from ncf.training.optimizers import adam
-from ncf.training.samplers import Batches, uniform
-from ncf.training.trainer import Trainer, TrainerSettings
+from ncf.training.samplers import uniform
+from ncf.training.settings import TrainerSettings
+from ncf.training.step import PlainStep, build_step
+from ncf.training.trainer import Trainer
 
 USERS, ITEMS, RATIO = 30, 40, 4
 SHAPES = {
     "gmf": {"factors": 8},
     "mlp": {"factors": 8, "hidden": [16, 8]},
     "neumf": {"gmf_factors": 8, "mlp_factors": 8, "hidden": [16, 8]},
+    "mf": {"factors": 8},
 }
-LOSSES: list[Loss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), Focal(gamma=0.5, alpha="balanced")]
+LOSSES: list[AnyLoss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), Focal(gamma=0.5, alpha="balanced")]
 
 
 def train_pairs() -> Pairs:
@@ -42,30 +49,34 @@ def train_pairs() -> Pairs:
 
 def make(
     seed: int,
-    loss: Loss,
+    loss: AnyLoss,
     name: str = "neumf",
     epochs: int = 4,
     patience: int = 10,
     dtype: torch.dtype = torch.float32,
     values: Callable[[int], float] = float,
     lr: float = 1e-3,
+    optimizer: Callable[[GradientRecommender], torch.optim.Optimizer] | None = None,
+    **changes: object,
 ) -> Trainer:
     """A small run whose validation metric after epoch e is `values(e)`."""
     train = train_pairs()
-    batches = Batches(train, uniform(train, USERS, ITEMS, "cpu"), RATIO, 50, seed, "cpu")
-    model = models.build(partial(MODELS[name], **SHAPES[name]), USERS, ITEMS, generator(seed, "initialisation")).to(
-        dtype
-    )
+    batches = Batches(train, uniform(train, USERS, ITEMS, "cpu"), RATIO, 50, seed, "cpu", needs(loss))
+    model = models.build(partial(MODELS[name], **SHAPES[name]), USERS, ITEMS, generator(seed, "initialisation"))
+    model = model.to(dtype)
     settings = TrainerSettings(
-        epochs=epochs, batch_size=50, patience=patience, monitor="m", checkpoint_every="60s", threads=1, **PLAIN
-    )
+        epochs=epochs, batch_size=50, patience=patience, monitor="m", checkpoint_every="60s", threads=1,
+        **PLAIN | {"fast": True} | changes,
+    )  # fmt: skip
     seen: list[int] = []
 
     def validate() -> dict[str, float]:
         seen.append(1)
         return {"m": values(len(seen))}
 
-    return Trainer(model, loss, adam(model, lr=lr, weight_decay=0.0), batches, validate, settings)
+    own = optimizer(model) if optimizer else adam(model, lr=lr, weight_decay=0.0)
+    step = build_step(model, loss, own, settings, batches.groups, batches.sample())
+    return Trainer(step, batches, validate, settings)
 
 
 def gap(a: Trainer, b: Trainer) -> float:
@@ -76,10 +87,10 @@ def gap(a: Trainer, b: Trainer) -> float:
 @pytest.mark.parametrize("name", sorted(SHAPES))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_fifty_steps_equal_solo(name: str, dtype: torch.dtype) -> None:
-    build = partial(make, name=name, dtype=dtype, epochs=10)
+    build = partial(make, name=name, dtype=dtype, epochs=2)
     stacked = [build(seed, loss) for seed, loss in enumerate(LOSSES)]
     solo = [build(seed, loss) for seed, loss in enumerate(LOSSES)]
-    assert solo[0].batches.steps * 10 >= 50
+    assert solo[0].batches.steps * 2 >= 50
     assert all(error is None for _, error in train_stacked(iter(stacked), size=len(stacked)))
     for a, b in zip(stacked, solo, strict=True):
         assert b.fit()
@@ -96,6 +107,46 @@ def test_losses_outside_the_focal_family_and_other_learning_rates_stack() -> Non
     for a, b in zip(stacked, solo, strict=True):
         b.fit()
         assert gap(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["neumf", "mf"])
+def test_a_loss_that_reads_the_batch_is_given_its_own_runs(name: str) -> None:
+    def build() -> list[Trainer]:
+        return [make(seed, LogQSoftmax(), name=name, dtype=torch.float64) for seed in range(3)]
+
+    stacked, solo = build(), build()
+    assert stacked[0].batches.needs == {"log_probs"}
+    assert all(error is None for _, error in train_stacked(iter(stacked), size=3))
+    for a, b in zip(stacked, solo, strict=True):
+        b.fit()
+        assert gap(a, b) < 1e-9
+
+
+def test_runs_whose_batches_hold_other_fields_share_no_stack() -> None:
+    assert signature(make(1, LogQSoftmax())) != signature(make(1, BCE()))
+    assert signature(make(1, Focal(gamma=2.0, alpha=0.25))) == signature(make(2, BCE()))
+
+
+@pytest.mark.parametrize("change", [{"name": "gmf"}, {"dtype": torch.float64}, {"fast": False}])
+def test_runs_of_another_model_type_or_step_share_no_stack(change: dict) -> None:
+    assert signature(make(1, BCE(), **change)) != signature(make(1, BCE()))
+
+
+def test_what_is_plain_compiled_lazy_or_in_another_precision_is_one_run() -> None:
+    assert stackable(make(1, BCE()))
+    assert stackable(make(1, BCE(), name="mf"))
+    assert not stackable(make(1, BCE(), fast=False))
+    assert not stackable(make(1, BCE(), precision="bfloat16"))
+    assert not stackable(make(1, BCE(), compile=True))
+    assert not stackable(make(1, BCE(), optimizer=lambda model: row_adam(model, lr=1e-3)))
+
+
+def test_a_run_whose_fast_step_disagreed_is_one_run_and_trains_by_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack would compute its loss by the kernel."""
+    monkeypatch.setattr(Focal, "__call__", lambda self, logits: 2 * BCE()(logits))
+    subject = make(1, Focal(gamma=2.0, alpha=0.25))
+    assert type(subject.step) is PlainStep
+    assert not stackable(subject)
 
 
 def test_updating_all_runs_at_once_is_updating_each_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +177,8 @@ def test_a_replayed_stack_is_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     def trained(graphed: bool) -> list[Trainer]:
         runs = [make(s, LOSSES[s], epochs=3 + s % 2) for s in range(4)]
         for run in runs:
-            run.graphed = graphed
+            assert isinstance(run.step, ClosedFormStep)
+            run.step.graphed = graphed
         assert [error for _, error in train_stacked(iter(runs), size=3)] == [None] * 4
         return runs
 
@@ -142,9 +194,9 @@ def test_a_replayed_stack_is_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
         return replayed(step)
 
     monkeypatch.setattr(_JointUpdate, "__call__", lambda self, totals: False)
-    monkeypatch.setattr("ncf.stack.ClosedForm", OnDevice)
+    monkeypatch.setattr("ncf.training.fast.stack.ClosedForm", OnDevice)
     plain = trained(False)
-    monkeypatch.setattr("ncf.stack.GraphedStep", partial(GraphedStep, capture=capture))
+    monkeypatch.setattr("ncf.training.fast.stack.GraphedStep", partial(GraphedStep, capture=capture))
     for a, b in zip(trained(True), plain, strict=True):
         assert same(a.state() | {"progress": 0}, b.state() | {"progress": 0})
         assert [line["train_loss"] for line in a.progress.history] == [x["train_loss"] for x in b.progress.history]
@@ -153,7 +205,7 @@ def test_a_replayed_stack_is_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_graphed_stack_waits_for_nothing_and_is_its_runs_alone(root: Path) -> None:
-    plans = [check(compose(*small(root), "device=cuda", f"seed={seed}")) for seed in range(3)]
+    plans = [plan_run(compose(*small(root), "device=cuda", f"seed={seed}")) for seed in range(3)]
     split = plans[0].split(plans[0].data())
     stacked, solo = ([build_trainer(plan, split, torch.device("cuda")) for plan in plans] for _ in range(2))
     stack = _Stack(stacked)
@@ -167,11 +219,11 @@ def test_a_graphed_stack_waits_for_nothing_and_is_its_runs_alone(root: Path) -> 
         torch.cuda.set_sync_debug_mode("default")
     for own, trainer, alone in zip(zip(*batches, strict=True), stacked, solo, strict=True):
         for batch in own:
-            alone.step(*batch)
+            alone.step(batch)
         assert gap(trainer, alone) < 1e-5
 
 
-@pytest.mark.parametrize("name", sorted(SHAPES))
+@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf"])
 def test_the_joint_check_sees_every_gradient_that_is_not_zero(name: str) -> None:
     form = ClosedForm([make(seed, BCE(), name=name).model for seed in range(3)])
     stream = torch.Generator().manual_seed(0)
@@ -239,7 +291,7 @@ def test_one_broken_run_does_not_spread() -> None:
 
 
 def test_a_broken_run_keeps_no_other_from_its_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ncf.stack.GLANCE_STEPS", 1)
+    monkeypatch.setattr("ncf.training.fast.stack.GLANCE_STEPS", 1)
 
     def runs() -> list[Trainer]:
         made = [make(s, BCE()) for s in range(3)]
@@ -313,7 +365,7 @@ def test_final_metrics_of_ten_stacked_and_ten_solo_runs_are_one_distribution(ml1
     overrides = "neg_ratio=4", "trainer.batch_size=2048", "optimizer.lr=0.004", "trainer.epochs=5"
 
     def trainers() -> list[Trainer]:
-        plans = [check(compose(*overrides, f"seed={seed}", "trainer.progress=false")) for seed in range(10)]
+        plans = [plan_run(compose(*overrides, f"seed={seed}", "trainer.progress=false")) for seed in range(10)]
         made = [build_trainer(plan, ml100k, torch.device("cpu")) for plan in plans]
         return [trainer for trainer in made if isinstance(trainer, Trainer)]
 

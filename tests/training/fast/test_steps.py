@@ -28,14 +28,14 @@ DIAGONAL = [(BY_GRADIENT[place % len(BY_GRADIENT)], loss) for place, loss in enu
 Kind = Callable[..., Step]
 
 
-def take(step: Step, steps: int = 8) -> list[Tensor]:
+def take(step: Step, steps: int = 5) -> list[Tensor]:
     """The summed losses of some steps of the first epoch, then the parameters after them."""
     totals = [step(batch).clone() for _, batch in zip(range(steps), batches(needs=needs(step.loss)).epoch(1))]
     step.flush()
     return [*totals, *(parameter.detach().clone() for parameter in step.parameters)]
 
 
-def agree(kind: Kind, name: str, loss: str, optimizer: str = "adam", steps: int = 8) -> None:
+def agree(kind: Kind, name: str, loss: str, optimizer: str = "adam", steps: int = 5) -> None:
     """`kind` and the plain step, in double precision, where what is rounding moves no parameter."""
 
     def made(kind: Kind) -> Step:
@@ -100,7 +100,7 @@ def test_a_short_batch_is_not_traced_anew() -> None:
 
 @pytest.mark.usefixtures("uncompiled")
 def test_as_many_runs_as_one_likes_are_compiled_in_one_process() -> None:
-    """torch compiles a function a few times only; run as it is, this one's fused loss would be refused by torch.func."""
+    """torch compiles a function a few times only; uncompiled, torch.func would refuse the fused loss within it."""
     with torch._dynamo.config.patch(recompile_limit=1):
         for gamma in (0.5, 1.0, 2.0):
             model = model_named("gmf", std=0.3)
