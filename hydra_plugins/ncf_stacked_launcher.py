@@ -21,7 +21,7 @@ class StackedLauncher(Launcher):
         from ncf.errors import ConfigError
 
         if max_stack != "auto" and not (isinstance(max_stack, int) and max_stack >= 1):
-            raise ConfigError(f'hydra.launcher.max_stack: expected "auto" or a number from 1 on, got {max_stack!r}')
+            raise ConfigError(f'hydra.launcher.max_stack: expected "auto" or an integer >= 1, got {max_stack!r}')
         self.max_stack = max_stack if isinstance(max_stack, int) else None
         self.n_jobs = n_jobs
         self.config: DictConfig | None = None

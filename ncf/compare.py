@@ -42,7 +42,9 @@ def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.compare", __doc__)
     options.add_argument("runs", nargs="+", type=Path, help="folders of finished runs; the first is the baseline")
-    options.add_argument("--part", choices=PARTS, default="test", help="which positives: valid or test (test)")
+    options.add_argument(
+        "--part", choices=PARTS, default="test", help="held-out positives to compare on: valid or test (test)"
+    )
     return options
 
 
@@ -118,11 +120,11 @@ def paired_users(runs: Sequence[ComparedRun], values: Sequence[pd.DataFrame]) ->
     """Return the users, the same in all runs. Raises DataError if the runs cannot be paired."""
     for run, frame in zip(runs[1:], values[1:], strict=True):
         if run.result["data_digest"] != runs[0].result["data_digest"]:
-            raise DataError(f"{run.folder}: expected the data and split of {runs[0].folder}, found others")
+            raise DataError(f"{run.folder}: expected the same data and split as {runs[0].folder}, found others")
         if not frame["item_id"].equals(values[0]["item_id"]):
-            raise DataError(f"{run.folder}: expected the users and items of {runs[0].folder}, found others")
+            raise DataError(f"{run.folder}: expected the same users and items as {runs[0].folder}, found others")
         if completed(run.result["config"])["evaluation"] != completed(runs[0].result["config"])["evaluation"]:
-            raise DataError(f"{run.folder}: expected the evaluation settings of {runs[0].folder}, found others")
+            raise DataError(f"{run.folder}: expected the same evaluation settings as {runs[0].folder}, found others")
     return values[0].index
 
 

@@ -48,8 +48,8 @@ def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.export", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
-    options.add_argument("--output", required=True, type=Path, help="folder to write to; made if need be")
-    options.add_argument("--forms", help="of npy, parquet, model: which to write (npy,model: those the run has)")
+    options.add_argument("--output", required=True, type=Path, help="folder to write to; created if necessary")
+    options.add_argument("--forms", help="forms to write, of npy, parquet, model (npy,model if the run supports them)")
     return options
 
 
@@ -78,7 +78,7 @@ def _write(run: LoadedRun, forms: Sequence[str], folder: Path, all_wanted: bool)
         except (DataError, ExportError) as error:
             if all_wanted or (form == forms[-1] and not written):
                 raise
-            print(f"left out, {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
     return written
 
 
@@ -122,7 +122,7 @@ def write_parquet(run: LoadedRun, folder: Path) -> list[Path]:
             with atomic(path) as file:
                 pd.DataFrame(columns).to_parquet(file, index=False)
         except ImportError:
-            raise ExportError("forms=parquet: expected pyarrow, found none; pip install 'ncf[export]'") from None
+            raise ExportError("forms=parquet: pyarrow is not installed; pip install 'ncf[export]'") from None
         written.append(path)
     return written
 
@@ -138,7 +138,7 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
     if "starts" in run.model.state_dict():
         raise ExportError(
             f"forms=model: {type(run.model).__name__} scores from histories of any length, which torch.export does not "
-            "trace; forms=npy has its vectors if its score is an inner product"
+            "support; forms=npy writes its vectors if its score is an inner product"
         )
     module, batch = Score(run.model, run.split.num_items).eval(), {"users": {0: torch.export.Dim.DYNAMIC}}
     try:
@@ -146,7 +146,7 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
             program = torch.export.export(module, (users,), dynamic_shapes=batch)
     except Exception as error:  # torch.export raises many kinds of errors
         raise ExportError(
-            f"forms=model: {type(run.model).__name__} cannot be exported: torch.export does not trace its scoring "
+            f"forms=model: {type(run.model).__name__} cannot be exported: torch.export does not support its scoring "
             f"({type(error).__name__})"
         ) from None
     with atomic(path) as file:
@@ -154,7 +154,7 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
     for sample in (users, users[:3]):
         if not torch.allclose(torch.export.load(path).module()(sample), run.model.score(sample), rtol=1e-5, atol=1e-6):
             path.unlink()
-            raise ExportError(f"{path}: expected the scores of the model, found others")
+            raise ExportError(f"{path}: the exported program's scores differ from the model's")
     return [path]
 
 

@@ -32,8 +32,10 @@ def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.negatives", __doc__)
     options.add_overrides("as for training: data=ml-1m evaluation.negatives=99")
-    options.add_argument("--output", type=Path, required=True, help="the .npz file to write")
-    options.add_argument("--import", type=Path, dest="source", help="a .test.negative file of the NCF authors")
+    options.add_argument("--output", type=Path, required=True, help=".npz file to write")
+    options.add_argument(
+        "--import", type=Path, dest="source", help="import from a .test.negative file of the NCF authors"
+    )
     return options
 
 
@@ -72,7 +74,7 @@ def imported(split: Split, path: Path) -> Arrays:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"import: cannot read {path} ({error})") from None
     if not lines:
-        raise DataError(f"{path}: expected a line a user, found an empty file")
+        raise DataError(f"{path}: expected one line per user, found an empty file")
     known = [{str(one): index for index, one in enumerate(ids.tolist())} for ids in (split.user_ids, split.item_ids)]
     rows = [_row(path, number, line, *known) for number, line in enumerate(lines, 1)]
     for number, row in enumerate(rows, 1):

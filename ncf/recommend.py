@@ -26,11 +26,13 @@ def parser() -> command_line.Parser:
     options = command_line.Parser("ncf.recommend", __doc__)
     options.add_argument("--run", required=True, help="folder of a finished run")
     asked = options.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--user", help="whom to recommend to: an id, several (1,2,3), or all")
-    asked.add_argument("--items_like", help="an item's id: the items nearest to it instead")
-    options.add_argument("--k", type=int, default=10, help="how many items (10)")
-    options.add_argument("--format", choices=FORMATS, default="table", help="table; csv; json, a line a user")
-    options.add_argument("--output", type=Path, help="a file to write instead of the screen")
+    asked.add_argument("--user", help="users to recommend to: an id, several (1,2,3), or all")
+    asked.add_argument("--items_like", help="an item id: show the most similar items instead")
+    options.add_argument("--k", type=int, default=10, help="number of items (10)")
+    options.add_argument(
+        "--format", choices=FORMATS, default="table", help="table, csv, or json with one line per user"
+    )
+    options.add_argument("--output", type=Path, help="file to write to instead of stdout")
     return options
 
 

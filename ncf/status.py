@@ -39,7 +39,9 @@ def report(folder: Path) -> bool:
 def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.status", __doc__)
-    options.add_argument("folder", nargs="?", type=Path, default=SWEEPS, help=f"of a sweep, or of several ({SWEEPS})")
+    options.add_argument(
+        "folder", nargs="?", type=Path, default=SWEEPS, help=f"folder of one or more sweeps ({SWEEPS})"
+    )
     return options
 
 

@@ -31,11 +31,13 @@ def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.tune", __doc__)
     options.add_overrides("as for training: model=ease data=ml-1m trainer.epochs=20")
-    options.add_argument("--trials", type=int, default=30, help="finished trials that the study shall have (30)")
+    options.add_argument("--trials", type=int, default=30, help="number of finished trials to reach (30)")
     options.add_argument(
-        "--minutes", type=float, default=math.inf, help="of trials, after which none begins (no limit)"
+        "--minutes", type=float, default=math.inf, help="total duration of trials after which none starts (no limit)"
     )
-    options.add_argument("--folder", type=Path, default=Path("outputs/tuning"), help="studies (outputs/tuning)")
+    options.add_argument(
+        "--folder", type=Path, default=Path("outputs/tuning"), help="folder of the studies (outputs/tuning)"
+    )
     return options
 
 
@@ -93,7 +95,7 @@ def space_of(model: str, config_dir: str | None) -> dict[str, Any]:
             space: Any = OmegaConf.to_container(OmegaConf.load(path))
             return {str(key): options for key, options in space.items()}
     known = sorted(path.stem for path in SPACES.glob("*.yaml"))
-    raise ConfigError(f"model: expected one with a space in conf/tuning ({', '.join(known)}), got {model!r}")
+    raise ConfigError(f"model: expected one with a search space in conf/tuning ({', '.join(known)}), got {model!r}")
 
 
 def finished(study: Any) -> list[Any]:
@@ -141,7 +143,7 @@ def _optuna() -> Any:
     try:
         optuna = importlib.import_module("optuna")
     except ImportError:
-        raise ConfigError("tune: expected optuna, found none; pip install 'ncf[tuning]'") from None
+        raise ConfigError("tune: optuna is not installed; pip install 'ncf[tuning]'") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -55,7 +55,7 @@ def test_validation_positives_are_compared_when_asked(runs: FinishedRuns, capsys
 
 def test_runs_on_other_data_are_not_paired(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
     compare.main([str(runs["ease"]), str(runs["other data"])])
-    found = f"no paired test: {runs['other data']}: expected the data and split of {runs['ease']}"
+    found = f"no paired test: {runs['other data']}: expected the same data and split as {runs['ease']}"
     assert found in capsys.readouterr().out
 
 
@@ -67,7 +67,7 @@ def test_runs_of_another_evaluation_are_not_paired(runs: FinishedRuns) -> None:
 
 
 def test_a_folder_without_a_run_is_named() -> None:
-    with pytest.raises(DataError, match="expected a run folder, but nowhere is not there"):
+    with pytest.raises(DataError, match="expected a run folder, but nowhere does not exist"):
         compare.main(["nowhere"])
 
 

@@ -50,7 +50,7 @@ def test_a_score_that_is_no_inner_product_is_left_out_by_default_and_refused_whe
     export.main([f"run={runs[name]}", f"output={tmp_path}"])
     assert written(tmp_path) == {"model.pt2"}
     said = capsys.readouterr().err
-    assert said.startswith("left out, vectors: the score of ")
+    assert said.startswith("skipped: vectors: the score of ")
     assert said.count("\n") == 1
     for forms in ("npy", "npy,model", "parquet"):
         with pytest.raises(DataError, match=r"^vectors: the score of \w+ is not an inner product of vectors$"):
@@ -90,14 +90,14 @@ def test_a_run_of_which_nothing_can_be_written_is_an_error(
 ) -> None:
     with pytest.raises(ExportError, match="EASE scores from histories"):
         export.main([f"run={runs['ease']}", f"output={tmp_path}"])
-    assert capsys.readouterr().err.startswith("left out, vectors: ")
+    assert capsys.readouterr().err.startswith("skipped: vectors: ")
 
 
 def test_a_program_that_gives_other_scores_is_not_kept(
     runs: FinishedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export.Score, "forward", lambda self, users: self.model.score(users) + 1)
-    with pytest.raises(ExportError, match=r"model\.pt2: expected the scores of the model, found others"):
+    with pytest.raises(ExportError, match=r"model\.pt2: the exported program's scores differ from the model's"):
         export.main([f"run={runs['ials']}", f"output={tmp_path}", "forms=model"])
     assert written(tmp_path) == set()
 
@@ -107,7 +107,7 @@ def test_a_missing_library_is_named(runs: FinishedRuns, tmp_path: Path, monkeypa
         raise ImportError("no parquet engine")
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", missing)
-    with pytest.raises(ExportError, match=r"forms=parquet: expected pyarrow, found none; pip install 'ncf\[export\]'"):
+    with pytest.raises(ExportError, match=r"forms=parquet: pyarrow is not installed; pip install 'ncf\[export\]'"):
         export.main([f"run={runs['gmf']}", f"output={tmp_path}", "forms=parquet"])
     assert written(tmp_path) == set()
 

@@ -68,7 +68,7 @@ def test_a_file_of_the_authors_of_ncf_is_taken_over_by_raw_ids(root: Path, split
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected a line a user, found an empty file"),
+        ("", "expected one line per user, found an empty file"),
         ("(0,1)\t2\n(1,2)\n", r"line 2: expected \(user,item\) and negatives separated by tabs, found '\(1,2\)'"),
         ("0,1\t2\n", r"line 1: expected \(user,item\)"),
         ("(0,1)\t2\t3\n(1,2)\t3\n", "line 2: expected 2 negatives, found 1"),

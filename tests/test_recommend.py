@@ -41,7 +41,7 @@ def test_items_like_another_come_from_what_the_model_learned_of_each(
 
 
 def test_a_model_that_learns_nothing_of_an_item_has_none_like_it(runs: FinishedRuns) -> None:
-    with pytest.raises(DataError, match="items_like: model Popularity learns no item vectors to compare"):
+    with pytest.raises(DataError, match="items_like: model Popularity has no item vectors to compare"):
         recommend.main([f"run={runs['popularity']}", "items_like=4"])
 
 
@@ -98,5 +98,5 @@ def test_an_error_is_one_line_on_stderr_and_status_2(tmp_path: Path) -> None:
     """The frame that all commands beside training share."""
     log = tmp_path / "log"
     assert finish(["run=nowhere", "user=1"], log, module="ncf.recommend") == 2
-    assert log.read_text().startswith("error: run: expected a run folder, but nowhere is not there")
+    assert log.read_text().startswith("error: run: expected a run folder, but nowhere does not exist")
     assert log.read_text().count("\n") == 1

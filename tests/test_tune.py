@@ -69,7 +69,7 @@ def test_every_space_suggests_what_the_checks_accept(model: str) -> None:
 
 def test_a_model_without_a_space_is_refused_with_those_that_have_one(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"model: expected one with a space in conf/tuning \(als, .*\), got 'popularity'"
+        ConfigError, match=r"model: expected one with a search space in conf/tuning \(als, .*\), got 'popularity'"
     ):
         tune.main(["model=popularity", f"folder={tmp_path}"])
     assert not list(tmp_path.iterdir())
@@ -96,5 +96,5 @@ def test_options_may_stand_anywhere() -> None:
 
 def test_a_missing_library_is_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(ConfigError, match=r"^tune: expected optuna, found none; pip install 'ncf\[tuning\]'$"):
+    with pytest.raises(ConfigError, match=r"^tune: optuna is not installed; pip install 'ncf\[tuning\]'$"):
         tune.main([*overrides(root, "ease"), f"folder={tmp_path}"])

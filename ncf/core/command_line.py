@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
     def add_overrides(self, help: str) -> None:
         """Add positional overrides of a training run, and `--config-dir` as in Hydra."""
         self.add_argument("overrides", nargs="*", help=help)
-        self.add_argument("--config-dir", help="a folder of your own YAML files, laid out as conf/ is")
+        self.add_argument("--config-dir", help="a folder of your own YAML files, with the layout of conf/")
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the parsed options. Raises ConfigError, naming the option, if one is unknown, missing or invalid."""
@@ -77,7 +77,7 @@ def take_imports(arguments: Sequence[str]) -> list[str]:
             continue
         modules = modules if separator else next(remaining, "")
         if not modules:
-            raise ConfigError(f"{_IMPORT}: expected the name of a Python module, got none")
+            raise ConfigError(f"{_IMPORT}: expected a module name, got none")
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, but an installed command does not
         import_extensions(modules)
     return others
@@ -115,7 +115,7 @@ def say(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         drop_output()
-        print(f"the run is finished, but stdout cannot be written to ({error.strerror})", file=sys.stderr)
+        print(f"the run has finished, but writing to stdout failed ({error.strerror})", file=sys.stderr)
 
 
 def drop_output() -> None:

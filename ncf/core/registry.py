@@ -30,7 +30,7 @@ class Registry(dict[str, Component]):
     def add(self, name: str, component: Component) -> None:
         """Register a user's own component. Raises ConfigError if another component has the name."""
         if self.get(name, component) is not component:
-            raise ConfigError(f"register: {self.group}={name} exists already; expected another name")
+            raise ConfigError(f"register: {self.group}={name} is already registered; expected another name")
         self[name] = component
 
 

@@ -42,7 +42,7 @@ def check_arguments(arguments: list[str], conf: Path, groups: Iterable[str]) -> 
         raise ConfigError("--experimental-rerun: expected overrides, got a pickle, which could run code")
     for argument in arguments:
         if re.match(rf"[+~]{{0,2}}({'|'.join(groups)})=.*\.\.", argument):
-            raise ConfigError(f"{argument}: expected the name of a file in {conf}, got a path")
+            raise ConfigError(f"{argument}: expected the name of a file in {conf}, got a path that leaves it")
     for folder in (conf, *(Path(path) for path in (known.config_dir, known.config_path) if path)):
         refuse_code(folder, exempt=conf / "hydra")
 
@@ -65,7 +65,7 @@ def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
     setting = re.compile(rf"(?![~+]*({group})(=|$))(~{_KEY}(=.*)?|[+]{{0,2}}{_KEY}=.*)", re.DOTALL)
     for line in overrides:
         if not choice.fullmatch(line) and not setting.fullmatch(line):
-            raise ConfigError(f"{path}: expected choices and settings of a run, found {line!r}, which none begins with")
+            raise ConfigError(f"{path}: expected overrides of a training run, found {line!r}")
     return overrides
 
 
@@ -78,7 +78,7 @@ def refuse_code(folder: Path, exempt: Path) -> None:
             found += [part for part in path.relative_to(folder).parts if part in _CODE_KEYS]
             found += [key for key in _keys(_read(path)) if key in _CODE_KEYS]
             if found:
-                raise ConfigError(f"{path}: expected settings, found {found[0]!r}, by which a file could run code")
+                raise ConfigError(f"{path}: expected settings, found {found[0]!r}, which could run code")
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:

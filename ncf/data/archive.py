@@ -103,7 +103,7 @@ class Archive(Source):
         except OSError as error:
             raise DataError(f"{path}: {error.strerror or error}") from None
         except _DAMAGE as error:
-            raise DataError(f"{path}: expected a zip archive, found a damaged or other file ({error})") from None
+            raise DataError(f"{path}: not a zip archive, or damaged ({error})") from None
         for info in self._members.values():
             _refuse_unsafe(path, info)
 
@@ -115,7 +115,7 @@ class Archive(Source):
     def open(self, member: str) -> Iterator[BinaryIO]:
         """Open `member`, decompressed as it is read. Raises DataError if it is missing, damaged or encrypted."""
         if member not in self._members:
-            raise DataError(f"{self.path}: expected a member {member}, found none")
+            raise DataError(f"{self.path}: expected member {member}, which is missing")
         with ExitStack() as stack:
             try:
                 archive = stack.enter_context(zipfile.ZipFile(self.path))
@@ -158,7 +158,7 @@ def source_at(path: Path, ratings: str) -> Source:
     else:
         raise DataError(f"{path}: no such file or folder")
     if not source.has(ratings):
-        raise DataError(f"{path}: expected {ratings} in it, found none")
+        raise DataError(f"{path}: expected it to contain {ratings}, which is missing")
     return source
 
 
@@ -183,11 +183,11 @@ def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:
     name = info.filename.replace("\\", "/")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
-        reason = "leaves the archive's folder"
+        reason = "points outside the archive"
     elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         reason = "is a link or special file"
     elif info.file_size > MAX_MEMBER_BYTES:
         reason = f"unpacks to {info.file_size} bytes, more than {MAX_MEMBER_BYTES}"
     else:
         return
-    raise DataError(f"{path}: refused, member {info.filename!r} {reason}")
+    raise DataError(f"{path}: unsafe archive, member {info.filename!r} {reason}")

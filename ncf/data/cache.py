@@ -38,7 +38,7 @@ def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -
         if (found := _load(path, key)) is not None:
             return found
         if path.exists():
-            _log.warning("%s is damaged, or not of this set; building it again", path)
+            _log.warning("%s is damaged or belongs to other settings; rebuilding it", path)
         interactions = build()
         with replacing(path) as stream:
             _save(stream, interactions, key)

@@ -51,7 +51,7 @@ def delimited(
     wanted, allowed = Columns(user, item, rating, timestamp), None if scale is None else Scale.of(scale)
     path = Path(archive).expanduser()
     if not path.is_file():
-        raise DataError(f"{path}: no such file (data.archive)")
+        raise DataError(f"data.archive: no such file: {path}")
     source = Folder(path.parent)
     settings = {
         "threshold": threshold, "duplicates": duplicates, "delimiter": delimiter, "columns": columns,
@@ -65,7 +65,7 @@ def delimited(
     def build() -> Interactions:
         ratings = read_ratings(path, delimiter, columns, wanted, allowed)
         if source.digest_of(path.name) != found:
-            raise DataError(f"{path}: expected a file at rest, found one that changed while it was read")
+            raise DataError(f"{path}: the file changed while it was being read")
         return positives(ratings, None, path.stem, digest, threshold, duplicates)
 
     return cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)

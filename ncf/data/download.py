@@ -44,7 +44,7 @@ def fetch(url: str, target: Path, sha256: str | None) -> None:
             digest.update(data)
             stream.write(data)
         if sha256 is not None and digest.hexdigest() != sha256:
-            raise DataError(f"{url}: expected SHA-256 {sha256}, found {digest.hexdigest()}; deleted")
+            raise DataError(f"{url}: expected SHA-256 {sha256}, found {digest.hexdigest()}; the download was deleted")
 
 
 def _response_body(url: str, name: str) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ def _response_body(url: str, name: str) -> Iterator[bytes]:
     except (OSError, HTTPException, ValueError) as error:
         raise DataError(f"{url}: {_reason(error)}") from None
     if size is not None and received < size:
-        raise DataError(f"{url}: truncated, {received} of {size} bytes came")
+        raise DataError(f"{url}: truncated, received {received} of {size} bytes")
 
 
 def _refuse_excess(url: str, received: int, seconds: float) -> None:
@@ -83,7 +83,7 @@ def _reason(error: Exception) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return f"invalid TLS certificate ({reason.verify_message})"
     if isinstance(reason, TimeoutError):
-        return f"no answer within {SOCKET_SECONDS:g} s"
+        return f"no response within {SOCKET_SECONDS:g} s"
     return str(getattr(reason, "strerror", None) or reason or type(error).__name__)
 
 

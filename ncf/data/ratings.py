@@ -110,7 +110,7 @@ def _checked_ratings(block: Block, name: str, label: str, scale: Scale | None) -
         refuse(label, block.first_line + row, str(scale), f"{values[row]:g}")
     if (large := np.abs(values) > np.finfo(np.float32).max).any():
         row = int(np.flatnonzero(large)[0])
-        refuse(label, block.first_line + row, f"{name} that a 32-bit number can hold", f"{values[row]:g}")
+        refuse(label, block.first_line + row, f"{name} within the range of float32", f"{values[row]:g}")
     return values.astype(np.float32)
 
 

@@ -67,8 +67,8 @@ def _first_that_works(request: Request) -> Source:
                 _log.warning("%s", failures[-1].strip())
             _discard(request)
     raise DataError(
-        f"{request.release.name}: no source worked\n" + "\n".join(failures) + f"\nGet {request.url} by hand and pass "
-        "it as data.archive=<path of the zip, or of the folder it unpacks to>"
+        f"{request.release.name}: no source worked\n" + "\n".join(failures) + f"\nDownload {request.url} yourself and "
+        "pass it as data.archive=<path of the zip file or of the unpacked folder>"
     )
 
 
@@ -119,7 +119,7 @@ def _verify(source: Source, request: Request) -> None:
     elif release.digest_is_of_ratings:
         _compare(source.label(release.ratings_member), source.digest_of(release.ratings_member), request.sha256)
     elif isinstance(source, Folder):
-        _log.warning("%s: not verified, data.sha256 is that of the archive, and this is a folder", source.path)
+        _log.warning("%s: not verified, data.sha256 is of the archive but this is a folder", source.path)
     else:
         _compare(str(source.path), source.digest(), request.sha256)
 

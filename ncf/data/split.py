@@ -86,7 +86,7 @@ class Split:
         np.minimum.at(first, other.users, other.timestamps)
         later = part.timestamps > first[part.users]
         if later.any():
-            self._refuse(part, later, f"is in {name} but later than the user's {other_name} item")
+            self._refuse(part, later, f"is in {name} but later than the user's {other_name} positive")
 
     def _refuse(self, part: Pairs, bad: np.ndarray, why: str) -> None:
         row = int(np.flatnonzero(bad)[0])
@@ -108,7 +108,7 @@ def leave_one_out(interactions: Interactions, *, ties: Ties) -> Split:
     """
     if interactions.timestamps is None:
         raise DataError(
-            f"{interactions.name}: expected timestamps, found none; split=leave_one_out orders a user's items in time"
+            f"{interactions.name}: expected timestamps, found none; split=leave_one_out orders positives by time"
         )
     order = _by_time(interactions, interactions.timestamps, ties)
     users = interactions.users[order]

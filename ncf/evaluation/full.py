@@ -50,7 +50,7 @@ class FullRanking:
         """Raise ConfigError if a cut-off exceeds the number of items."""
         if max(self.cutoffs) > num_items:
             raise ConfigError(
-                f"evaluation.cutoffs: expected at most {num_items}, the items there are, got {max(self.cutoffs)}"
+                f"evaluation.cutoffs: expected at most {num_items}, the number of items, got {max(self.cutoffs)}"
             )
 
     def evaluate(self, score: Scorer, targets: Targets) -> Ranks:

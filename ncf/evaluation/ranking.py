@@ -102,11 +102,11 @@ def check_scores(logits: Tensor, users: int, items: int) -> None:
     if logits.shape[-2:] != (users, items):
         raise TrainingError(f"score: expected logits of shape (..., {users}, {items}), got {tuple(logits.shape)}")
     if logits.dtype not in (torch.float32, torch.float64):
-        raise TrainingError(f"score: expected float32 or float64 logits (narrower ones tie), got {logits.dtype}")
+        raise TrainingError(f"score: expected float32 or float64 logits (narrower types tie), got {logits.dtype}")
 
 
 def refuse_nan(has_nan: Tensor, targets: Targets) -> None:
     """Raise TrainingError naming the user of the first row whose scores (..., N) hold a NaN."""
     if has_nan.any():
         row = int(has_nan.nonzero()[0, -1])
-        raise TrainingError(f"score: expected a number for every item, got NaN for user {int(targets.users[row])}")
+        raise TrainingError(f"score: expected no NaN, got one for user index {int(targets.users[row])}")

@@ -114,8 +114,8 @@ def draw_negatives(targets: Targets, count: int, seed: int) -> Tensor:
     if short.any():
         row = int(short.nonzero()[0])
         raise DataError(
-            f"evaluation.negatives: expected at most {int(targets.candidates[row]) - 1}, the unseen items of user "
-            f"index {int(targets.users[row])}, got {count}"
+            f"evaluation.negatives: expected at most {int(targets.candidates[row]) - 1}, the number of unseen "
+            f"items of user index {int(targets.users[row])}, got {count}"
         )
     chunks = []
     for block, start in enumerate(range(0, len(targets), _ROWS_AT_ONCE)):
@@ -160,10 +160,10 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             users, items, negatives = (file[name] for name in ("users", "items", "negatives"))
             if len({len(users), len(items), len(negatives)}) > 1 or negatives.ndim != 2 or not len(users):
-                raise ValueError("the arrays do not fit together")
+                raise ValueError("the arrays differ in length or are empty")
     except Exception as error:  # a damaged archive can fail in many ways
         raise DataError(
-            f"evaluation.file: expected negatives made by python -m ncf.negatives, found none in {path} ({error})"
+            f"evaluation.file: expected a file made by python -m ncf.negatives, got {path} ({error})"
         ) from None
     return users, items, negatives
 
@@ -178,5 +178,5 @@ def _refuse_seen(path: Path, negatives: Tensor, targets: Targets) -> None:
         row, column = wrong.nonzero()[0].tolist()
         raise DataError(
             f"evaluation.file: expected only unseen items, but item index {int(negatives[row, column])} of user index "
-            f"{int(targets.users[row])} in {path} is seen, the positive itself, or not in the catalogue"
+            f"{int(targets.users[row])} in {path} is seen, is the positive itself, or does not exist"
         )

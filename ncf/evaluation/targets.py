@@ -63,7 +63,7 @@ test_targets.__test__ = False  # type: ignore[attr-defined]  # its name would ma
 
 def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: torch.device | str) -> Targets:
     if len(part.users) == 0:
-        raise DataError(f"{name} part: expected at least one positive to evaluate, got none")
+        raise DataError(f"{name}: expected at least one positive to evaluate, got none")
     # One key per (user, item) pair, sorted and unique: a repeated pair would be subtracted twice.
     keys = np.sort(np.concatenate([p.users * num_items + p.items for p in seen]))
     keys = keys[np.diff(keys, prepend=-1) > 0]  # np.unique does the same but takes a minute for 20 million
@@ -93,4 +93,4 @@ def _refuse_seen(name: str, part: Pairs, keys: np.ndarray, num_items: int) -> No
     leaked = np.flatnonzero(np.append(keys, -1)[np.searchsorted(keys, own)] == own)
     if len(leaked):
         user, item = int(part.users[leaked[0]]), int(part.items[leaked[0]])
-        raise DataError(f"{name} part: expected only unseen items, but user {user} has already seen item {item}")
+        raise DataError(f"{name}: expected only unseen items, but user index {user} has already seen item index {item}")

@@ -63,7 +63,7 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
         result = train(cfg, folder, stopped)
     if result is None:
         if alone:
-            print(f"stopped, resumable: python -m ncf.train resume={folder}", file=sys.stderr)
+            print(f"stopped; resume with python -m ncf.train resume={folder}", file=sys.stderr)
         raise SystemExit(STOPPED)
     if alone:
         say(f"{table(result)}\n{folder}")
@@ -74,7 +74,7 @@ def _refuse_stray_resume(cfg: DictConfig, folder: Path) -> None:
     """Raise ConfigError if `resume` comes from a YAML file, where it cannot restore the run's settings."""
     named = cfg.resume if "resume" in cfg else None
     if named and Path(HydraConfig.get().runtime.cwd, str(named)).resolve() != folder.resolve():
-        raise ConfigError(f"resume: expected as resume=<run folder> on the command line, got {named!r} elsewhere")
+        raise ConfigError(f"resume: expected resume=<run folder> on the command line, got {named!r} from a file")
 
 
 def table(result: dict[str, Any]) -> str:
@@ -95,7 +95,7 @@ def memory_explained() -> Iterator[None]:
         if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
             raise
         raise TrainingError(
-            f"out of memory: lower trainer.batch_size, or evaluation.memory_mb if it happened in validation ({error})"
+            f"out of memory: lower trainer.batch_size, or evaluation.memory_mb if this was during validation ({error})"
         ) from error
 
 

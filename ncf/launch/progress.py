@@ -30,7 +30,7 @@ def read_plan(sweep: Path) -> dict[str, int]:
         try:
             runs |= json.loads(path.read_text())["runs"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: expected the plan of a sweep, found none ({error!r})") from None
+            raise DataError(f"{path}: cannot be read as the plan file of a sweep ({error!r})") from None
     return runs
 
 

@@ -79,17 +79,17 @@ class Sweep:
             launch_error = self._launch_all({run: job for run, job in jobs.items() if run not in unusable})
         states = {status.state for status in progress.look()}
         if launch_error:
-            print(f"error: the launcher gave up: {type(launch_error).__name__}: {launch_error}", file=sys.stderr)
+            print(f"error: the launcher failed: {type(launch_error).__name__}: {launch_error}", file=sys.stderr)
         for left_out in unusable:
-            print(f"error: {left_out}: expected a folder that can be written to; its run was left out", file=sys.stderr)
+            print(f"error: {left_out}: expected a writable folder; its run was skipped", file=sys.stderr)
         if states != {"done"}:
-            print(f"not all runs are done; for more: python -m ncf.status {folder}", file=sys.stderr)
+            print(f"not all runs are done; for details: python -m ncf.status {folder}", file=sys.stderr)
             raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
 
     def _registered_jobs(self, given: list[Override]) -> list[list[str]]:
         """Return the registered runs that match `given`, each with the other overrides in `given`."""
         if self._config.registration is None:
-            raise ConfigError("registration: hydra.sweeper.parts are parts of one, expected its path, got null")
+            raise ConfigError("registration: expected its path, since hydra.sweeper.parts refers to it, got null")
         registration = load(Path(self._config.registration))
         wanted = parts(OmegaConf.to_container(self._parts))
         tested = {name for part in wanted for name in part.of}
@@ -103,7 +103,7 @@ class Sweep:
         fixed = [o for o in given if o.key_or_group not in registered]
         for override in fixed:
             if override.is_sweep_override():
-                raise ConfigError(f"{override.key_or_group}: not registered, so a registered sweep takes one value")
+                raise ConfigError(f"{override.key_or_group}: not in the registration, so expected a single value")
         kept = [run for run in runs if admits(chosen, run)]
         if not kept:
             raise ConfigError(f"the registration has no run with {' '.join(f'{k}={v}' for k, v in chosen.items())}")
@@ -128,7 +128,7 @@ class Sweep:
                 checked.add(seedless)
             name = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
             if name != Path(name).name:
-                raise ConfigError(f"hydra.sweep.subdir: expected the name of one folder, got {name!r}")
+                raise ConfigError(f"hydra.sweep.subdir: expected a folder name, got {name!r}")
             folder = Path(self._config.hydra.sweep.dir) / name
             jobs[folder], ratios[folder.name] = job, cfg.neg_ratio
             own = resolved(cfg)
@@ -179,7 +179,7 @@ class Sweep:
         except BrokenProcessPool:
             with contextlib.suppress(NcfError), claim(folder):
                 if not done(folder):
-                    record_failure(folder, "its process died without an error: killed, or out of memory")
+                    record_failure(folder, "its process died without an error: it was killed or ran out of memory")
 
 
 def _unusable(folder: Path) -> bool:
@@ -200,7 +200,7 @@ def _refuse_another(folder: Path, settings: dict[str, Any], first: dict[str, Any
         kept = read_result(folder)
         if changes(first, settings) or (kept and changes(kept["config"], settings)):
             raise ConfigError(
-                f"hydra.sweep.subdir: expected a folder of its own for each run, found other settings at {folder}"
+                f"hydra.sweep.subdir: expected a separate folder per run, but {folder} has a run with other settings"
             )
 
 
@@ -219,7 +219,7 @@ def _stoppable(folders: Iterable[Path]) -> Iterator[None]:
         deadline = time.monotonic() + _SAVING_SECONDS
         while children and any(state(folder) == "running" for folder in folders) and time.monotonic() < deadline:
             time.sleep(0.1)
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; run the same command again to resume", file=sys.stderr)
         raise SystemExit(STOPPED)
 
     with handling(_stop):

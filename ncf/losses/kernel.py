@@ -83,7 +83,7 @@ class _FocalKernel(torch.autograd.Function):
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
         """Gradient by the losses (..., 1+K) -> gradient by the logits (..., 1+K)."""
         if torch.is_grad_enabled():  # create_graph=True, which would treat `logit_grad` as a constant
-            raise RuntimeError("the fused kernel has no second derivative; the loss's own formula has one")
+            raise RuntimeError("the fused kernel has no second derivative; call the loss itself instead")
         (logit_grad,) = ctx.saved_tensors
         return grad[0] * logit_grad, None, None, None
 

@@ -146,7 +146,7 @@ class ALS(NonGradientRecommender):
         """
         train = split.train
         if train.ratings is None:
-            raise DataError(f"{split.name}: expected ratings, found none; model=als fits them (model=ials does not)")
+            raise DataError(f"{split.name}: expected ratings, found none; model=als needs them (model=ials does not)")
         mean = float(train.ratings.mean(dtype=np.float64))
         shape = (split.num_users, split.num_items)
         matrix = sparse.csr_matrix((train.ratings - mean, (train.users, train.items)), shape=shape)

@@ -61,6 +61,6 @@ def _refuse_other_shapes(source: str, weights: Weights, own: Weights) -> None:
         expected, found = (tuple(w[name].shape) if name in w else None for w in (own, weights))
         if expected != found:
             raise ConfigError(
-                f"model.pretrained_{source}: expected {name.removeprefix('tower.')} of shape {expected}, as model's "
-                f"gmf_factors, mlp_factors and hidden have it, found {found}"
+                f"model.pretrained_{source}: expected {name.removeprefix('tower.')} of shape {expected}, given by "
+                f"model.gmf_factors, mlp_factors and hidden, found {found}"
             )

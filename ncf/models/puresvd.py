@@ -22,7 +22,7 @@ class PureSVD(NonGradientRecommender):
         super().__init__()
         if factors >= min(num_users, num_items):
             raise ConfigError(
-                f"model.factors: expected fewer than {min(num_users, num_items)}, the smaller of users and items, "
+                f"model.factors: expected fewer than {min(num_users, num_items)}, the number of users or items, "
                 f"got {factors}"
             )
         self.num_users, self.num_items, self.factors = num_users, num_items, factors

@@ -74,7 +74,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected the JSON of a finished run, found none ({error})") from None
+        raise DataError(f"{path}: cannot be read as the result of a run ({error})") from None
     known = result if isinstance(result, dict) else {}
     if known.get("format") != FORMAT:
         raise DataError(
@@ -85,9 +85,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         _Result.model_validate(known)
     except ValidationError as error:
         key, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
-        raise DataError(
-            f"{path}: damaged, expected the keys of a finished run, found {key!r} wrong ({reason})"
-        ) from None
+        raise DataError(f"{path}: damaged: key {key!r} of the result is invalid ({reason})") from None
     return known
 
 

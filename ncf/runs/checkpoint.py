@@ -100,12 +100,12 @@ def load(folder: Path) -> Checkpoint | None:
             failures.append(str(error))
             continue
         if failures:
-            log.warning("%s: going on from it instead; the damaged one is kept as %s", path, DAMAGED)
+            log.warning("%s: using this checkpoint instead; the damaged one is kept as %s", path, DAMAGED)
             with writing(folder / DAMAGED):
                 (folder / NEWEST).replace(folder / DAMAGED)
         return _validated(path, content)
     if failures:
-        raise CheckpointError("; ".join(failures) + "; delete the checkpoints to start the run anew")
+        raise CheckpointError("; ".join(failures) + "; delete the checkpoints to start the run over")
     return None
 
 
@@ -123,7 +123,7 @@ def _content(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(f"{path}: not a checkpoint, or damaged ({error})") from None
     if digest(content) != expected:
-        raise CheckpointError(f"{path}: damaged, its content does not match its SHA-256")
+        raise CheckpointError(f"{path}: damaged: its content does not match its SHA-256")
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {content.get('format')!r}")
     return content
@@ -136,7 +136,7 @@ def _validated(path: Path, content: dict[str, Any]) -> Checkpoint:
     except ValidationError as error:
         found = error.errors()[0]
         key = ".".join(map(str, found["loc"]))
-        raise CheckpointError(f"{path}: expected the state of a run, found {key!r} wrong ({found['msg']})") from None
+        raise CheckpointError(f"{path}: expected the state of a run, but {key!r} is invalid ({found['msg']})") from None
 
 
 @contextlib.contextmanager
@@ -148,7 +148,7 @@ def understood(folder: Path) -> Iterator[None]:
         raise
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise CheckpointError(f"{folder / NEWEST}: expected the state of this run, found another ({found})") from None
+        raise CheckpointError(f"{folder / NEWEST}: its state does not fit this run ({found})") from None
 
 
 def _parse(file: BinaryIO) -> tuple[dict[str, Any], str]:

@@ -65,7 +65,9 @@ def _later(group: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """Return key -> "old -> new" for the identifying settings that differ."""
     a, b = identity(old), identity(new)
-    return {k: f"{a.get(k)!r} -> {b.get(k)!r}" for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)}
+    differing = sorted(k for k in a.keys() | b.keys() if a.get(k) != b.get(k))
+    values = [flatten(completed(settings)) for settings in (old, new)]  # with what identity leaves out
+    return {key: " -> ".join(repr(own.get(key)) for own in values) for key in differing}
 
 
 def config_hash(settings: Mapping[str, Any]) -> str:
@@ -83,7 +85,7 @@ def refuse_foreign(folder: Path, of: str, expected: Mapping[str, Any], found: Ma
     """Raise CheckpointError if the settings `found` in the checkpoint differ from those `expected` by the file `of`."""
     if changed := changes(expected, found):
         differing = "; ".join(f"{key}: {how}" for key, how in changed.items())
-        raise CheckpointError(f"{folder}: expected the checkpoint of its {of}, found another run's ({differing})")
+        raise CheckpointError(f"{folder}: expected a checkpoint that matches {of}, found another run's ({differing})")
 
 
 def registered(path: str | None) -> dict[str, str] | None:

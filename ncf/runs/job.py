@@ -105,7 +105,7 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
     saved, finished = checkpoint.load(folder), artifacts.read_result(folder)
     history = resume.history(folder, saved, finished, plan)
     if finished is not None and finished["config_hash"] == config_hash(plan.settings):
-        log.info("%s is finished already", folder)
+        log.info("%s is already finished", folder)
         return finished
 
     split = plan.split(plan.data())
@@ -173,4 +173,4 @@ def _observer(plan: RunPlan, split: Split, model: models.GradientRecommender, ba
 def _restore(trainer: Trainer | OneFit, saved: Checkpoint, folder: Path) -> None:
     with checkpoint.understood(folder):
         trainer.load(saved.state())
-    log.info("going on from epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
+    log.info("resuming at epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)

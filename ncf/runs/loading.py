@@ -121,7 +121,7 @@ class LoadedRun:
         item = self.indices("item", [item_id])[0]
         embeddings = self.model.item_embeddings()
         if embeddings is None:
-            raise DataError(f"items_like: model {type(self.model).__name__} learns no item vectors to compare")
+            raise DataError(f"items_like: model {type(self.model).__name__} has no item vectors to compare")
         vectors = torch.nn.functional.normalize(embeddings, dim=1)
         cosines = vectors @ vectors[item]
         cosines[item] = -torch.inf
@@ -161,7 +161,7 @@ def load(run_folder: str | Path) -> LoadedRun:
     split = read_split(config)
     if split.digest != result["data_digest"]:
         raise DataError(
-            f"{folder}: expected the data of digest {result['data_digest'][:16]} that the run was trained on, "
+            f"{folder}: expected data with digest {result['data_digest'][:16]}, on which the run was trained, "
             f"found {split.digest[:16]}"
         )
     with checkpoint.understood(folder):
@@ -171,10 +171,10 @@ def load(run_folder: str | Path) -> LoadedRun:
 def finished(folder: Path) -> dict[str, Any]:
     """Return the result of the run in `folder`. Raises DataError if there is no run or it is not finished."""
     if not folder.is_dir():
-        raise DataError(f"run: expected a run folder, but {folder} is not there{_others(folder)}")
+        raise DataError(f"run: expected a run folder, but {folder} does not exist{_others(folder)}")
     result = artifacts.read_result(folder)
     if result is None and (folder / checkpoint.NEWEST).exists():
-        raise DataError(f"{folder}: expected a finished run; go on with it: python -m ncf.train resume={folder}")
+        raise DataError(f"{folder}: expected a finished run; resume it with python -m ncf.train resume={folder}")
     if result is None:
         raise DataError(f"{folder}: expected a run folder, found no {artifacts.RESULT}{_others(folder / 'x')}")
     return result
@@ -183,7 +183,7 @@ def finished(folder: Path) -> dict[str, Any]:
 def _others(folder: Path) -> str:
     """Name some finished runs near `folder`, for an error message."""
     near = [path.parent for path in sorted(folder.parent.glob(f"*/{artifacts.RESULT}"))[:3]]
-    return f" (finished runs near it: {', '.join(map(str, near))})" if near else ""
+    return f" (finished runs nearby: {', '.join(map(str, near))})" if near else ""
 
 
 def _restored(config: dict[str, Any], split: Split, state: dict[str, Tensor]) -> models.Recommender:
@@ -202,7 +202,7 @@ def _index(what: str, known: np.ndarray, raw: Any) -> int:
     if 0 <= index < len(known) and known[index] == value:
         return index
     close = difflib.get_close_matches(str(raw), map(str, known.tolist()), n=3)
-    hint = f"; close ones: {', '.join(close)}" if close else ""
+    hint = f"; similar ids: {', '.join(close)}" if close else ""
     raise DataError(
         f"{what}: expected an id among the {len(known)} {what}s with positives ({known[0]} to {known[-1]}), "
         f"got {raw!r}{hint}"

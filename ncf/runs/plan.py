@@ -63,7 +63,7 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device: {name!r} is not available; CUDA devices found: {torch.cuda.device_count()}. "
-            "device=cpu or device=auto runs without one"
+            "device=cpu or device=auto works without one"
         )
     return device
 

@@ -52,12 +52,12 @@ def start(model: PretrainedNeuMF, split: Split) -> None:
         found = _finished(source, folder)["data_digest"]
         if found != split.digest:
             raise ConfigError(
-                f"model.pretrained_{source}: expected a run on data of digest {split.digest[:16]}, "
+                f"model.pretrained_{source}: expected a run on data with digest {split.digest[:16]}, "
                 f"found {found[:16]} in {folder}"
             )
     gmf, mlp = (weights(source, folder) for source, folder in folders.items())
     if checkpoint.digest([gmf, mlp]) != model.pretrained_digest:
-        raise ConfigError("model.pretrained_digest: expected the digest of the pre-trained weights; leave it to ncf")
+        raise ConfigError("model.pretrained_digest: does not match the pre-trained weights; it is computed, not set")
     model.start_from(gmf, mlp)
 
 

@@ -55,10 +55,10 @@ def read_ranks(folder: Path, part: str) -> pd.DataFrame:
         raise DataError(f"{path}{_where(path)}: expected the ranks of a finished run ({reason})") from None
     bad = ~(table["rank"].between(1, table["candidates"]) & table["tied"].between(1, table["candidates"]))
     if bad.any():
-        raise DataError(f"{path}, line {bad.idxmax() + 2}: expected 1 <= rank, tied <= candidates, found otherwise")
+        raise DataError(f"{path}, line {bad.idxmax() + 2}: expected rank and tied between 1 and candidates")
     table = table[table["split"] == part].drop(columns="split").reset_index(drop=True)
     if table.empty:
-        raise DataError(f"{path}: expected rows of {part}, found none")
+        raise DataError(f"{path}: expected rows of split {part!r}, found none")
     return table
 
 
@@ -102,5 +102,5 @@ def metrics_of(folder: Path, table: pd.DataFrame, result: Mapping[str, Any], par
     metrics = pd.DataFrame({name: value.numpy() for name, value in values.items()})
     reported = result[part]
     if not all(np.isclose(metrics[n].mean(), reported[n], rtol=0, atol=1e-9) for n in metrics if n in reported):
-        raise DataError(f"{folder / RANKS}: its {part} ranks do not give the metrics in {RESULT}")
+        raise DataError(f"{folder / RANKS}: its {part} ranks do not reproduce the metrics in {RESULT}")
     return metrics

@@ -64,7 +64,7 @@ def refuse_other_data(folder: Path, saved: Checkpoint | None, split: Split) -> N
     """Raise CheckpointError if the run in `folder` was started on another split."""
     if saved is not None and saved.data_digest not in (None, split.digest):
         raise CheckpointError(
-            f"{folder}: cannot go on with other data than it began with ({saved.data_digest} -> {split.digest})"
+            f"{folder}: cannot resume with other data than it was started with ({saved.data_digest} -> {split.digest})"
         )
 
 
@@ -73,7 +73,7 @@ def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]
     changed = {key: how for key, how in changes(saved, settings).items() if not role_of(key, settings).free_on_resume}
     if changed:
         what = "; ".join(f"{key}: {how}" for key, how in changed.items())
-        raise CheckpointError(f"{folder}: cannot go on with other settings than it began with ({what})")
+        raise CheckpointError(f"{folder}: cannot resume with other settings than it was started with ({what})")
 
 
 def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mapping[str, float]]) -> None:
@@ -83,7 +83,7 @@ def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mappin
         if done >= trainer.epochs or done - best_epoch >= trainer.patience:
             raise CheckpointError(
                 f"{folder}: {len(history)} epochs are done, but with trainer.epochs={trainer.epochs} and "
-                f"trainer.patience={trainer.patience} it would have ended after {done}; begin it in another folder"
+                f"trainer.patience={trainer.patience} the run would have ended after {done}; start it in another folder"
             )
         if line.get(trainer.monitor, best) > best:  # a model fitted without gradient records no metric
             best, best_epoch = line[trainer.monitor], done + 1

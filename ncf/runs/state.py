@@ -43,9 +43,9 @@ def claim(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise ClaimError(f"{folder}: another process has this run in hand") from None
+        raise ClaimError(f"{folder}: run is locked by another process") from None
     except OSError as error:
-        raise ClaimError(f"{folder}: expected a folder that can be written to ({error.strerror or error})") from None
+        raise ClaimError(f"{folder}: expected a writable folder ({error.strerror or error})") from None
     try:
         yield
     finally:

@@ -104,7 +104,7 @@ def _row(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
             "ncf": result["versions"]["ncf"],
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder / RESULT}: damaged, expected every key of a result ({error!r})") from None
+        raise DataError(f"{folder / RESULT}: damaged: a key of the result is missing or invalid ({error!r})") from None
 
 
 def _protocol(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _refuse_mixed(results: Mapping[Path, Mapping[str, Any]]) -> None:
         differing = [key for key in shared.keys() | protocol.keys() if shared.get(key) != protocol.get(key)]
         if differing:
             what = "; ".join(f"{key}: {shared.get(key)!r} and {protocol.get(key)!r}" for key in sorted(differing))
-            raise DataError(f"cannot compare runs of different protocols: {first.name} and {folder.name} have {what}")
+            raise DataError(f"cannot compare runs of different protocols: {first.name}, {folder.name} differ in {what}")
 
 
 def _further(config: Mapping[str, Any]) -> dict[str, Any]:

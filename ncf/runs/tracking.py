@@ -40,7 +40,7 @@ class Tracker(ABC):
         try:
             self.open(folder, settings)
         except OSError as error:
-            raise ConfigError(f"tracking: cannot begin the record of {folder} ({error.strerror or error})") from None
+            raise ConfigError(f"tracking: cannot start recording {folder} ({error.strerror or error})") from None
         thread = threading.Thread(target=self._follow, daemon=True)
         thread.start()
         try:
@@ -162,7 +162,7 @@ def _library(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise ConfigError(f"tracking: expected {name}, found none; pip install {name}") from None
+        raise ConfigError(f"tracking: {name} is not installed; pip install {name}") from None
 
 
 class NoTracker:

@@ -15,7 +15,7 @@ def sample(values: Array, least: int = 2, name: str = "sample") -> Array:
     """Return `values` as (N,) float64. Raises StatisticsError unless it is a finite vector with >= `least` values."""
     checked = np.asarray(values, dtype=np.float64)
     if checked.ndim != 1:
-        raise StatisticsError(f"{name}: expected one row of numbers, got shape {checked.shape}")
+        raise StatisticsError(f"{name}: expected a vector, got shape {checked.shape}")
     if len(checked) < least:
         raise StatisticsError(f"{name}: expected at least {least} values, got {len(checked)}")
     if not np.isfinite(checked).all():
@@ -28,7 +28,7 @@ def pairs(treatment: Array, baseline: Array, least: int = 2) -> tuple[Array, Arr
     """Return both as (N,) float64, paired by position. Raises StatisticsError for unequal lengths or as `sample`."""
     if np.shape(treatment) != np.shape(baseline):
         raise StatisticsError(
-            f"paired samples: expected as many treatments as baselines, got {np.shape(treatment)} and "
+            f"paired samples: expected treatment and baseline of equal shape, got {np.shape(treatment)} and "
             f"{np.shape(baseline)}"
         )
     return sample(treatment, least, "treatment"), sample(baseline, least, "baseline")

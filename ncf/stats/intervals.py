@@ -43,7 +43,7 @@ def bootstrap(
     if not np.isfinite([ends.low, ends.high]).all():
         ends, method = _percentile(result.bootstrap_distribution, level), "percentile"
     if not np.isfinite([ends[0], ends[1]]).all():
-        raise StatisticsError(f"bootstrap: the interval over {len(treatment)} pairs is not finite; they are too few")
+        raise StatisticsError(f"bootstrap: the interval is not finite: {len(treatment)} pairs are too few")
     return Interval(float(effect(treatment, baseline)), float(ends[0]), float(ends[1]), level, method)
 
 
@@ -79,7 +79,7 @@ def _crossed(treatment: Array, baseline: Array) -> tuple[Array, Array]:
     t, b = np.asarray(treatment, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if t.shape != b.shape or t.ndim != 2 or min(t.shape) < 2:
         raise StatisticsError(
-            f"two-level bootstrap: expected equal (seeds, users) of 2 or more, got {t.shape}, {b.shape}"
+            f"two-level bootstrap: expected equal shapes (seeds, users), each >= 2, got {t.shape}, {b.shape}"
         )
     if not (np.isfinite(t).all() and np.isfinite(b).all()):
         raise StatisticsError("two-level bootstrap: expected finite values")

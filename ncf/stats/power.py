@@ -104,7 +104,7 @@ def seeds_needed(effect: float, sd: float, level: float, target: float, efficien
     while power(effect, sd, high, level, efficiency) < target:
         low, high = high, high * 2
         if high > _MOST_SEEDS:
-            raise StatisticsError(f"design: no {_MOST_SEEDS:,} seeds show an effect of {effect:g} with sd {sd:g}")
+            raise StatisticsError(f"design: {_MOST_SEEDS:,} seeds cannot detect an effect of {effect:g} with sd {sd:g}")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(effect, sd, middle, level, efficiency) >= target else (middle, high)

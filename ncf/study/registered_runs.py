@@ -49,7 +49,7 @@ def _runs_of(registration: Registration, names: Sequence[str]) -> list[dict[str,
     known = [*registration.hypotheses, *registration.grids]
     for name in names:
         if name not in known:
-            raise ConfigError(f"hydra.sweeper.parts: expected names among {', '.join(known)}, got {name!r}")
+            raise ConfigError(f"hydra.sweeper.parts: expected names of {', '.join(known)}, got {name!r}")
     grids = [name for name in names if name in registration.grids]
     tested = [name for name in names if name in registration.hypotheses]
     return [

@@ -47,7 +47,7 @@ class Claim(_Strict):
     @model_validator(mode="after")
     def _two_ratios_to_grow(self) -> Self:
         if self.says == "grows" and len(set(self.ratios)) < 2:
-            raise ValueError(f"a gain that grows needs at least two ratios, got {self.ratios}")
+            raise ValueError(f"expected at least two ratios for a claim that says grows, got {self.ratios}")
         return self
 
 
@@ -224,11 +224,11 @@ def load(path: Path, report: Path | None = None) -> Registration:
     """
     raw, data = _read(path)
     if "sha256" in data:
-        raise StatisticsError(f"{path}: expected a mapping of settings without sha256, which is computed")
+        raise StatisticsError(f"{path}: expected no key sha256: it is computed")
     if report and report.exists():
         _, presentation = _read(report)
         if set(presentation) != {"report"} or "report" in data:
-            raise StatisticsError(f"{report}: expected the one key `report`, given nowhere else")
+            raise StatisticsError(f"{report}: expected `report` as its only key, and not in the registration as well")
         data |= presentation
     try:
         return Registration.model_validate({**data, "sha256": hashlib.sha256(raw).hexdigest()})

@@ -86,7 +86,7 @@ def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) ->
     """
     absent = {"neg_ratio", "seed", metric, *arm} - set(results.columns)
     if absent:
-        raise StatisticsError(f"results: expected columns {sorted(absent)}, got {sorted(results.columns)}")
+        raise StatisticsError(f"results: missing columns {sorted(absent)}, got {sorted(results.columns)}")
     rows = results[results["neg_ratio"] == ratio]
     for column, value in arm.items():
         rows = rows[_has(rows[column], resolved(value, ratio))]

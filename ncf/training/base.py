@@ -19,7 +19,7 @@ class LazyOptimizer(torch.optim.Optimizer):
 
     def flush(self) -> None:
         """Apply all pending updates."""
-        raise TypeError(f"{type(self).__name__}: a lazy optimizer has to define flush")
+        raise TypeError(f"{type(self).__name__}: a lazy optimizer must define flush")
 
 
 class Tally:
@@ -44,7 +44,7 @@ class Tally:
     def add(self, total: Tensor) -> None:
         """Count a step with summed loss `total` ()."""
         self.loss_sum += total
-        self.finite_steps += 1
+        self.finite_steps += self._one
         self.finite_steps -= self.broken
 
     def reset(self) -> None:

@@ -1,6 +1,7 @@
 """The training batches of every epoch, drawn on the device."""
 
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Collection, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -59,8 +60,12 @@ class Batches:
             stream = generator(self.seed, "negatives", epoch, block, self.device)
             drawn = self._draw(order[block * size : (block + 1) * size], stream)
             skip = max(0, first_step - block * self.block_steps)
-            split = {name: tensor.split(self.groups)[skip:] for name, tensor in drawn.tensors().items()}
-            yield from (Batch(**dict(zip(split, parts))) for parts in zip(*split.values(), strict=True))
+            fields = (drawn.users, drawn.items, drawn.ratings, drawn.log_probs)
+            yield from map(Batch, *(self._split(field, skip) for field in fields))
+
+    def _split(self, field: Tensor | None, skip: int) -> Iterable[Tensor | None]:
+        """Split a field of a block into those of its batches, without the first `skip`; None stays None."""
+        return itertools.repeat(None) if field is None else field.split(self.groups)[skip:]
 
     def sample(self) -> Batch:
         """Return a few groups for checking a model; their negatives come from a separate random stream."""
@@ -87,12 +92,12 @@ def groups_per_batch(batch_size: int, neg_ratio: int) -> int:
     """
     if batch_size < 1 + neg_ratio:
         raise ConfigError(
-            f"trainer.batch_size: expected at least one group of 1 + neg_ratio = {1 + neg_ratio} rows, got {batch_size}"
+            f"trainer.batch_size: expected at least 1 + neg_ratio = {1 + neg_ratio} rows (one group), got {batch_size}"
         )
     return batch_size // (1 + neg_ratio)
 
 
 def _ratings(train: Pairs) -> Tensor:
     if train.ratings is None:
-        raise DataError("loss: needs the ratings of the positives, but the data have none")
+        raise DataError("loss: expected data with ratings, which this loss needs, found none")
     return torch.from_numpy(train.ratings)

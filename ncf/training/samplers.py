@@ -37,7 +37,7 @@ class NegativeSampler:
         users, items = torch.from_numpy(train.users), torch.from_numpy(train.items)
         pair, order = torch.sort(users * num_items + items)
         if (pair[1:] == pair[:-1]).any():
-            raise DataError("training pairs: expected each (user, item) once, found a repeated pair")
+            raise DataError("training pairs: expected distinct (user, item) pairs, found a duplicate")
         users, items = users[order], items[order]
         ends = torch.arange(1, num_items + 1) if mass is None else mass.cumsum(0)
         own = torch.ones_like(items) if mass is None else mass[items]
@@ -46,7 +46,7 @@ class NegativeSampler:
         before = torch.cat([before, before.new_tensor([int(own.sum())])])
         free = ends[-1] - (before[start[1:]] - before[start[:-1]])
         if (empty := (free <= 0).nonzero().flatten()).numel():
-            raise DataError(f"user index {int(empty[0])}: no item is left to draw as a negative")
+            raise DataError(f"user index {int(empty[0])}: expected at least one item to draw as a negative, found none")
         self._stride = int(ends[-1]) + 1
         gap = (ends[items] - own) - (before[:-1] - before[start[users]])  # non-positive mass below each positive
         self._keys = (users * self._stride + gap).to(device)
@@ -129,4 +129,4 @@ def refuse_users_of_everything(split: Split) -> None:
     )
     if (everything := np.flatnonzero(positives >= split.num_items)).size:
         user = split.user_ids[everything[0]]
-        raise DataError(f"{split.name}: user {user} likes every one of the {split.num_items} items, so has no negative")
+        raise DataError(f"{split.name}: user {user} has all {split.num_items} items as positives, leaving no negative")

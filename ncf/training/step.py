@@ -54,5 +54,5 @@ def build_step(
     step = fast.choose(model, loss, optimizer, settings, groups)
     if (difference := fast.disagreement(fast.outcome(step, sample), expected)) is None:
         return step
-    log.warning("%s: %s; training by the model's forward and the loss's formula", type(step).__name__, difference)
+    log.warning("%s: %s; using the plain step instead", type(step).__name__, difference)
     return PlainStep(model, loss, optimizer)

@@ -141,7 +141,7 @@ def test_a_full_disk_takes_nothing_from_a_run_that_is_finished(tmp_path: Path) -
     with streams(tmp_path, stdout=Full()) as found:
         command_line.say("done")
         assert found.err.getvalue() == (
-            "the run is finished, but stdout cannot be written to (No space left on device)\n"
+            "the run has finished, but writing to stdout failed (No space left on device)\n"
         )
 
 
@@ -179,7 +179,7 @@ def test_imports_that_are_typed_are_made_and_taken_out(extension: str, spelling:
 
 @pytest.mark.parametrize("arguments", [["--import"], ["--import="], ["a=1", "--import", ""]])
 def test_an_import_of_nothing_is_refused(arguments: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"^--import: expected the name of a Python module, got none$"):
+    with pytest.raises(ConfigError, match=r"^--import: expected a module name, got none$"):
         take_imports(arguments)
 
 

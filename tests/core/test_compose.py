@@ -62,5 +62,5 @@ def test_a_folder_that_is_not_there_and_a_file_that_names_code_are_refused(tmp_p
     with pytest.raises(ConfigError, match=r"^--config-dir: expected a folder, got '.*nowhere'$"):
         compose([], str(tmp_path / "nowhere"))
     (tmp_path / "bad.yaml").write_text("hydra:\n  callbacks:\n    mine:\n      _target_: os.system\n")
-    with pytest.raises(ConfigError, match=r"bad\.yaml: expected settings, found 'callbacks', by which a file could"):
+    with pytest.raises(ConfigError, match=r"bad\.yaml: expected settings, found 'callbacks', which could run code"):
         compose([], str(tmp_path))

@@ -35,7 +35,7 @@ def test_a_component_is_added_under_a_name_of_its_own() -> None:
 
 def test_another_component_of_a_name_that_is_taken_is_refused() -> None:
     registry = Registry("toy", {"first": first})
-    with pytest.raises(ConfigError, match=r"^register: toy=first exists already; expected another name$"):
+    with pytest.raises(ConfigError, match=r"^register: toy=first is already registered; expected another name$"):
         registry.add("first", second)
     assert registry["first"] is first
 

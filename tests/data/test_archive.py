@@ -21,7 +21,7 @@ from ncf.errors import DataError
 @pytest.mark.parametrize("name", ["../evil", "ml-1m/../../evil", "/etc/evil", "C:/evil", "..\\evil", "\\evil", "a/.."])
 def test_members_that_leave_the_folder(prepare: Prepare, tmp_path: Path, name: str) -> None:
     path = write_zip(tmp_path / "set.zip", {**members("ml-1m"), name: b"x"})
-    with pytest.raises(DataError, match=r"refused, member '.*(evil|\.\.)' leaves the archive's folder"):
+    with pytest.raises(DataError, match=r"unsafe archive, member '.*(evil|\.\.)' points outside the archive"):
         prepare("ml-1m", archive=str(path))
     assert not list(tmp_path.rglob("*evil*"))
 
@@ -84,7 +84,7 @@ def test_damage_under_every_compression(method: int, prepare: Prepare, tmp_path:
             prepare("ml-1m", archive=str(path))
 
 
-@pytest.mark.parametrize(("content", "complaint"), [(b"", "expected a zip"), (b"not a zip", "expected a zip")])
+@pytest.mark.parametrize(("content", "complaint"), [(b"", "not a zip"), (b"not a zip", "not a zip")])
 def test_other_files(prepare: Prepare, tmp_path: Path, content: bytes, complaint: str) -> None:
     (tmp_path / "set.zip").write_bytes(content)
     with pytest.raises(DataError, match=complaint):
@@ -94,9 +94,9 @@ def test_other_files(prepare: Prepare, tmp_path: Path, content: bytes, complaint
 def test_missing_files_and_members(prepare: Prepare, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.zip: no such file or folder"):
         prepare("ml-1m", archive=str(tmp_path / "nowhere.zip"))
-    with pytest.raises(DataError, match=r"expected ml-1m/ratings\.dat in it, found none"):
+    with pytest.raises(DataError, match=r"expected it to contain ml-1m/ratings\.dat, which is missing"):
         prepare("ml-1m", archive=str(write_zip(tmp_path / "set.zip", members("ml-20m"))))
-    with pytest.raises(DataError, match=r"expected ml-1m/ratings\.dat in it, found none"):
+    with pytest.raises(DataError, match=r"expected it to contain ml-1m/ratings\.dat, which is missing"):
         prepare("ml-1m", archive=str(tmp_path))
 
 

@@ -108,7 +108,7 @@ def test_another_file_in_its_place_is_replaced(
     (path,) = files(tmp_path)
     path.write_bytes(content)
     assert equal(cached(tmp_path, "toy", KEY, lambda: TOY), TOY)
-    assert "damaged, or not of this set; building it again" in caplog.text
+    assert "damaged or belongs to other settings; rebuilding it" in caplog.text
 
 
 def test_changed_values_under_a_valid_zip_are_noticed(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_download_is_verified_and_put_in_place(serve: Serve, tmp_path: Path) -
 
 def test_truncated(serve: Serve, tmp_path: Path) -> None:
     url = serve(answer(BODY, length=len(BODY) + 100))
-    assert_fails(url, tmp_path / "set.zip", f"truncated, {len(BODY)} of {len(BODY) + 100} bytes", sha256=None)
+    assert_fails(url, tmp_path / "set.zip", f"truncated, received {len(BODY)} of {len(BODY) + 100} bytes", sha256=None)
 
 
 def test_wrong_digest(serve: Serve, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_status_404(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_a_server_that_never_answers(serve: Serve, tmp_path: Path) -> None:
-    assert_fails(serve(lambda _: time.sleep(3)), tmp_path / "set.zip", r"no answer within 0\.5 s")
+    assert_fails(serve(lambda _: time.sleep(3)), tmp_path / "set.zip", r"no response within 0\.5 s")
 
 
 def test_a_server_that_stops_midway(serve: Serve, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_server_that_stops_midway(serve: Serve, tmp_path: Path) -> None:
         answer(BODY, length=10**6)(request)
         time.sleep(3)
 
-    assert_fails(serve(handler), tmp_path / "set.zip", r"no answer within 0\.5 s")
+    assert_fails(serve(handler), tmp_path / "set.zip", r"no response within 0\.5 s")
 
 
 def test_a_server_that_drips(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

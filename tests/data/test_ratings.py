@@ -137,7 +137,7 @@ def test_the_line_of_a_bad_value_is_named(change: dict[str, list], complaint: st
 
 
 def test_a_rating_beyond_a_32_bit_number_is_refused_where_no_scale_is_given() -> None:
-    with pytest.raises(DataError, match=r"^f, line 3: expected r that a 32-bit number can hold, found '1e\+39'$"):
+    with pytest.raises(DataError, match=r"^f, line 3: expected r within the range of float32, found '1e\+39'$"):
         collected(block(1, **(GOOD | {"r": [5.0, 0.7, 1e39]})), scale=None)
 
 

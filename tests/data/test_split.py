@@ -76,18 +76,18 @@ def part(*rows: tuple[int, int, int]) -> Pairs:
 
 
 def test_a_future_interaction_in_train_is_named(split: Split) -> None:
-    with pytest.raises(DataError, match=r"item 1002 of user 100 is in train but later than the user's validation item"):
+    with pytest.raises(DataError, match=r"1002 of user 100 is in train but later than the user's validation positive"):
         dataclasses.replace(split, train=part((0, 0, 0), (0, 2, 31)))
 
 
 def test_a_validation_item_after_the_test_item_is_named(split: Split) -> None:
-    with pytest.raises(DataError, match=r"item 1003 of user 100 is in validation but later than the user's test item"):
+    with pytest.raises(DataError, match=r"1003 of user 100 is in validation but later than the user's test positive"):
         dataclasses.replace(split, valid=part((0, 3, 41)))
 
 
 def test_without_validation_train_is_held_against_test() -> None:
     two = leave_one_out(interactions_of([(0, 0, 1), (0, 1, 2)]), ties="file")
-    with pytest.raises(DataError, match=r"item 1000 of user 100 is in train but later than the user's test item"):
+    with pytest.raises(DataError, match=r"item 1000 of user 100 is in train but later than the user's test positive"):
         dataclasses.replace(two, train=part((0, 0, 3)))
 
 
@@ -128,9 +128,17 @@ def test_a_user_may_have_several_held_out_positives(several: Split) -> None:
 @pytest.mark.parametrize(
     ("name", "rows", "complaint"),
     [
-        ("train", [(1, 0, 9), (1, 1, 11)], "1001 of user 101 is in train but later than the user's validation item"),
-        ("valid", [(1, 2, 12), (1, 3, 21)], "1003 of user 101 is in validation but later than the user's test item"),
-        ("test", [(0, 4, 20), (1, 5, 10)], "1003 of user 101 is in validation but later than the user's test item"),
+        (
+            "train",
+            [(1, 0, 9), (1, 1, 11)],
+            "of user 101 is in train but later than the user's validation positive",
+        ),
+        (
+            "valid",
+            [(1, 2, 12), (1, 3, 21)],
+            "of user 101 is in validation but later than the user's test positive",
+        ),
+        ("test", [(0, 4, 20), (1, 5, 10)], "of user 101 is in validation but later than the user's test positive"),
     ],
 )
 def test_the_past_ends_at_the_first_of_several_held_out_positives(

@@ -82,7 +82,7 @@ def test_ties_setting_is_used() -> None:
 
 def test_a_cutoff_beyond_the_catalogue_is_refused() -> None:
     build().check(num_items=20)
-    with pytest.raises(ConfigError, match=r"evaluation.cutoffs: expected at most 19, the items there are, got 20"):
+    with pytest.raises(ConfigError, match=r"evaluation.cutoffs: expected at most 19, the number of items, got 20"):
         build().check(num_items=19)
 
 

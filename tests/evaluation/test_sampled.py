@@ -85,9 +85,9 @@ def test_a_constant_scorer_gets_chance() -> None:
 def test_nan_and_too_few_items_are_refused() -> None:
     logits = torch.zeros(30, 40)
     logits[7] = torch.nan
-    with pytest.raises(TrainingError, match="got NaN for user 7"):
+    with pytest.raises(TrainingError, match="got one for user index 7"):
         build().evaluate(table(logits), TARGETS)
-    with pytest.raises(DataError, match=r"evaluation.negatives: expected at most \d+, the unseen items of user index"):
+    with pytest.raises(DataError, match=r"evaluation.negatives: expected at most \d+, the number of unseen items"):
         build(negatives=39).negatives_of(TARGETS)
 
 
@@ -109,7 +109,7 @@ def test_a_file_gives_what_was_drawn_and_only_for_its_split(tmp_path: Path) -> N
     with pytest.raises(DataError, match="expected only unseen items"):
         build(file=str(path)).negatives_of(TARGETS)
     path.write_bytes(b"no")
-    with pytest.raises(DataError, match="expected negatives made by"):
+    with pytest.raises(DataError, match="expected a file made by"):
         build(file=str(path)).negatives_of(TARGETS)
 
 

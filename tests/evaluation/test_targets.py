@@ -82,11 +82,11 @@ def test_several_positives_of_a_user_are_rows_of_their_own_with_the_same_seen_it
 
 
 def test_an_empty_part_is_refused() -> None:
-    with pytest.raises(DataError, match="test part: expected at least one positive"):
+    with pytest.raises(DataError, match="test: expected at least one positive"):
         targets_of_test(TinySplit(part([(0, 1)]), part([(0, 2)]), part([]), 1, 4))
 
 
 def test_a_leaked_positive_is_refused() -> None:
     leaky = TinySplit(part([(0, 1)]), part([(0, 2)]), part([(0, 2)]), 1, 4)
-    with pytest.raises(DataError, match="user 0 has already seen item 2"):
+    with pytest.raises(DataError, match="user index 0 has already seen item index 2"):
         targets_of_test(leaky)

@@ -1,8 +1,10 @@
 """`make test` leaves nothing behind: no process, and no file in the repository."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,9 +33,12 @@ def nothing_left_behind(_marked: None) -> Iterator[None]:
     deadline = time.monotonic() + _PATIENCE
     while (running := processes()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not running, f"a test has left processes running: {running}"
+    for process in running:  # so that it is reported once
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     new = sorted(map(str, files() - before))
-    assert not new, f"a test has left files in the repository: {new}"
+    left = [*running.values(), *new]
+    assert not left, f"a test has left processes running or files in the repository: {left}"
 
 
 def files() -> set[Path]:

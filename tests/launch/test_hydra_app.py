@@ -156,7 +156,7 @@ def test_an_interrupted_run_ends_with_status_75_and_says_how_to_go_on(
     with pytest.raises(SystemExit) as caught:
         hydra_app.hydra_job(lambda cfg, folder, stopped: None)(OmegaConf.create({"resume": None}))
     assert caught.value.code == 75
-    said = f"stopped, resumable: python -m ncf.train resume={tmp_path}\n" if mode == "RUN" else ""
+    said = f"stopped; resume with python -m ncf.train resume={tmp_path}\n" if mode == "RUN" else ""
     assert capsys.readouterr().err == said
     assert not (tmp_path / FAILURE).exists()
 
@@ -180,7 +180,7 @@ def test_resume_that_is_set_in_a_file_is_refused(cli: Cli, root: Path, tmp_path:
     arguments = [f"--config-dir={tmp_path / 'own'}", "experiment=again", *small(root), "hydra.run.dir=run"]
     status, _, err = cli(*arguments)
     assert (status, err.count("\n")) == (2, 1)
-    assert err.startswith("error: resume: expected as resume=<run folder> on the command line, got 'elsewhere'")
+    assert err.startswith("error: resume: expected resume=<run folder> on the command line, got 'elsewhere'")
     assert not (tmp_path / "run" / checkpoint.NEWEST).exists()
 
 

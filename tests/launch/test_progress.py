@@ -111,5 +111,5 @@ def test_an_error_within_it_goes_on_and_the_line_ends(sweep: Path, capsys: pytes
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"runs": 3}'])
 def test_a_broken_plan_is_named(sweep, text):
     (sweep / "h1.sweep.json").write_text(text)
-    with pytest.raises(DataError, match=r"h1\.sweep\.json: expected the plan of a sweep"):
+    with pytest.raises(DataError, match=r"h1\.sweep\.json: cannot be read as the plan file of a sweep"):
         read_plan(sweep)

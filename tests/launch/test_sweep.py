@@ -91,7 +91,7 @@ def test_a_failure_stops_no_other_run_and_is_mended_alone(sweep, audit, root, tm
     assert sweep(*arguments) == 1
     err = capsys.readouterr().err.splitlines()
     assert err[-2] == "sweep: 2 of 4 done, 0 running, 2 failed"
-    assert err[-1] == f"not all runs are done; for more: python -m ncf.status {tmp_path}"
+    assert err[-1] == f"not all runs are done; for details: python -m ncf.status {tmp_path}"
     found = [run_status(folder.parent) for folder in sorted(tmp_path.glob("*/.lock"))]
     assert [run.state for run in found] == ["failed", "done", "failed", "done"]
     assert found[0].error == "RuntimeError: planted error"
@@ -111,7 +111,7 @@ def test_a_damaged_result_fails_its_run_until_it_is_deleted(sweep, root, tmp_pat
     (run / "result.json").write_text((run / "result.json").read_text()[:500])
     assert sweep(*arguments, "seed=1,2") == 1
     assert capsys.readouterr().err.splitlines()[-2] == "sweep: 1 of 2 done, 0 running, 1 failed"
-    assert "result.json: expected the JSON of a finished run" in str(run_status(run).error)
+    assert "result.json: cannot be read as the result of a run" in str(run_status(run).error)
     (run / "result.json").unlink()
     assert sweep(*arguments, "seed=1,2") == 0
     mended = json.loads((run / "result.json").read_text())
@@ -127,7 +127,7 @@ def test_a_folder_that_no_run_can_use_stops_no_other_run(sweep, root, tmp_path, 
     capsys.readouterr()
     assert sweep(*arguments, "seed=1,2") == 1
     assert "sweep: 1 of 2 done" in (said := capsys.readouterr().err)
-    assert f"error: {done}: expected a folder that can be written to; its run was left out" in said.splitlines()
+    assert f"error: {done}: expected a writable folder; its run was skipped" in said.splitlines()
     done.unlink()
     assert sweep(*arguments, "seed=1,2") == 0
 
@@ -149,15 +149,18 @@ def test_a_run_that_another_process_has_is_left_to_it(sweep, root, tmp_path, cap
     [
         (["loss=focal", "loss.gamma=1.0,-1.0"], "loss.gamma: "),
         (["experiment=h1", "registration=nowhere.yaml"], "nowhere.yaml: "),
-        (["experiment=h1", "registration=null"], "registration: hydra.sweeper.parts are parts of one"),
-        (["experiment=h1", "optimizer.lr=0.1,0.01"], "optimizer.lr: not registered"),
+        (
+            ["experiment=h1", "registration=null"],
+            "registration: expected its path, since hydra.sweeper.parts refers to it",
+        ),
+        (["experiment=h1", "optimizer.lr=0.1,0.01"], "optimizer.lr: not in the registration"),
         (["experiment=h1", "seed=7"], "the registration has no run with seed=[7]"),
         (["experiment=h1", "loss=focal", "loss.gamma=3.0"], "the registration has no run with loss=['focal'] loss.g"),
         (["experiment=h1", "hydra.sweeper.parts=[{of: [H7], ratios: [4]}]"], "hydra.sweeper.parts: expected names"),
-        (["loss=bce,focal", "hydra.sweep.subdir=${seed}"], "hydra.sweep.subdir: expected a folder of its own for each"),
+        (["loss=bce,focal", "hydra.sweep.subdir=${seed}"], "hydra.sweep.subdir: expected a separate folder per run"),
         (
             ["seed=1,2", "hydra.sweep.subdir=bce/${seed}"],
-            "hydra.sweep.subdir: expected the name of one folder, got 'bc",
+            "hydra.sweep.subdir: expected a folder name, got 'bc",
         ),
     ],
 )
@@ -178,8 +181,7 @@ def test_a_run_with_other_settings_is_not_counted_as_done(sweep, root, tmp_path,
     assert sweep(*arguments, "seed=1,2", "loss=focal") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "error: hydra.sweep.subdir: expected a folder of its own for each run, "
-        f"found other settings at {tmp_path / '1'}"
+        f"error: hydra.sweep.subdir: expected a separate folder per run, but {tmp_path / '1'} has a run with other settings"
     )
 
 

@@ -110,7 +110,7 @@ def test_one_of_the_jobs_is_killed(launcher, root, tmp_path):
         (killed,) = sweep.glob("*-s2-*")
         assert "killed, or out of memory" in str(run_status(killed).error)
     else:
-        assert "error: the launcher gave up: UncompletedJobError" in said(audit).read_text()
+        assert "error: the launcher failed: UncompletedJobError" in said(audit).read_text()
     run_out(arguments, tmp_path / "again", launcher)
     assert sorted(name.split("-")[3] for name in events(tmp_path / "again", "end")) == ["s2", "s3"]
     assert set(states(sweep).values()) == {"done"}
@@ -125,7 +125,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(root, tmp_path):
     assert list(events(audit, "start").values()) == [2]
     assert list(events(audit, "end").values()) == [1]
     (log,) = sweep.glob("*/*.log")
-    assert "going on from epoch" in log.read_text()
+    assert "resuming at epoch" in log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
@@ -138,7 +138,7 @@ def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
     wait_for(lambda: len(list(sweep.glob("*/metrics.jsonl"))) == 2)
     driver.send_signal(number)
     assert driver.wait(timeout=60) == 75
-    assert "stopped; the same command goes on" in said(audit).read_text()
+    assert "stopped; run the same command again to resume" in said(audit).read_text()
     assert sorted(states(sweep).values()) == ["stopped", "stopped"]
     assert len(list(sweep.glob("*/checkpoint.pt"))) == 2
     epochs = {path.parent.name: run_status(path.parent).epochs for path in sweep.glob("*/checkpoint.pt")}

@@ -53,7 +53,9 @@ def test_failures_owners_and_models_without_gradient_do_not_hold_up_the_rest(tmp
     assert [state(folder) for folder in (first, second, rows, popular)] == ["done"] * 4
     assert "loss.gamma" in (broken / FAILURE).read_text()
     assert state(taken) != "done"
-    work(runs, size=3)  # goes on with what is left, and runs nothing twice
+    written = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    work(runs, size=3)  # goes on with what is left, and does not touch what is done
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == written
     assert state(taken) == "done"
     assert state(broken) == "failed"
 
@@ -79,7 +81,8 @@ def test_a_worker_that_is_asked_to_stop_saves_its_stack_and_claims_nothing_more(
         asked[0] += 1
         return asked[0] > 40
 
-    Worker(runs, 2, stopped).work()  # type: ignore[arg-type]
+    first = Worker(runs, 2, stopped)  # type: ignore[arg-type]
+    first.work()
     assert [state(folder) for folder in runs] == ["stopped", "stopped", "waiting"]
     work(runs, size=3)
     assert [state(folder) for folder in runs] == ["done"] * 3

@@ -81,7 +81,7 @@ def test_als_scores_are_predicted_ratings() -> None:
 
 
 def test_als_without_ratings_is_refused() -> None:
-    with pytest.raises(DataError, match="toy: expected ratings, found none; model=als fits them"):
+    with pytest.raises(DataError, match="toy: expected ratings, found none; model=als needs them"):
         ALS(12, 15, factors=3, l2=0.3, sweeps=1).fit(random_split(12, 15))
 
 

@@ -113,8 +113,8 @@ def test_less_than_is_done_already_is_another_run(less: str, run: Path, root: Pa
     assert snapshot(run) == before
 
 
-RECORD = "expected the state of a run, found '{}' wrong"
-RESTORED = "expected the state of this run, found another"
+RECORD = "expected the state of a run, but '{}' is invalid"
+RESTORED = "its state does not fit this run"
 FOREIGN: dict[str, tuple[dict, str]] = {
     "no settings": ({"settings": None}, RECORD.format("settings")),
     "other progress": ({"progress": {"evil": 1}}, RECORD.format("progress.epoch")),
@@ -149,7 +149,7 @@ def test_the_data_may_move_but_not_change(tmp_path: Path, root: Path) -> None:
     write(file, rows)
     assert train(cfg, folder, lambda: len(checkpoint_history(folder)) >= 1) is None
     write(file, rows[:-1])
-    with pytest.raises(CheckpointError, match=r"cannot go on with other data than it began with"):
+    with pytest.raises(CheckpointError, match=r"cannot resume with other data than it was started with"):
         train(cfg, folder)
     write(file, rows)
     assert train(cfg, folder) is not None

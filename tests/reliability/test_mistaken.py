@@ -42,7 +42,7 @@ def test_a_finished_run_on_another_file_is_not_the_answer(tmp_path: Path) -> Non
     folder.mkdir()
     one, other = ratings(tmp_path / "one.csv", 2), ratings(tmp_path / "other.csv", 3)
     train(compose(*csv_run(tmp_path, one)), folder)
-    with pytest.raises(CheckpointError, match=r"other settings than it began with \(data\.sha256: "):
+    with pytest.raises(CheckpointError, match=r"other settings than it was started with \(data\.sha256: "):
         train(compose(*csv_run(tmp_path, other)), folder)
     shutil.copy(one, other)
     assert train(compose(*csv_run(tmp_path, other)), folder) == artifacts.read_result(folder)
@@ -75,7 +75,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, m
         return read_ratings(path, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(delimited, "read_ratings", grown)
-    with pytest.raises(DataError, match=r"in\.csv: expected a file at rest, found one that changed"):
+    with pytest.raises(DataError, match=r"in\.csv: the file changed while it was being read"):
         interactions(tmp_path, file)
     assert not list(tmp_path.rglob("*.npz"))
 
@@ -96,7 +96,7 @@ def test_prepared_data_of_another_file_is_not_taken(tmp_path: Path) -> None:
 def test_a_run_to_resume_that_is_named_otherwise_is_not_begun_anew(form: str, root: Path, tmp_path: Path) -> None:
     log, folder = tmp_path / "log", tmp_path / "new"
     assert finish([*small(root), f"{form}={tmp_path / 'old'}", f"hydra.run.dir='{folder}'"], log) == 2
-    found = f"error: resume: expected as resume=<run folder> on the command line, got '{tmp_path / 'old'}' elsewhere\n"
+    found = f"error: resume: expected resume=<run folder> on the command line, got '{tmp_path / 'old'}' from a file\n"
     assert log.read_text() == found
     assert not (folder / checkpoint.NEWEST).exists()
 
@@ -123,7 +123,7 @@ def test_the_checkpoint_of_another_run_does_not_answer_for_this_one(runs: list[P
     own, other = runs
     loading.load(own)
     shutil.copy(other / checkpoint.NEWEST, own / checkpoint.NEWEST)
-    found = r"expected the checkpoint of its result\.json, found another run's \(.*loss\.name: 'bce' -> 'focal'"
+    found = r"expected a checkpoint that matches result\.json, found another run's \(.*loss\.name: 'bce' -> 'focal'"
     with pytest.raises(CheckpointError, match=found):
         loading.load(own)
     with pytest.raises(CheckpointError, match=found):
@@ -154,14 +154,18 @@ def with_row(folder: Path, row: str) -> None:
 def test_ranks_that_are_not_those_of_the_result_are_not_tested(runs: list[Path]) -> None:
     assert "difference from 1 over 60 users" in compared(runs)
     with_row(runs[1], "1,60,1")
-    assert f"no paired test: {runs[1] / artifacts.RANKS}: its test ranks do not give the metrics in" in compared(runs)
+    assert f"no paired test: {runs[1] / artifacts.RANKS}: its test ranks do not reproduce the metrics in" in compared(
+        runs
+    )
 
 
 def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -> None:
     result = json.loads((runs[0] / artifacts.RESULT).read_text())
     result["test"]["ndcg@10"] += 0.01
     (runs[0] / artifacts.RESULT).write_text(json.dumps(result))
-    assert f"no paired test: {runs[0] / artifacts.RANKS}: its test ranks do not give the metrics in" in compared(runs)
+    assert f"no paired test: {runs[0] / artifacts.RANKS}: its test ranks do not reproduce the metrics in" in compared(
+        runs
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_ranks_that_no_run_writes_are_no_traceback(row: str, runs: list[Path]) -
 def test_ranks_cut_short_are_no_traceback(runs: list[Path]) -> None:
     text = (runs[0] / artifacts.RANKS).read_text()
     (runs[0] / artifacts.RANKS).write_text(text[: text.index("test,")])
-    assert "ranks.csv: expected rows of test, found none" in compared(runs)
+    assert "ranks.csv: expected rows of split 'test', found none" in compared(runs)
 
 
 def test_a_user_called_na_is_a_user(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def output_full() -> None:
 def test_a_finished_run_whose_output_goes_nowhere_is_finished(deed: Deed, root: Path, tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
     assert finish([*small(root, "trainer.epochs=1"), f"hydra.run.dir='{folder}'"], log, deed) == 0
-    assert log.read_text().startswith("the run is finished, but stdout cannot be written to (")
+    assert log.read_text().startswith("the run has finished, but writing to stdout failed (")
     assert log.read_text().count("\n") == 1
     assert artifacts.read_result(folder) is not None
 

@@ -232,7 +232,7 @@ def test_a_run_goes_on_from_the_previous_checkpoint_to_the_same_bits(
     (run / "result.json").unlink()
     damaged(run / NEWEST, "bit flipped")
     assert finish([f"resume={run}"], log) == 0, log.read_text()
-    assert "going on from it instead" in log.read_text()
+    assert "using this checkpoint instead" in log.read_text()
     assert differences(outcome(run), uninterrupted) == []
 
 
@@ -245,4 +245,4 @@ def test_a_run_whose_checkpoints_are_both_damaged_says_so_in_one_line(arguments:
     assert finish([f"resume={run}"], log) == 2
     last = log.read_text().splitlines()[-1]
     assert last.startswith("error: ")
-    assert "delete the checkpoints to start the run anew" in last
+    assert "delete the checkpoints to start the run over" in last

@@ -131,7 +131,7 @@ def test_a_run_folder_whose_overrides_reach_for_code_is_refused(line: str, folde
     line = line.replace("PROOF", str(proof)).replace("EVIL", os.path.relpath(evil, CONF.parent))
     saved = folder / ".hydra" / "overrides.yaml"
     saved.write_text(yaml.safe_dump([*yaml.safe_load(saved.read_text()), line]))
-    with pytest.raises(ConfigError, match=r"overrides\.yaml: expected choices and settings of a run, found"):
+    with pytest.raises(ConfigError, match=r"overrides\.yaml: expected overrides of a training run, found"):
         resume.spelt_out([f"resume={folder}"], CHOICES)
 
 

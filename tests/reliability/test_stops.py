@@ -57,7 +57,7 @@ def test_a_signal_lets_the_step_finish_saves_and_says_how_to_go_on(
     folder, log = tmp_path / "run", tmp_path / "log"
     deeds = partial(signal_at, 100, number), partial(signal_in_saves, number)
     assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, *deeds) == STOPPED, log.read_text()
-    assert log.read_text().splitlines()[-1] == f"stopped, resumable: python -m ncf.train resume={folder}"
+    assert log.read_text().splitlines()[-1] == f"stopped; resume with python -m ncf.train resume={folder}"
     assert not (folder / RESULT).exists()
     saved = checkpoint.load(folder)
     assert saved is not None

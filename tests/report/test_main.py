@@ -74,14 +74,14 @@ def test_what_the_report_says_may_lie_beside_the_registration_but_not_in_both(re
     assert "Ranks &lt;are&gt; counted." in (results.parent / page.PAGE).read_text()
     assert "\n- One study.\n" in (results.parent / page.README).read_text()
     results.with_name("registration.yaml").write_text(f"{REGISTRATION}\nreport: [missing]\n")
-    with pytest.raises(NcfError, match="expected the one key `report`, given nowhere else"):
+    with pytest.raises(NcfError, match="expected `report` as its only key, and not in the registration as well"):
         main(arguments(results))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("alpha: 0.5\nreport: [missing]\n", "expected the one key `report`"),
+        ("alpha: 0.5\nreport: [missing]\n", "expected `report` as its only key"),
         ("report: {sectoins: []}\n", "report.sectoins: unknown key"),
         ("report: {grids: [wide]}\n", r"report.grids: expected one of \['main', 'weighed', 'gentle'\], got 'wide'"),
         (

@@ -1,6 +1,7 @@
 """What a run leaves behind: results of known formats, the epochs it has behind it, and what code ran."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def test_a_result_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", FINISHED)
 def test_a_result_that_lacks_what_its_readers_need_is_refused(key: str, tmp_path: Path) -> None:
     write_result(tmp_path, {name: value for name, value in FINISHED.items() if name != key})
-    found = rf"result\.json: damaged, expected the keys of a finished run, found '{key}' wrong"
+    found = rf"result\.json: damaged: key '{key}' of the result is invalid"
     with pytest.raises(DataError, match=found):
         read_result(tmp_path)
 
@@ -38,14 +39,15 @@ def test_a_result_that_lacks_what_its_readers_need_is_refused(key: str, tmp_path
 @pytest.mark.parametrize("change", [{"test": {}}, {"valid": [1]}, {"test": {"mrr": "x"}}, {"config": 3}], ids=str)
 def test_a_result_with_other_kinds_of_values_is_refused(change: dict, tmp_path: Path) -> None:
     write_result(tmp_path, FINISHED | change)
-    with pytest.raises(DataError, match=rf"result\.json: damaged, .* found '{next(iter(change))}.*' wrong"):
+    found = rf"result\.json: damaged: key '{next(iter(change))}.*' of the result is invalid"
+    with pytest.raises(DataError, match=found):
         read_result(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "nonsense", "\0\1", "[" * 100_000], ids=lambda text: text[:9])
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / RESULT).write_text(text)
-    with pytest.raises(DataError, match=r"result\.json: expected the JSON of a finished run"):
+    with pytest.raises(DataError, match=r"result\.json: cannot be read as the result of a run"):
         read_result(tmp_path)
 
 
@@ -66,14 +68,19 @@ def test_the_environment_says_what_code_ran() -> None:
 
 
 def test_an_installed_package_has_no_commit_even_within_someone_s_repository(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`site-packages` may lie below a checkout of something else, whose commit says nothing about this code."""
-    inside = Path(ncf.__file__).parents[1] / "tests" / "ncf" / "__init__.py"
-    monkeypatch.setattr(ncf, "__file__", str(inside))
-    artifacts._commit.cache_clear()
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "of something else"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr(ncf, "__file__", str(tmp_path / "ncf" / "__init__.py"))
     try:
-        assert artifacts._commit() is None
+        for checkout in (False, True):
+            if checkout:
+                (tmp_path / "pyproject.toml").write_text("")
+            artifacts._commit.cache_clear()
+            assert (artifacts._commit() is not None) == checkout
     finally:
         artifacts._commit.cache_clear()
 

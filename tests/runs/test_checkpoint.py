@@ -118,7 +118,7 @@ def test_a_sound_file_that_is_no_record_of_a_run_is_one_error_that_names_the_key
     """As a stranger may sign it, or another version of the code have left it."""
     change, key = WRONG[kind]
     checkpoint.save(tmp_path, STATE | change)
-    found = rf"{NEWEST}: expected the state of a run, found '{key}' wrong"
+    found = rf"{NEWEST}: expected the state of a run, but '{key}' is invalid"
     for read in (lambda: checkpoint.load(tmp_path), lambda: checkpoint.read(tmp_path / NEWEST)):
         with pytest.raises(CheckpointError, match=found) as caught:
             read()
@@ -128,7 +128,8 @@ def test_a_sound_file_that_is_no_record_of_a_run_is_one_error_that_names_the_key
 @pytest.mark.parametrize("key", ["settings", "progress", "best"])
 def test_a_record_without_a_key_is_one_error_that_names_it(key: str, tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {name: value for name, value in STATE.items() if name != key})
-    with pytest.raises(CheckpointError, match=rf"expected the state of a run, found '{key}' wrong \(Field required\)"):
+    found = rf"expected the state of a run, but '{key}' is invalid \(Field required\)"
+    with pytest.raises(CheckpointError, match=found):
         checkpoint.read(tmp_path / NEWEST)
 
 
@@ -137,7 +138,7 @@ FAILURES = [KeyError("weight"), RuntimeError("size\nmismatch"), TypeError("x"), 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 def test_an_error_while_restoring_is_one_of_the_checkpoint(error: Exception) -> None:
-    found = r"checkpoint\.pt: expected the state of this run, found another"
+    found = r"checkpoint\.pt: its state does not fit this run"
     with pytest.raises(CheckpointError, match=found) as caught, checkpoint.understood(Path("run")):
         raise error
     assert "\n" not in str(caught.value)
@@ -175,7 +176,7 @@ def test_a_damaged_newest_one_is_set_aside_loudly(tmp_path: Path, caplog: pytest
     with caplog.at_level(logging.WARNING):
         assert epoch_of(tmp_path) == 1
     assert f"{NEWEST}: " in caplog.text
-    assert "going on from it instead" in caplog.text
+    assert "using this checkpoint instead" in caplog.text
     checkpoint.save(tmp_path, state(3))
     (tmp_path / DAMAGED).unlink()
     assert epochs(tmp_path) == {NEWEST: 3, PREVIOUS: 1}

@@ -64,7 +64,7 @@ def test_a_component_of_one_s_own_is_chosen_like_any_other() -> None:
 
 @pytest.mark.usefixtures("registries")
 def test_neither_another_s_name_nor_an_unknown_group_is_taken() -> None:
-    with pytest.raises(ConfigError, match=r"^register: loss=bce exists already; expected another name$"):
+    with pytest.raises(ConfigError, match=r"^register: loss=bce is already registered; expected another name$"):
         register("loss", "bce", Own)
     with pytest.raises(ConfigError, match=r"^register: expected one of data, .*, tracking, got 'losses'$"):
         register("losses", "own", Own)

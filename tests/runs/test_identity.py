@@ -233,7 +233,7 @@ def test_changes_are_told_by_key_with_both_values() -> None:
 
 def test_the_checkpoint_of_another_run_is_refused_by_what_differs() -> None:
     refuse_foreign(Path("run"), "result.json", DEFAULT, settings("data.root=/other", "trainer.progress=false"))
-    found = r"^run: expected the checkpoint of its result\.json, found another run's \(seed: 42 -> 7\)$"
+    found = r"^run: expected a checkpoint that matches result\.json, found another run's \(seed: 42 -> 7\)$"
     with pytest.raises(CheckpointError, match=found):
         refuse_foreign(Path("run"), "result.json", DEFAULT, settings("seed=7"))
 

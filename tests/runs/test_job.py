@@ -1,7 +1,8 @@
 """A run in hand: opened at its first step or where its checkpoint stands, and finished with its result last."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from ncf.models import NeuMF
 from ncf.runs import artifacts, checkpoint, job
 from ncf.runs.job import Job, Result, build_trainer, open_job, set_up_torch
 from ncf.runs.plan import plan_run
+from ncf.runs.tracking import NoTracker
 from ncf.training.fitting import OneFit
 from ncf.training.trainer import Trainer
 
@@ -124,6 +126,28 @@ def test_test_positives_are_ranked_only_to_finish(root: Path, tmp_path: Path, mo
     assert asked == ["test"]
 
 
+class Recorder(NoTracker):
+    """A tracker that notes what the folder holds when it begins and when it ends."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    @contextmanager
+    def following(self, folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
+        self.seen.append((folder / artifacts.RESULT).exists())
+        yield
+        self.seen.append((folder / artifacts.RESULT).exists())
+
+
+def test_a_tracker_follows_a_run_from_before_its_first_step_to_its_result(root: Path, tmp_path: Path) -> None:
+    recorder = Recorder()
+    plan = replace(plan_run(composed(*small(root, "trainer.epochs=1"))), tracking=recorder)
+    run = open_job(plan, tmp_path, never)
+    assert isinstance(run, Job)
+    assert run.run() is not None
+    assert recorder.seen == [False, True]
+
+
 def test_a_registration_goes_into_the_result_by_its_digest(root: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text("question: which\n")
@@ -149,7 +173,7 @@ def test_other_data_under_the_same_settings_is_refused(root: Path, tmp_path: Pat
     assert in_hand(tmp_path, root, stopped=after(3)).run() is None
     plan = plan_run(composed(*small(root)))
     plan = replace(plan, data=partial(plan.data, seed=1))
-    with pytest.raises(CheckpointError, match="cannot go on with other data than it began with"):
+    with pytest.raises(CheckpointError, match="cannot resume with other data than it was started with"):
         open_job(plan, tmp_path, never)
 
 
@@ -198,7 +222,7 @@ def test_users_without_a_negative_are_named_before_training(tmp_path: Path) -> N
     data = ["data=csv", f"data.archive='{tmp_path / 'in.csv'}'", f"data.root='{tmp_path / 'root'}'"]
     plain = [o for o in small(tmp_path, "evaluation.cutoffs=[5,10]") if not o.startswith("data")]
     (tmp_path / "run").mkdir()
-    with pytest.raises(DataError, match="user 0 likes every one of the 12 items"):
+    with pytest.raises(DataError, match="user 0 has all 12 items as positives"):
         open_job(plan_run(composed(*data, *plain)), tmp_path / "run", never)
 
 

@@ -86,7 +86,7 @@ def test_items_like_are_the_nearest_vectors(runs):
 
 
 def test_unknown_ids_name_close_ones(neumf):
-    with pytest.raises(DataError, match=r"user: expected an id among the 60 users .* got 100; close ones: .*10"):
+    with pytest.raises(DataError, match=r"user: expected an id among the 60 users .* got 100; similar ids: .*10"):
         neumf.score([100])
     with pytest.raises(DataError, match=r"item: expected an id among the .* got 'x'"):
         neumf.score([0], ["x"])
@@ -96,16 +96,16 @@ def test_unknown_ids_name_close_ones(neumf):
 
 
 def test_missing_unfinished_and_damaged_runs_are_refused(runs, tmp_path):
-    with pytest.raises(DataError, match=rf"not there \(finished runs near it: .*{runs['neumf'].parent}"):
+    with pytest.raises(DataError, match=rf"does not exist \(finished runs nearby: .*{runs['neumf'].parent}"):
         ncf.load(runs["neumf"].parent / "nemf")
     with pytest.raises(DataError, match=r"found no result.json"):
         ncf.load(tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes((runs["neumf"] / "checkpoint.pt").read_bytes())
-    with pytest.raises(DataError, match=f"go on with it: python -m ncf.train resume={tmp_path}"):
+    with pytest.raises(DataError, match=f"resume it with python -m ncf.train resume={tmp_path}"):
         ncf.load(tmp_path)
     result = json.loads((runs["neumf"] / "result.json").read_text())
     (tmp_path / "result.json").write_text(json.dumps(result | {"data_digest": "f" * 64}))
-    with pytest.raises(DataError, match="expected the data of digest ffffffff"):
+    with pytest.raises(DataError, match="expected data with digest ffffffff"):
         ncf.load(tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"no")
     with pytest.raises(CheckpointError, match=r"checkpoint.pt: not a checkpoint"):

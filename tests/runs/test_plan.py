@@ -63,7 +63,7 @@ def test_a_group_that_nobody_knows_is_an_unknown_key() -> None:
 @pytest.mark.usefixtures("no_data")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_cuda_without_a_device_is_an_error_not_a_silent_cpu_run(device: str, tmp_path: Path) -> None:
-    found = rf"^device: '{device}' is not available; CUDA devices found: 0\. device=cpu or device=auto runs"
+    found = rf"^device: '{device}' is not available; CUDA devices found: 0\. device=cpu or device=auto works"
     with pytest.raises(ConfigError, match=found):
         train(composed(f"device={device}"), tmp_path)
 

@@ -95,7 +95,7 @@ def test_it_is_not_resumed_from_other_weights(root, towers, tmp_path):
 
 def test_other_data_is_refused(root, towers, tmp_path):
     cfg = compose(*settings(root, towers, "data.seed=5"))
-    with pytest.raises(ConfigError, match=r"model.pretrained_gmf: expected a run on data of digest"):
+    with pytest.raises(ConfigError, match=r"model.pretrained_gmf: expected a run on data with digest"):
         open_job(plan_run(cfg), tmp_path, lambda: False)
 
 
@@ -105,7 +105,7 @@ def test_another_model_an_unfinished_run_and_a_digest_by_hand_are_refused(root, 
     with pytest.raises(ConfigError, match=r"finished run of model=gmf, found no result.json"):
         pretraining.weights("gmf", tmp_path)
     cfg = compose(*settings(root, towers, f"model.pretrained_digest={'0' * 64}"))
-    with pytest.raises(ConfigError, match=r"leave it to ncf"):
+    with pytest.raises(ConfigError, match=r"it is computed, not set"):
         open_job(plan_run(cfg), tmp_path, lambda: False)
 
 

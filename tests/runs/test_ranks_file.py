@@ -157,7 +157,7 @@ def test_the_metrics_of_rows_are_those_of_the_result_or_it_is_an_error(tmp_path:
     pd.testing.assert_series_equal(metrics.mean(), pd.Series(result["test"]), check_exact=False)
     assert len(metrics) == len(table)
     edited = {**result, "test": result["test"] | {"ndcg@5": result["test"]["ndcg@5"] + 1e-6}}
-    with pytest.raises(DataError, match=r"ranks\.csv: its test ranks do not give the metrics in result\.json"):
+    with pytest.raises(DataError, match=r"ranks\.csv: its test ranks do not reproduce the metrics in result\.json"):
         metrics_of(tmp_path, table, edited, "test")
 
 

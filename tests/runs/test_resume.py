@@ -63,7 +63,8 @@ def test_a_run_goes_on_with_another_value_of_what_cannot_change_its_steps_and_of
     if key in FREE:
         refuse_changes(Path("run"), resolved(other), BEGAN)
         return
-    with pytest.raises(CheckpointError, match=rf"other settings than it began with \(.*{re.escape(key)}: .* -> 'some"):
+    found = rf"other settings than it was started with \(.*{re.escape(key)}: .* -> 'some"
+    with pytest.raises(CheckpointError, match=found):
         refuse_changes(Path("run"), resolved(other), BEGAN)
 
 
@@ -71,7 +72,7 @@ def test_all_that_differs_is_named() -> None:
     with pytest.raises(CheckpointError) as caught:
         refuse_changes(Path("run"), resolved(compose("loss=focal", "seed=7", "trainer.epochs=3")), BEGAN)
     assert str(caught.value) == (
-        "run: cannot go on with other settings than it began with "
+        "run: cannot resume with other settings than it was started with "
         "(loss.alpha: None -> 0.25; loss.gamma: None -> 2.0; loss.name: 'bce' -> 'focal'; seed: 42 -> 7)"
     )
 
@@ -103,7 +104,7 @@ def test_a_run_does_not_go_on_where_it_would_have_ended_before(
     if ended is None:
         refuse_less(Path("run"), settings, history)
         return
-    found = rf"^run: {len(history)} epochs are done, but with .*{overrides[-1]}.* ended after {ended}; begin it in"
+    found = rf"^run: {len(history)} epochs are done, but with .*{overrides[-1]}.* ended after {ended}; start it in"
     with pytest.raises(CheckpointError, match=found):
         refuse_less(Path("run"), settings, history)
 
@@ -125,5 +126,5 @@ def test_other_data_is_refused_and_the_first_versions_did_not_say() -> None:
     saved = [Checkpoint.model_construct(data_digest=digest) for digest in (None, split.digest, "other")]
     for one in (None, *saved[:2]):
         refuse_other_data(Path("run"), one, split)
-    with pytest.raises(CheckpointError, match=rf"^run: cannot go on with other data .* \(other -> {split.digest}\)$"):
+    with pytest.raises(CheckpointError, match=rf"^run: cannot resume with other data .* \(other -> {split.digest}\)$"):
         refuse_other_data(Path("run"), saved[2], split)

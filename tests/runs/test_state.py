@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_claimed_run_is_nobody_elses(folder):
     with claim(folder):
         assert state(folder) == "running"
-        with pytest.raises(ClaimError, match=r"run: another process has this run in hand"), claim(folder):
+        with pytest.raises(ClaimError, match=r"run: run is locked by another process"), claim(folder):
             pass
         assert state(folder) == "running"
     with claim(folder):

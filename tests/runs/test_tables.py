@@ -112,7 +112,7 @@ def test_ids_that_are_no_plain_numbers_stay_text(sweep):
 )
 def test_runs_of_another_protocol_are_refused(sweep, key, value, named):
     spoil(sweep / "focal", key, value)
-    with pytest.raises(DataError, match=r"bce and focal have ") as caught:
+    with pytest.raises(DataError, match=r"bce, focal differ in ") as caught:
         read_runs([sweep / "bce", sweep / "focal"])
     assert named in str(caught.value)
 

@@ -78,13 +78,13 @@ def test_a_broken_figure_costs_no_run(root, tmp_path, caplog):
 
 def test_a_record_that_cannot_begin_is_one_error(root, tmp_path):
     (tmp_path / "tensorboard").write_text("a file in its place")
-    with pytest.raises(ConfigError, match=r"tracking: cannot begin the record of .* \(File exists\)"):
+    with pytest.raises(ConfigError, match=r"tracking: cannot start recording .* \(File exists\)"):
         train(compose(*small(root, "tracking=tensorboard")), tmp_path)
 
 
 def test_a_library_that_is_not_there_is_named(root, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(ConfigError, match="tracking: expected mlflow, found none; pip install mlflow"):
+    with pytest.raises(ConfigError, match="tracking: mlflow is not installed; pip install mlflow"):
         train(compose(*small(root, "tracking=mlflow")), tmp_path)
 
 

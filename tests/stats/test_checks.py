@@ -20,7 +20,7 @@ def test_a_sound_sample_comes_back_as_float64() -> None:
 @pytest.mark.parametrize(
     ("values", "least", "message"),
     [
-        ([[1.0], [2.0]], 2, r"runs: expected one row of numbers, got shape \(2, 1\)"),
+        ([[1.0], [2.0]], 2, r"runs: expected a vector, got shape \(2, 1\)"),
         ([1.0], 2, "runs: expected at least 2 values, got 1"),
         ([], 1, "runs: expected at least 1 values, got 0"),
         ([1.0, float("nan"), 2.0], 2, "runs: expected finite values, got nan at position 1"),
@@ -35,7 +35,7 @@ def test_a_bad_sample_is_named(values: list[float], least: int, message: str) ->
 def test_pairs_go_by_position_and_are_as_many() -> None:
     treatment, baseline = pairs(np.array([1.0, 2.0]), np.array([0, 1]))
     assert (treatment - baseline).tolist() == [1.0, 1.0]
-    with pytest.raises(StatisticsError, match=r"expected as many treatments as baselines, got \(3,\) and \(2,\)"):
+    with pytest.raises(StatisticsError, match=r"expected treatment and baseline of equal shape, got \(3,\) and \(2,\)"):
         pairs(np.ones(3), np.ones(2))
     with pytest.raises(StatisticsError, match="baseline: expected finite values, got nan at position 0"):
         pairs(np.ones(2), np.array([np.nan, 1.0]))

@@ -107,7 +107,7 @@ def test_two_level_relative_change():
     ("treatment", "baseline", "message"),
     [
         (np.ones((3, 4)), np.ones((3, 5)), "expected equal"),
-        (np.ones((1, 4)), np.ones((1, 4)), "of 2 or more"),
+        (np.ones((1, 4)), np.ones((1, 4)), "each >= 2"),
         (np.ones(4), np.ones(4), "seeds, users"),
         (np.full((2, 2), np.nan), np.ones((2, 2)), "finite"),
         (np.ones((2, 2)), np.zeros((2, 2)), "positive mean"),

@@ -113,8 +113,8 @@ def test_swapping_the_arms_changes_no_p(values):
         ([], [], "at least 2 values, got 0"),
         ([1, np.nan, 2], [0, 0, 0], "treatment: expected finite values, got nan at position 1"),
         ([1, 2, 2], [0, np.inf, 0], "baseline: expected finite values, got inf at position 1"),
-        ([1, 2, 3], [0, 0], r"as many treatments as baselines, got \(3,\) and \(2,\)"),
-        ([[1, 2]], [[0, 0]], r"one row of numbers, got shape \(1, 2\)"),
+        ([1, 2, 3], [0, 0], r"treatment and baseline of equal shape, got \(3,\) and \(2,\)"),
+        ([[1, 2]], [[0, 0]], r"a vector, got shape \(1, 2\)"),
     ],
 )
 def test_degenerate_input_is_a_named_error(test, treatment, baseline, message):

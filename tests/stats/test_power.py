@@ -86,7 +86,7 @@ def test_seeds_needed_is_the_fewest():
 
 
 def test_hopeless_designs_end():
-    with pytest.raises(StatisticsError, match="no 100,000 seeds"):
+    with pytest.raises(StatisticsError, match="100,000 seeds cannot detect"):
         seeds_needed(1e-6, 1.0, 0.05, 0.8)
 
 

@@ -84,7 +84,7 @@ def test_a_registered_run_is_the_run_that_is_made(study: Registration) -> None:
 
 
 def test_parts_name_what_is_registered(study: Registration) -> None:
-    with pytest.raises(ConfigError, match=r"expected names among H1, .*clamped, got 'H9'"):
+    with pytest.raises(ConfigError, match=r"expected names of H1, .*clamped, got 'H9'"):
         registered_runs(study, [Part(of=["H9"], ratios=[4])])
     for bad in ([{"of": ["H1"]}], [{"of": [], "ratios": [4]}], [{"of": ["H1"], "ratios": [0]}], ["H1"], {"of": "H1"}):
         with pytest.raises(ConfigError, match=r"^hydra\.sweeper\.parts"):

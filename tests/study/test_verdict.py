@@ -159,7 +159,7 @@ def test_a_nan_metric_is_refused(study, h1_only):
 
 
 def test_a_missing_column_is_named(study, h1_only):
-    with pytest.raises(StatisticsError, match=r"expected columns \['gamma'\]"):
+    with pytest.raises(StatisticsError, match=r"missing columns \['gamma'\]"):
         verdict(h1_only, results(study, CLEAR).drop(columns="gamma"))
 
 

@@ -109,7 +109,7 @@ def test_a_lazy_optimizer_without_a_flush_says_so() -> None:
     class Forgetful(LazyOptimizer):
         pass
 
-    with pytest.raises(TypeError, match=r"^Forgetful: .*has to define flush$"):
+    with pytest.raises(TypeError, match=r"^Forgetful: .*must define flush$"):
         Forgetful(model_named().parameters(), {}).flush()
 
 

@@ -90,7 +90,7 @@ def test_log_probabilities_are_the_samplers_of_the_negatives_drawn() -> None:
 def test_ratings_that_the_data_do_not_have_are_refused() -> None:
     split = random_split(20, 40)
     sampler = uniform(split.train, 20, 40, "cpu")
-    with pytest.raises(DataError, match=r"needs the ratings of the positives, but the data have none$"):
+    with pytest.raises(DataError, match=r"^loss: expected data with ratings, which this loss needs, found none$"):
         Batches(split.train, sampler, 4, 50, 42, "cpu", {"ratings"})
 
 
@@ -154,7 +154,7 @@ def test_rows_round_down_to_whole_groups(batch_size: int, neg_ratio: int, groups
 
 
 def test_a_batch_smaller_than_a_group_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^trainer\.batch_size: .*1 \+ neg_ratio = 11 rows, got 10$"):
+    with pytest.raises(ConfigError, match=r"^trainer\.batch_size: .*1 \+ neg_ratio = 11 rows \(one group\), got 10$"):
         groups_per_batch(10, 10)
 
 

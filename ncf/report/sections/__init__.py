@@ -25,7 +25,7 @@ OWN = tuple(SECTIONS)
 def register(name: str, section: Section) -> None:
     """Make `section` what a registration's `report` calls `name`. Raises ConfigError if another one has the name."""
     if SECTIONS.get(name, section) is not section:
-        raise ConfigError(f"report: a section named {name} exists already; expected another name")
+        raise ConfigError(f"report: a section named {name} is already registered; expected another name")
     SECTIONS[name] = section
 
 

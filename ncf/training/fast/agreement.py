@@ -47,14 +47,14 @@ def outcome(step: Step, batch: Batch) -> Outcome:
 def disagreement(found: Outcome, expected: Outcome) -> str | None:
     """Describe where `found` differs from `expected` by more than rounding; return None if it does not."""
     if _differ(found.logits, expected.logits):
-        return "its logits are not those of the model's forward"
+        return "its logits differ from the model's forward"
     if _differ(found.loss, expected.loss):
-        return "its loss is not that of the loss's formula"
+        return "its loss differs from the loss's formula"
     # Where terms cancel, as for a user's bias under BPR, the gradient is pure rounding error.
     rounding = _ROUNDING * (expected.terms + max(float(gradient.norm()) for gradient in expected.gradients.values()))
     for name, gradient in expected.gradients.items():
         if name not in found.gradients or _differ(found.gradients[name], gradient, rounding):
-            return f"its gradient of {name} is not autograd's"
+            return f"its gradient of {name} differs from autograd's"
     return None
 
 

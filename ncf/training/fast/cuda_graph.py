@@ -70,7 +70,7 @@ class GraphedStep:
         try:
             replay = self._capture(step)
         except RuntimeError as error:
-            log.warning("no CUDA graph, steps are launched one by one: %s", str(error).splitlines()[0])
+            log.warning("cannot capture the step as a CUDA graph, running without: %s", str(error).splitlines()[0])
             replay = None
         for tensor, old in zip(self._state, before, strict=True):
             tensor.copy_(old)

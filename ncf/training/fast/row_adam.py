@@ -157,8 +157,8 @@ class _LazyEmbedding:
             return
         if not self.weight.grad.is_sparse:
             raise ConfigError(
-                "optimizer: row_adam expected embeddings that are only looked up, found one whose whole weight "
-                "enters the loss; optimizer=adam trains it"
+                "optimizer: row_adam expected embeddings that are only looked up by row, found one whose whole weight "
+                "enters the loss; use optimizer=adam"
             )
         gradient = self.weight.grad.coalesce()
         rows, values = gradient.indices()[0], gradient.values()

@@ -91,7 +91,7 @@ class CompiledStep(FusedLossStep):
             reason = str(error).strip().splitlines()[0]
             raise TrainingError(
                 f"trainer.compile: torch.compile could not compile this model ({reason}); on a CPU it needs a C++ "
-                "compiler. trainer.compile=false trains without"
+                "compiler. trainer.compile=false trains without it"
             ) from error
         for name, parameter in named.items():
             parameter.grad = gradients[name]

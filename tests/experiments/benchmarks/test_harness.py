@@ -61,6 +61,7 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout whose only side adds."""
     package = tmp_path / "experiments/benchmarks"
     package.mkdir(parents=True)
+    (package / "__init__.py").touch()
     shutil.copy(serve.__file__, package)
     (package / "adding.py").write_text(
         "import sys\n"

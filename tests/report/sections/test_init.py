@@ -36,7 +36,7 @@ def test_a_section_that_code_adds_is_shown_where_it_is_named() -> None:
 
 
 def test_a_name_that_is_taken_is_refused() -> None:
-    with pytest.raises(ConfigError, match="a section named runs exists already; expected another name"):
+    with pytest.raises(ConfigError, match="a section named runs is already registered; expected another name"):
         register("runs", MINE)
 
 

@@ -112,7 +112,7 @@ def test_a_device_that_takes_no_graph_is_told_of_once_and_trains_as_it_can(caplo
             assert torch.equal(replay(batch(seed)), plain(batch(seed)))
     assert torch.equal(step.state, plain.state)
     (record,) = caplog.records
-    assert "no CUDA graph" in record.message
+    assert "cannot capture the step as a CUDA graph" in record.message
     assert "more" not in record.message
 
 
