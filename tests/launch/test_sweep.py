@@ -181,7 +181,8 @@ def test_a_run_with_other_settings_is_not_counted_as_done(sweep, root, tmp_path,
     assert sweep(*arguments, "seed=1,2", "loss=focal") == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        f"error: hydra.sweep.subdir: expected a separate folder per run, but {tmp_path / '1'} has a run with other settings"
+        "error: hydra.sweep.subdir: expected a separate folder per run, "
+        f"but {tmp_path / '1'} has a run with other settings"
     )
 
 
