@@ -86,6 +86,8 @@ def _refuse_contradictions(plan: RunPlan) -> None:
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {trainer.monitor!r}")
     if trainer.compile and plan.settings["optimizer"]["name"] == "row_adam":
         raise ConfigError("trainer.compile: expected false with optimizer=row_adam, whose gradients are sparse")
+    if trainer.compile and trainer.precision == "bfloat16":
+        raise ConfigError("trainer.compile: expected false with trainer.precision=bfloat16, got True")
     needs_fast = {
         "compile": (trainer.compile, "false"),
         "cuda_graph": (trainer.cuda_graph is True, "auto or false"),

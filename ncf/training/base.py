@@ -67,7 +67,10 @@ class Step(ABC):
         self.parameters = list(model.parameters())
         self.tally = Tally(self.parameters[0].device)
         self.observer: Observer | None = None
-        optimizer.found_inf = self.tally.broken  # type: ignore[attr-defined]  # read by fused optimizers
+        self._update: Callable[[], object] = optimizer.step
+        self._skips = isinstance(optimizer, LazyOptimizer) or bool(optimizer.defaults.get("fused"))
+        if self._skips:
+            optimizer.found_inf = self.tally.broken  # type: ignore[attr-defined]  # it skips its update by itself
 
     def __call__(self, batch: Batch) -> Tensor:
         """Update the parameters once and return the summed loss of `batch`, ()."""
@@ -84,7 +87,8 @@ class Step(ABC):
     def apply(self, total: Tensor) -> None:
         """Update the parameters from their gradients, unless one or the summed loss `total` () is inf or NaN."""
         self.tally.check([total, *self.gradients()])
-        self.optimizer.step()
+        if self._skips or not self.tally.broken:  # the question waits for the device
+            self._update()
         self.tally.add(total)
 
     def gradients(self) -> list[Tensor]:

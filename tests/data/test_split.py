@@ -131,14 +131,14 @@ def test_a_user_may_have_several_held_out_positives(several: Split) -> None:
         (
             "train",
             [(1, 0, 9), (1, 1, 11)],
-            "of user 101 is in train but later than the user's validation positive",
+            "1001 of user 101 is in train but later than the user's validation positive",
         ),
         (
             "valid",
             [(1, 2, 12), (1, 3, 21)],
-            "of user 101 is in validation but later than the user's test positive",
+            "1003 of user 101 is in validation but later than the user's test positive",
         ),
-        ("test", [(0, 4, 20), (1, 5, 10)], "of user 101 is in validation but later than the user's test positive"),
+        ("test", [(0, 4, 20), (1, 5, 10)], "1003 of user 101 is in validation but later than the user's test positive"),
     ],
 )
 def test_the_past_ends_at_the_first_of_several_held_out_positives(

@@ -13,8 +13,7 @@ REPOSITORY = Path(__file__).parents[2]
 MARK = "NCF_TESTS"  # an environment variable that the processes which a test starts inherit, and hand on to theirs
 _PATIENCE = 10.0  # seconds that processes which have been told to end have for it
 
-# What tools keep for their next start, and data that are fetched once.
-_CACHES = {".git", ".venv", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "data"}
+_CACHES = {"__pycache__", "data"}  # beside folders such as .mypy_cache; data are fetched once
 # What people write, perhaps while the tests run; no run leaves only such files.
 _EDITED = {".j2", ".md", ".py", ".toml", ".yaml"}
 _INFRASTRUCTURE = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "loky.backend.resource_tracker")
@@ -45,7 +44,7 @@ def files() -> set[Path]:
     """Every file of the repository that a run could have left."""
     found = set()
     for folder, folders, names in os.walk(REPOSITORY):
-        folders[:] = [name for name in folders if name not in _CACHES and not name.endswith(".egg-info")]
+        folders[:] = [name for name in folders if name not in _CACHES and not name.startswith(".")]
         found |= {Path(folder, name) for name in names if Path(name).suffix not in _EDITED}
     return found
 

@@ -108,7 +108,7 @@ def test_one_of_the_jobs_is_killed(launcher, root, tmp_path):
     assert found == {"s1": "done", "s2": "failed" if launcher == "cores" else "stopped", "s3": "failed", "s4": "done"}
     if launcher == "cores":
         (killed,) = sweep.glob("*-s2-*")
-        assert "killed, or out of memory" in str(run_status(killed).error)
+        assert "it was killed or ran out of memory" in str(run_status(killed).error)
     else:
         assert "error: the launcher failed: UncompletedJobError" in said(audit).read_text()
     run_out(arguments, tmp_path / "again", launcher)

@@ -104,3 +104,8 @@ def test_the_plain_step_goes_with_everything_that_it_can_do() -> None:
     assert planned("trainer.fast=false", "trainer.precision=tf32").trainer.precision == "tf32"
     assert planned("trainer.fast=false", "trainer.cuda_graph=false").trainer.cuda_graph is False
     assert planned("trainer.compile=true").trainer.compile is True
+
+
+def test_a_compiled_step_has_no_bfloat16() -> None:
+    with pytest.raises(ConfigError, match=r"^trainer\.compile: expected false with trainer\.precision=bfloat16"):
+        planned("trainer.compile=true", "trainer.precision=bfloat16")

@@ -1,5 +1,7 @@
 """What every step does around its gradients: it shows, sums, and skips its update once a number is not finite."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -129,3 +131,19 @@ def test_the_gradients_are_the_values_of_all_that_there_are(optimizer: str) -> N
     assert [tuple(gradient.shape) for gradient in step.gradients()[:1]] == [(rows, 6)]
     assert len(step.gradients()) == 4
     assert not any(gradient.is_sparse for gradient in step.gradients())
+
+
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.Adam], ids=["SGD", "Adam"])
+def test_an_optimizer_that_cannot_skip_by_itself_is_not_stepped_once_a_number_is_not_finite(make: Any) -> None:
+    model, batch = model_named("gmf", std=0.3), first_batch()
+    step = plain_step(model, BCE(), make(model.parameters(), lr=0.1))
+    before = weights(step)
+    step(batch)
+    assert not same(before, weights(step))
+    with torch.no_grad():
+        model.output.bias.fill_(torch.nan)
+    whole = weights(step)
+    step(batch)
+    assert step.tally.broken == 1
+    assert step.tally.finite_steps == 1
+    assert all(torch.equal(whole[name], now) for name, now in weights(step).items() if name != "output.bias")

@@ -1,7 +1,6 @@
 """The fast steps, and the choice between them."""
 
 import contextlib
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -109,7 +108,6 @@ class ClosedFormStep(Step):
         self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer, graph: bool = False
     ) -> None:
         super().__init__(model, loss, optimizer)
-        self._update: Callable[[], object] = optimizer.step
         form = ClosedForm([model])
         self.lay_out(form.flat.values[0], form.flat.gradients[0])
         self._form = form
@@ -140,8 +138,6 @@ class ClosedFormStep(Step):
         self._form.backward(logit_grad.div_(batch.rows))
         return logits, losses.sum()
 
-    def apply(self, total: Tensor) -> None:
-        """See `Step.apply`; `total` () is the summed loss."""
-        self.tally.check([total, self._flat_gradients])
-        self._update()
-        self.tally.add(total)
+    def gradients(self) -> list[Tensor]:
+        """Return all gradients as the one tensor (N,) they lie in."""
+        return [self._flat_gradients]

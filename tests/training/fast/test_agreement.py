@@ -309,6 +309,8 @@ def test_a_gradient_may_differ_by_the_rounding_of_its_terms_and_no_more(error: f
 def test_what_is_not_finite_is_left_to_training_to_refuse() -> None:
     broken = replace(example(), loss=torch.tensor(float("nan")))
     assert disagreement(broken, broken) is None
+    assert disagreement(broken, example()) == disagreement(example(), broken)
+    assert disagreement(broken, example()) == "its loss differs from the loss's formula"
 
 
 def test_an_outcome_is_that_of_the_batch_and_does_not_change_with_the_next() -> None:
