@@ -68,7 +68,10 @@ def test_the_installed_package_is_not_the_checkout(installed, own):
     assert "site-packages" in done.stdout
 
 
-@pytest.mark.parametrize("line", [text.strip() for language, text in BLOCK.findall(PAGE) if language == "sh"])
+COMMANDS = [text.strip() for language, text in BLOCK.findall(PAGE) if language == "sh"]
+
+
+@pytest.mark.parametrize("line", [COMMANDS[0], *(pytest.param(line, marks=pytest.mark.slow) for line in COMMANDS[1:])])
 def test_the_commands_of_the_page_run(installed, own, root, tmp_path, line):
     python, *arguments = line.split()
     assert python == "python"
@@ -95,6 +98,7 @@ def test_the_refusal_that_the_page_quotes(installed, own):
     assert f"`{done.stderr.strip()}`" in PAGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["cores", "stacked"])
 def test_the_workers_of_a_sweep_know_the_components_too(installed, own, root, tmp_path, launcher):
     world = [o for o in small(root) if not o.startswith("model.")]
@@ -113,6 +117,7 @@ def test_no_yaml_file_can_import_a_module(installed, own, tmp_path):
     assert "which could run code" in done.stderr
 
 
+@pytest.mark.slow
 def test_every_command_runs_from_an_installed_wheel(installed, own, root, tmp_path):
     world = [o for o in small(root) if not o.startswith("model.")]
     folder = tmp_path / "run"

@@ -107,7 +107,7 @@ def test_less_than_is_done_already_is_another_run(less: str, run: Path, root: Pa
     before = snapshot(run)
     ended = {"trainer.epochs=1": 1, "trainer.patience=1": 2}[less]
     with pytest.raises(
-        CheckpointError, match=f"3 epochs are done, but with .*{less}.* have ended after {ended}; begin it"
+        CheckpointError, match=f"3 epochs are done, but with .*{less}.* have ended after {ended}; start it"
     ):
         train(compose(*small(root, less)), run)
     assert snapshot(run) == before

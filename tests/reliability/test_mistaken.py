@@ -168,9 +168,7 @@ def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -
     )
 
 
-@pytest.mark.parametrize(
-    "row", ["nan,60,1", "0,60,1", "61,60,1", "1,60,0", "1,60,x", "1,60,", "x,60,1", "1,-9,1", "-9,60,1"]
-)
+@pytest.mark.parametrize("row", ["61,60,1", "x,60,1"])
 def test_ranks_that_no_run_writes_are_no_traceback(row: str, runs: list[Path]) -> None:
     with_row(runs[0], row)
     assert f"no paired test: {runs[0] / artifacts.RANKS}" in compared(runs)

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from apart import finish
+from quickly import composed
 from toys import compose, small
 
 import ncf
@@ -201,7 +202,7 @@ def test_a_yaml_file_that_names_code_is_refused_before_hydra_reads_it(
     folder = str(evil.parents[1])
     for option in ([f"--config-dir={folder}"], ["-cd", folder], ["--config-d", folder], [f"--config-p={folder}"]):
         with pytest.raises(ConfigError, match=r"evil\.yaml: (expected settings, found|cannot be read)"):
-            trust.check_arguments([*option, "experiment=evil"], CONF, CHOICES)
+            trust.check_arguments([*option, "experiment=evil"], tmp_path / "of the package", CHOICES)
 
 
 @pytest.mark.parametrize("place", ["experiment", "hydra/job_logging"])
@@ -215,7 +216,7 @@ def test_a_yaml_file_behind_a_link_is_read_too(place: str, tmp_path: Path) -> No
     for circle in ("here", "there"):  # were each followed through the other, 2 ** 40 folders
         (tmp_path / "conf" / circle).symlink_to(tmp_path / "conf")
     with pytest.raises(ConfigError, match=r"evil\.yaml: expected settings, found "):
-        trust.check_arguments([f"--config-dir={tmp_path / 'conf'}"], CONF, CHOICES)
+        trust.check_arguments([f"--config-dir={tmp_path / 'conf'}"], tmp_path / "of the package", CHOICES)
 
 
 @pytest.mark.parametrize("command", [tune.main, negatives.main, data.main], ids=lambda main: main.__module__)
@@ -289,7 +290,7 @@ def test_our_own_configuration_passes() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_component_takes_a_target(group: str, tmp_path: Path) -> None:
     with pytest.raises(NcfError, match=rf"{group}\._target_: unknown key"):
-        train(compose(f"+{group}._target_=os.system"), tmp_path)
+        train(composed(f"+{group}._target_=os.system"), tmp_path)
 
 
 FORBIDDEN = {
