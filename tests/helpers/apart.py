@@ -38,25 +38,11 @@ _context.set_forkserver_preload(
 )
 
 
-def start(
-    arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train", parent: bool = False
-) -> BaseProcess:
-    """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first.
-
-    Args:
-        parent: it starts processes of its own; whoever asks for that has to `end` it.
-    """
-    process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=not parent)
+def start(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> BaseProcess:
+    """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
+    process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=True)
     process.start()
     return process
-
-
-def end(process: BaseProcess) -> None:
-    """Kill a process that was begun `in_a_group_of_its_own`, and all that it has started."""
-    assert process.pid is not None
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.join()
 
 
 def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) -> None:
@@ -68,11 +54,6 @@ def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) 
         deed()
     command = importlib.import_module(module).main
     (hydra_app.run if module in _OF_HYDRA else command_line.run)(command)
-
-
-def in_a_group_of_its_own() -> None:
-    """A deed: what the process starts can be ended with it."""
-    os.setsid()
 
 
 def environment(**values: str) -> Deed:

@@ -2,23 +2,23 @@
 
 import json
 import logging
+import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apart
 import audited_train
 import pytest
-from pandas.testing import assert_frame_equal
-from sweeps import STUDY, events, h3_at_4, outcome, said, small_study, wait_for
-from toys import small
+from sweeps import STUDY, events, h3_at_4, small_study
+from toys import compose, small
 
 from ncf.launch import hydra_app
+from ncf.runs.artifacts import RANKS
 from ncf.runs.state import claim, run_status, state
 from ncf.runs.tables import read_runs
 from ncf.study import load
-from ncf.training.samplers import SAMPLERS
+from ncf.train import train
 
 Sweep = Callable[..., int]
 
@@ -36,11 +36,7 @@ def sweep(audit: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
     """sweep(*arguments) -> exit status of `python -m ncf.train` with them and Hydra's own, serial launcher."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setenv("NCF_IMPORT", "")
-    monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(logging, "raiseExceptions", True)
-    monkeypatch.setitem(sys.modules, "own_sampler", None)  # so that it is not there after the test
-    monkeypatch.delitem(sys.modules, "own_sampler")
 
     def call(*arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", ["ncf.train", *arguments, "hydra/launcher=basic"])
@@ -55,7 +51,6 @@ def sweep(audit: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
 
     yield call
     root.handlers[:], root.level = handlers, level
-    SAMPLERS.pop("own", None)
 
 
 def test_a_registered_sweep_leaves_a_table(sweep, root, tmp_path, capsys):
@@ -212,32 +207,20 @@ def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path, monkeypatch)
     assert not Path("outputs").exists()
 
 
-# By processes of its own, which die
+# By a process of its own, which dies
 
 
 def test_killed_and_started_again(sweep: Sweep, audit: Path, root: Path, tmp_path: Path) -> None:
-    """SIGKILL to the driver while runs are in hand; what its orphans finish is not done again.
-
-    With a component of one's own, which the workers know only if they are told what to import.
-    """
-    study = small_study(tmp_path, 1)
-    own = "--import", "own_sampler"
-    arguments = h3_at_4(root, study, tmp_path / "sweep", "sampler.name=own")
-    parallel = [*own, *arguments, "hydra/launcher=cores", "hydra.launcher.n_jobs=2"]
-    witnessed = apart.environment(AUDIT=str(audit))
-    driver = apart.start(
-        parallel, said(audit), apart.in_a_group_of_its_own, witnessed, module="audited_train", parent=True
-    )
-    try:
-        wait_for(lambda: bool(events(audit, "end")) or driver.exitcode is not None)
-        driver.kill()
-        driver.join()
-        while (status := sweep(*own, *arguments)) == 75:
-            time.sleep(0.2)
-        assert status == 0, said(audit).read_text()
-        assert list(events(audit, "end").values()) == [1, 1, 1, 1]
-    finally:
-        apart.end(driver)
-    assert sweep(*own, *h3_at_4(root, study, tmp_path / "whole", "sampler.name=own")) == 0
-    for found, expected in zip(outcome(tmp_path / "sweep"), outcome(tmp_path / "whole")):
-        assert_frame_equal(found, expected)
+    """SIGKILL in the middle of a run, and with it of the sweep: what was done is not done again, the rest is made."""
+    arguments = ["-m", *small(root, "trainer.epochs=1"), "seed=1,2,3", f"hydra.sweep.dir='{tmp_path / 'sweep'}'"]
+    planted = apart.environment(AUDIT=str(audit), FAULTS=json.dumps({2: "kill"}))
+    killed = apart.finish([*arguments, "hydra/launcher=basic"], tmp_path / "log", planted, module="audited_train")
+    assert killed == -signal.SIGKILL, (tmp_path / "log").read_text()
+    folders = {name.split("-")[3]: tmp_path / "sweep" / name for name in events(audit, "start")}
+    assert [state(folder) for folder in folders.values()] == ["done", "stopped"]
+    assert sweep(*arguments) == 0
+    assert {name.split("-")[3]: count for name, count in events(audit, "start").items()} == {"s1": 1, "s2": 2, "s3": 1}
+    assert list(events(audit, "end").values()) == [1, 1, 1]
+    (tmp_path / "alone").mkdir()
+    assert train(compose(*small(root, "trainer.epochs=1", "seed=2")), tmp_path / "alone") is not None
+    assert (folders["s2"] / RANKS).read_bytes() == (tmp_path / "alone" / RANKS).read_bytes()

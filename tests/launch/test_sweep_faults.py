@@ -147,3 +147,18 @@ def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
     again.send_signal(number)
     assert again.wait(timeout=60) == 75
     assert all(run_status(sweep / name).epochs >= count for name, count in epochs.items())
+
+
+def test_orphans_finish_the_runs_that_they_have_in_hand(root, tmp_path):
+    """And know, as workers did while their driver lived, the component of one's own that it was told to import."""
+    audit, sweep = tmp_path / "audit", tmp_path / "sweep"
+    own = ["--import", "own_sampler"]
+    arguments = [*own, "-m", *small(root, *LONG, "sampler.name=own"), "seed=1,2,3,4", f"hydra.sweep.dir='{sweep}'"]
+    driver = start([*arguments, "hydra.launcher.n_jobs=2"], audit)
+    wait_for(lambda: len(events(audit, "start")) == 2)
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: len(events(audit, "end")) == 2)
+    run_out(arguments, audit)
+    assert list(events(audit, "start").values()) == [1, 1, 1, 1]
+    assert list(events(audit, "end").values()) == [1, 1, 1, 1]

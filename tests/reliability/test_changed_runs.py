@@ -83,7 +83,7 @@ def test_going_on_as_something_else_is_refused_with_the_keys_that_differ(name: s
         ["trainer.epochs=5"],
         ["trainer.patience=7"],
         ["trainer.checkpoint_every=1epoch", "trainer.progress=true"],
-        ["trainer.threads=2", "evaluation.memory_mb=1"],
+        ["trainer.cuda_graph=false", "evaluation.memory_mb=1"],
         ["trainer.epochs=4", "trainer.patience=2"],
     ],
     ids=" ".join,

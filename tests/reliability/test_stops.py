@@ -88,6 +88,8 @@ def interrupt_the_start() -> None:
     """A deed: Ctrl-C before there is a run that could be saved."""
     spelt_out = resume.spelt_out
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+
     def interrupted(*arguments: Any) -> list[str]:
         os.kill(os.getpid(), signal.SIGINT)
         return spelt_out(*arguments)
