@@ -86,7 +86,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=60, **relaxed)
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
-def test_fuzzed_yaml(changes: dict[str, Any]) -> None:
+def test_any_yaml_gives_a_plan_or_one_line(changes: dict[str, Any]) -> None:
     set_in_yaml(changes)
 
 
@@ -100,7 +100,9 @@ def test_a_blank_key_is_named_so_that_it_can_be_seen(key: str) -> None:
 
 @settings(max_examples=10, **relaxed)
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
-def test_fuzzed_overrides(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
+def test_anything_typed_comes_to_the_data_or_is_one_line(
+    scratch: Path, overrides: list[str], choice: tuple[str, str] | None
+) -> None:
     assert_data_or_one_line(scratch, overrides, choice)
 
 
@@ -115,12 +117,14 @@ def test_an_unknown_option_is_a_usage_error(option: str, tmp_path: Path) -> None
 @pytest.mark.slow
 @settings(max_examples=500, **relaxed)
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
-def test_fuzzed_yaml_at_length(changes: dict[str, Any]) -> None:
+def test_any_yaml_gives_a_plan_or_one_line_at_length(changes: dict[str, Any]) -> None:
     set_in_yaml(changes)
 
 
 @pytest.mark.slow
 @settings(max_examples=500, **relaxed)
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
-def test_fuzzed_overrides_at_length(scratch: Path, overrides: list[str], choice: tuple[str, str] | None) -> None:
+def test_anything_typed_comes_to_the_data_or_is_one_line_at_length(
+    scratch: Path, overrides: list[str], choice: tuple[str, str] | None
+) -> None:
     assert_data_or_one_line(scratch, overrides, choice)

@@ -1,3 +1,5 @@
+"""One comparison holds what its parts give: tests, equivalence, effects and their intervals."""
+
 import numpy as np
 import pytest
 

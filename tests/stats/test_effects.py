@@ -1,3 +1,5 @@
+"""Effect sizes against worked examples and their definitions."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ SLEEP = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
 small = st.lists(st.tuples(st.integers(-5, 5), st.integers(1, 5)), min_size=3, max_size=12)
 
 
-def test_worked_examples():
+def test_effects_of_worked_examples_are_as_published():
     assert rank_biserial(CORN, 0 * CORN) == pytest.approx((96 - 24) / 120)
     assert cohen_dz(SLEEP, 0 * SLEEP) == pytest.approx(1.2846, abs=1e-4)
     assert mean_difference(SLEEP, 0 * SLEEP) == pytest.approx(1.58)
@@ -19,7 +21,7 @@ def test_worked_examples():
 
 
 @given(small)
-def test_agrees_with_the_definitions(rows):
+def test_effects_agree_with_their_definitions(rows):
     t, b = np.array(rows, dtype=float).T
     above = sum(float(np.sign(x - y)) for x in t for y in b)
     assert cliff_delta(t, b) == pytest.approx(above / len(t) ** 2)
@@ -30,7 +32,7 @@ def test_agrees_with_the_definitions(rows):
 
 
 @given(small.filter(lambda rows: len({a - b for a, b in rows}) > 1))
-def test_signs_agree_and_swap(rows):
+def test_effects_change_their_sign_when_the_arms_are_swapped(rows):
     t, b = np.array(rows, dtype=float).T
     assert np.sign(cohen_dz(t, b)) == np.sign(mean_difference(t, b)) or abs(mean_difference(t, b)) < 1e-12
     for effect in (mean_difference, cohen_dz, rank_biserial, cliff_delta):

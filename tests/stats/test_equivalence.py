@@ -1,3 +1,5 @@
+"""Two one-sided tests: equivalence is shown by data on both sides of zero, never by noise."""
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -36,7 +38,7 @@ def test_noise_does_not_prove_equivalence():
     assert equivalence(b + rng.normal(0, 0.5, 6), b, 0.05).p > 0.2
 
 
-def test_error_rate_at_the_margin():
+def test_at_the_margin_equivalence_is_claimed_as_rarely_as_alpha_says():
     rng = np.random.default_rng(0)
     rejected = 0
     for _ in range(2000):

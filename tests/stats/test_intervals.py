@@ -1,3 +1,5 @@
+"""Bootstrap intervals: equal to an independent one, and covering as often as they claim."""
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -31,7 +33,7 @@ def test_bca_agrees_with_an_independent_one():
     assert (interval.estimate, interval.method) == (pytest.approx(d.mean()), "BCa")
 
 
-def test_same_stream_same_interval():
+def test_the_same_stream_gives_the_same_interval():
     t, b = rng(0).normal(1, 1, (2, 12))
     intervals = [bootstrap(cohen_dz, t, b, **SETTINGS, rng=rng(5)) for _ in range(2)]
     assert intervals[0] == intervals[1]
@@ -95,7 +97,7 @@ def test_two_level_spread_is_the_exact_pigeonhole_variance():
     assert (interval.high - interval.low) / 2 == pytest.approx(np.sqrt(rows + columns + rest), rel=0.05)
 
 
-def test_two_level_relative_change():
+def test_the_two_level_interval_can_be_of_the_relative_change():
     t, b = crossed(rng(0), seeds=8, users=40, effect=0.2)
     absolute, relative = two_level(t, b, **SETTINGS, rng=rng(1))
     assert relative.estimate == pytest.approx(t.mean() / b.mean() - 1)

@@ -1,3 +1,5 @@
+"""Holm's and Bonferroni's corrections against worked examples and the step-down procedure."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from ncf.stats.multiplicity import bonferroni, holm
 families = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
 
 
-def test_worked_examples():
+def test_corrections_of_worked_examples_are_as_published():
     """R: p.adjust(c(.01, .02, .03, .04), "holm"); and Holm 1979's steps by hand, in another order."""
     assert holm(np.array([0.01, 0.02, 0.03, 0.04])).tolist() == pytest.approx([0.04, 0.06, 0.06, 0.06])
     assert holm(np.array([0.03, 0.005, 0.9, 0.012])).tolist() == pytest.approx([0.06, 0.02, 0.9, 0.036])

@@ -1,3 +1,5 @@
+"""Paired tests against published examples and the enumeration of all sign patterns."""
+
 import itertools
 
 import numpy as np
@@ -32,7 +34,7 @@ def test_wilcoxon_reproduces_wilcoxon_1945():
     assert result.p == pytest.approx(0.041259765625, abs=1e-12)
 
 
-def test_student_1908():
+def test_the_paired_t_test_reproduces_student_1908():
     t = paired_t(SLEEP, zeros(SLEEP))
     assert t.statistic == pytest.approx(4.0621, abs=1e-4)
     assert t.p == pytest.approx(0.002833, abs=1e-6)

@@ -1,3 +1,5 @@
+"""What a design can reach: smallest p, power, detectable effect and seeds needed, against simulation and tables."""
+
 import math
 
 import numpy as np
@@ -85,7 +87,7 @@ def test_seeds_needed_is_the_fewest():
     assert power(0.003, 0.006, n, 0.0125) >= 0.8 > power(0.003, 0.006, n - 1, 0.0125)
 
 
-def test_hopeless_designs_end():
+def test_a_hopeless_design_is_refused_and_not_searched_for_ever():
     with pytest.raises(StatisticsError, match="100,000 seeds cannot detect"):
         seeds_needed(1e-6, 1.0, 0.05, 0.8)
 

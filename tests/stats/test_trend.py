@@ -1,3 +1,5 @@
+"""The growth of a gain with the logarithm of the ratio is the slope of a least-squares line."""
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def test_exact_lines_give_their_slopes():
     assert growth(gains, RATIOS).tolist() == pytest.approx((true * np.log(12.5)).tolist(), abs=1e-12)
 
 
-def test_agrees_with_polyfit():
+def test_the_slope_agrees_with_polyfit():
     gains = np.random.default_rng(0).normal(size=(5, 3))
     expected = [np.polyfit(np.log(RATIOS), row, 1)[0] for row in gains]
     assert slopes(gains, RATIOS).tolist() == pytest.approx(expected)

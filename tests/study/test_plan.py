@@ -1,3 +1,5 @@
+"""The planner: what a registered design can and cannot show, before a run is made."""
+
 from pathlib import Path
 
 import pytest
@@ -29,7 +31,7 @@ def test_too_few_seeds_are_refused(tmp_path):
         require_plan(planned(tmp_path, 5, []))
 
 
-def test_the_family_counts(tmp_path):
+def test_the_level_is_shared_by_the_family_of_comparisons(tmp_path):
     """Seven seeds reach 0.0156: below 0.05, above 0.05 over the four comparisons of H1."""
     with pytest.raises(StatisticsError, match=r"H1, .*7 seeds cannot conclude under 4 comparisons"):
         require_plan(planned(tmp_path, 7, []))
@@ -47,7 +49,7 @@ def test_a_pilot_gives_prospects_where_it_fits(tmp_path):
     assert first.prospect.seeds_needed == seeds_needed(0.003, 0.006, 0.0125, 0.8)
 
 
-def test_lines_say_what_a_reader_needs(tmp_path):
+def test_a_line_says_what_the_design_can_conclude_and_detect(tmp_path):
     lines = [describe(row) for row in plans(planned(tmp_path, 5, [PILOT]))]
     assert "5 seeds, smallest p 0.062 against 0.013: CANNOT conclude; detects inf%, power 0.00" in lines[0]
     assert lines[2].endswith("CANNOT conclude; no pilot, so no power")

@@ -1,3 +1,5 @@
+"""A registration is checked as it is loaded: unknown keys, bad values and names that nothing registers are refused."""
+
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ def study() -> Registration:
     return load(STUDY)
 
 
-def test_digest_is_that_of_the_file(study):
+def test_a_registration_is_known_by_the_digest_of_its_file(study):
     assert study.sha256 == hashlib.sha256(STUDY.read_bytes()).hexdigest()
 
 

@@ -1,3 +1,5 @@
+"""From a results table to a verdict by the registered rule: paired by seed, corrected within the hypothesis."""
+
 import dataclasses
 from pathlib import Path
 
@@ -186,7 +188,7 @@ B, W, E, U, I = "better", "worse", "equivalent", "undecided", "incomplete"  # no
         ([E, W], "any", "refuted"),
     ],
 )
-def test_the_rule(findings, rule, outcome):
+def test_findings_add_up_to_an_outcome_by_the_rule(findings, rule, outcome):
     assert decide(findings, rule) == outcome
 
 
