@@ -46,11 +46,12 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     for language, text in BLOCK.findall(PAGE):
         if language in ("python", "yaml"):
-            head, body = text.split("\n", 1)
+            # Pasted whole, as a reader would: Hydra sees `@package` only where nothing stands before it.
+            head = next(line for line in text.splitlines() if not line.startswith("# @"))
             name, _, continued = head.removeprefix("# ").partition(", ")
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with (folder / name).open("a" if continued else "w") as file:
-                file.write(body)
+                file.write(text)
     return folder
 
 
