@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from experiments.benchmarks import focal, sampler, training
+from experiments.benchmarks import focal, gpu, sampler, training
 from experiments.benchmarks.harness import Comparison, machine, save, tabulate
 from experiments.benchmarks.peers import peers_python
 
@@ -19,6 +19,7 @@ SUBJECTS: dict[str, Callable[[str, int], list[Comparison]]] = {
     "roof": training.roof,
     "threads": training.threads,
     "chunks": training.chunks,
+    "gpu": gpu.gpu,
 }
 
 
@@ -38,11 +39,12 @@ def main() -> None:
     peers = arguments.peers or peers_python()
     print("ratio: the other side's time over ours, median [least, most] over the rounds")
     for name in arguments.subjects or SUBJECTS:
+        if name == "gpu" and not torch.cuda.is_available():
+            print("gpu: not measured (no CUDA device)")
+            continue
         on = machine()
         save(name, SUBJECTS[name](peers, arguments.rounds), on)
         tabulate()
-    if not torch.cuda.is_available():
-        print("on a GPU: not measured (no CUDA device)")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ncf.runs.artifacts import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +32,7 @@ class Side:
     def __init__(self, module: str, python: str, threads: int, root: Path = ROOT) -> None:
         SCRATCH.mkdir(parents=True, exist_ok=True)
         width = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [python, "-m", *f"experiments.benchmarks.{module}".split()],
             stdin=subprocess.PIPE,
@@ -37,7 +40,7 @@ class Side:
             text=True,
             bufsize=1,
             cwd=SCRATCH,
-            env=os.environ | width | {"PYTHONPATH": str(root), "KINETO_LOG_LEVEL": "9"},
+            env=os.environ | width | {"PYTHONPATH": os.pathsep.join(path), "KINETO_LOG_LEVEL": "9"},
         )
 
     def send(self, command: str, **arguments: Any) -> None:
@@ -150,6 +153,7 @@ def machine() -> dict[str, Any]:
     """What the timings are taken on, and how busy it was before."""
     return {
         "processor": _processor(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.system(),
@@ -187,7 +191,8 @@ def tabulate() -> None:
     for path in sorted(RESULTS.glob("*.json")):
         kept = json.loads(path.read_text())
         lines += [_row(row, kept["machine"]["load_before"]) for row in kept["comparisons"]]
-        machine = f"{path.stem}: {kept['machine']['processor']}, {kept['machine']['cores']} cores"
+        place = kept["machine"].get("device") if path.stem == "gpu" else None
+        machine = f"{path.stem}: {place or kept['machine']['processor']}, {kept['machine']['cores']} cores"
         lines.append(f"| *{machine}, torch {kept['machine']['versions']['torch']}* | | | | | | | |")
     (RESULTS / "README.md").write_text("\n".join(lines) + "\n")
 

@@ -26,7 +26,6 @@ SETTINGS: dict[str, Any] = {
     "topk": [5, 10, 20],
     "metrics": ["Hit", "NDCG", "MRR"],
     "valid_metric": "NDCG@10",
-    "use_gpu": False,
     "show_progress": False,
     "seed": 42,
     "state": "ERROR",
@@ -36,15 +35,16 @@ SETTINGS: dict[str, Any] = {
 class Peer:
     """A NeuMF, its trainer and its data loaders."""
 
-    def prepare(self, neg_ratio: int, batch_size: int, eval_batch_size: int) -> dict[str, Any]:
-        """Build everything anew."""
+    def prepare(self, neg_ratio: int, batch_size: int, eval_batch_size: int, device: str = "cpu") -> dict[str, Any]:
+        """Build everything anew on `device`."""
         negatives = {"distribution": "uniform", "sample_num": neg_ratio, "alpha": 1.0, "dynamic": False}
-        sizes = {"train_batch_size": batch_size, "eval_batch_size": eval_batch_size}
+        sizes = {"train_batch_size": batch_size, "eval_batch_size": eval_batch_size, "use_gpu": device != "cpu"}
+        self.device = device
         settings = SETTINGS | sizes | {"train_neg_sample_args": negatives | {"candidate_num": 0}}
         config = Config(model="NeuMF", dataset="ml-100k", config_dict=settings)
         init_seed(config["seed"], config["reproducibility"])
         self.train, self.valid, _ = data_preparation(config, create_dataset(config))
-        self.model = get_model("NeuMF")(config, self.train.dataset)
+        self.model = get_model("NeuMF")(config, self.train.dataset).to(config["device"])
         self.trainer = get_trainer(config["MODEL_TYPE"], "NeuMF")(config, self.model)
         torch.set_num_threads(1)
         return {"steps": len(self.train), "rows": len(self.train.dataset) * (1 + neg_ratio)}
@@ -56,11 +56,11 @@ class Peer:
 
     def epoch(self) -> dict[str, Any]:
         """Train for one epoch."""
-        return timed(lambda: self.trainer._train_epoch(self.train, 0))
+        return timed(lambda: self.trainer._train_epoch(self.train, 0), self.device)
 
     def validate(self) -> dict[str, Any]:
         """Rank the validation positives of all users, and take the metrics."""
-        return timed(lambda: self.trainer._valid_epoch(self.valid))
+        return timed(lambda: self.trainer._valid_epoch(self.valid), self.device)
 
     def batches(self) -> dict[str, Any]:
         """The users of an epoch, batch by batch, by their ids in the file."""
