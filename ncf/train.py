@@ -34,7 +34,7 @@ def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: F
     job = open_job(plan, folder, stopped)  # build data, split, model, sampler and step; restore the checkpoint, if any
     if not isinstance(job, Job):
         return job  # the result of a run that was already finished
-    with job.followed():  # by a tracker, if one is set
+    with job.tracked():  # by a tracker, if one is set
         complete = job.fit()  # epochs, validation, early stopping; then restore the weights of the best epoch
         return job.finish() if complete else None  # rank the held-out positives; write ranks, metrics and result
 

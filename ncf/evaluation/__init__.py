@@ -2,9 +2,8 @@
 
 from ncf.core.registry import Registry
 from ncf.evaluation.full import FullRanking
-from ncf.evaluation.ranking import Ranks, Scorer
+from ncf.evaluation.ranking import Ranks, Scorer, Targets, test_targets, validation_targets
 from ncf.evaluation.sampled import SampledRanking
-from ncf.evaluation.targets import Targets, test_targets, validation_targets
 
 __all__ = [
     "EVALUATIONS",

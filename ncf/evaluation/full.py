@@ -8,8 +8,7 @@ from torch import Tensor
 from ncf.core.roles import MACHINE_IN_ID, Role
 from ncf.errors import ConfigError
 from ncf.evaluation.metrics import METRICS, Ties, columns
-from ncf.evaluation.ranking import Ranks, Scorer, chunk_size, rank
-from ncf.evaluation.targets import Targets
+from ncf.evaluation.ranking import Ranks, Scorer, Targets, chunk_size, rank
 
 CutOff = Annotated[int, Field(gt=0)]
 

@@ -18,8 +18,7 @@ from ncf.errors import DataError
 from ncf.evaluation.full import CutOff, FullRanking, MetricNames
 from ncf.evaluation.hypergeometric import correction_weights
 from ncf.evaluation.metrics import Ties
-from ncf.evaluation.ranking import Ranks, Scorer, check_scores, chunk_size, refuse_nan
-from ncf.evaluation.targets import Targets
+from ncf.evaluation.ranking import Ranks, Scorer, Targets, check_scores, chunk_size, refuse_nan
 
 _ROWS_AT_ONCE = 1024  # drawn from one stream; changing it changes the negatives of a seed
 

@@ -4,8 +4,11 @@
 the formulas, and `kernel` the fused form in which the focal family is computed by default.
 """
 
+from torch import Tensor
+
 from ncf.core.registry import Registry
-from ncf.losses.base import AnyLoss, BatchLoss, FocalFamily, FocalWeights, Loss, needs, per_example
+from ncf.data.batch import Batch
+from ncf.losses.base import AnyLoss, BatchLoss, FocalFamily, KernelArguments, Loss, Needed
 from ncf.losses.groupwise import BPR, LogQSoftmax, SampledSoftmax
 from ncf.losses.pointwise import BCE, GBCE, AlphaBCE, Focal, FocalClamped, WeightedBCE
 
@@ -20,7 +23,7 @@ __all__ = [
     "Focal",
     "FocalClamped",
     "FocalFamily",
-    "FocalWeights",
+    "KernelArguments",
     "LogQSoftmax",
     "Loss",
     "SampledSoftmax",
@@ -43,3 +46,13 @@ LOSSES = Registry(
         "logq_softmax": LogQSoftmax,
     },
 )
+
+
+def per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
+    """Return per-example losses (B, 1+K) of `logits` (B, 1+K) for `batch`."""
+    return loss(logits, batch) if isinstance(loss, BatchLoss) else loss(logits)
+
+
+def needs(loss: AnyLoss) -> frozenset[Needed]:
+    """Return the optional fields of `Batch` that the loss reads."""
+    return loss.needs if isinstance(loss, BatchLoss) else frozenset()

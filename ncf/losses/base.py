@@ -30,7 +30,7 @@ class BatchLoss(ABC):
 
 
 @dataclass(frozen=True)
-class FocalWeights:
+class KernelArguments:
     """The arguments of the fused kernel, w (1 - p)^gamma (-log p) with w = `positive` in column 0, else `negative`."""
 
     gamma: float
@@ -39,7 +39,7 @@ class FocalWeights:
 
 
 class FocalFamily(ABC):
-    """A loss of the form w (1 - p)^gamma (-log p), which the fused kernel can compute.
+    """A loss of the form w (1 - p)^gamma (-log p), which the fused kernel can compute; with gamma 0 it is weighted BCE.
 
     `__call__` is the formula; the kernel (`ncf.losses.kernel`) computes the same values and gradients faster.
     """
@@ -49,18 +49,8 @@ class FocalFamily(ABC):
         """Return per-example losses (B, 1+K) of `logits` (B, 1+K), column 0 being the positive."""
 
     @abstractmethod
-    def weights(self, neg_ratio: int) -> FocalWeights:
+    def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return the kernel's arguments for `neg_ratio` negatives per positive."""
 
 
 AnyLoss = Loss | BatchLoss
-
-
-def per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
-    """Return per-example losses (B, 1+K) of `logits` (B, 1+K) for `batch`."""
-    return loss(logits, batch) if isinstance(loss, BatchLoss) else loss(logits)
-
-
-def needs(loss: AnyLoss) -> frozenset[Needed]:
-    """Return the optional fields of `Batch` that the loss reads."""
-    return loss.needs if isinstance(loss, BatchLoss) else frozenset()

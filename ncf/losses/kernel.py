@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.data.batch import Batch
-from ncf.losses.base import AnyLoss, FocalFamily, per_example
+from ncf.losses import AnyLoss, FocalFamily, per_example
 
 Weight = float | Tensor
 
@@ -22,8 +22,8 @@ _LINEAR_FROM = 40.0  # from here on softplus(x) = x in float64; exp(x) overflows
 def losses_and_logit_grad(loss: AnyLoss, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the losses of `logits` (B, 1+K) and the gradient of their sum by the logits: both (B, 1+K), detached."""
     if isinstance(loss, FocalFamily):
-        weights = loss.weights(logits.shape[-1] - 1)
-        return focal_losses_and_logit_grad(logits.detach(), weights.gamma, weights.positive, weights.negative)
+        weights = loss.kernel_arguments(logits.shape[-1] - 1)
+        return focal_kernel(logits.detach(), weights.gamma, weights.positive, weights.negative)
     with torch.enable_grad():
         logits = logits.clone().detach().requires_grad_()  # a copy, as inference tensors cannot require gradients
         losses = per_example(loss, logits, batch)
@@ -34,14 +34,12 @@ def losses_and_logit_grad(loss: AnyLoss, logits: Tensor, batch: Batch) -> tuple[
 def fused_per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
     """Return per-example losses (B, 1+K) like `per_example`, by the fused kernel for the focal family."""
     if isinstance(loss, FocalFamily):
-        weights = loss.weights(logits.shape[-1] - 1)
+        weights = loss.kernel_arguments(logits.shape[-1] - 1)
         return focal_losses(logits, weights.gamma, weights.positive, weights.negative)
     return per_example(loss, logits, batch)
 
 
-def focal_losses_and_logit_grad(
-    logits: Tensor, gamma: Weight, positive: Weight, negative: Weight
-) -> tuple[Tensor, Tensor]:
+def focal_kernel(logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> tuple[Tensor, Tensor]:
     """Return `focal_losses` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
     weights = _column_weights(logits, positive, negative)
     minus_z = logits.clone()
@@ -75,7 +73,7 @@ class _FocalKernel(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> Tensor:
         """logits (..., 1+K) -> losses (..., 1+K), as in `focal_losses`."""
-        losses, logit_grad = focal_losses_and_logit_grad(logits, gamma, positive, negative)
+        losses, logit_grad = focal_kernel(logits, gamma, positive, negative)
         ctx.save_for_backward(logit_grad)
         return losses
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.core.balance import resolve_alpha
-from ncf.losses.base import FocalFamily, FocalWeights
+from ncf.losses.base import FocalFamily, KernelArguments
 
 Gamma = Annotated[float, Field(ge=0)]
 Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
@@ -40,9 +40,9 @@ class BCE(FocalFamily):
         """logits (B, 1+K) -> losses (B, 1+K): -log p."""
         return -F.logsigmoid(signed(logits))
 
-    def weights(self, neg_ratio: int) -> FocalWeights:
+    def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return gamma 0 and weights of 1."""
-        return FocalWeights(0.0, 1.0, 1.0)
+        return KernelArguments(0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,9 @@ class AlphaBCE(FocalFamily):
         alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
         return weighted(-F.logsigmoid(signed(logits)), alpha, 1 - alpha)
 
-    def weights(self, neg_ratio: int) -> FocalWeights:
+    def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return those of focal loss with gamma 0."""
-        return Focal(gamma=0.0, alpha=self.alpha).weights(neg_ratio)
+        return Focal(gamma=0.0, alpha=self.alpha).kernel_arguments(neg_ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ class Focal(FocalFamily):
         focus = (self.gamma * F.logsigmoid(-z)).exp()  # (1 - p)^gamma, without 0^(gamma - 1) in its gradient
         return weighted(-focus * F.logsigmoid(z), alpha, 1 - alpha)
 
-    def weights(self, neg_ratio: int) -> FocalWeights:
+    def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return gamma, alpha and 1 - alpha."""
         alpha = resolve_alpha(self.alpha, neg_ratio)
-        return FocalWeights(self.gamma, alpha, 1 - alpha)
+        return KernelArguments(self.gamma, alpha, 1 - alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +111,9 @@ class WeightedBCE(FocalFamily):
         """logits (B, 1+K) -> losses (B, 1+K): -w log p."""
         return weighted(-F.logsigmoid(signed(logits)), self.positive_weight, 1.0)
 
-    def weights(self, neg_ratio: int) -> FocalWeights:
+    def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return gamma 0 and the weight of positives."""
-        return FocalWeights(0.0, self.positive_weight, 1.0)
+        return KernelArguments(0.0, self.positive_weight, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,6 @@ class GBCE(FocalFamily):
         sampling_rate = min(1.0, neg_ratio / self.candidates)
         return self.t * (sampling_rate - 1) + 1
 
-    def weights(self, neg_ratio: int) -> FocalWeights:
+    def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return gamma 0 and beta, the weight of positives."""
-        return FocalWeights(0.0, self.beta(neg_ratio), 1.0)
+        return KernelArguments(0.0, self.beta(neg_ratio), 1.0)

@@ -49,10 +49,10 @@ class Job:
 
     def run(self) -> Result | None:
         """Fit and finish; return None if interrupted. Raises TrainingError if training fails."""
-        with self.followed():
+        with self.tracked():
             return self.finish() if self.fit() else None
 
-    def followed(self) -> AbstractContextManager[None]:
+    def tracked(self) -> AbstractContextManager[None]:
         """Track the run during the context: its epochs and, at the end, its test metrics."""
         return self.plan.tracking.following(self.folder, self.plan.settings)
 

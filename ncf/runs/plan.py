@@ -8,15 +8,18 @@ import torch
 from omegaconf import DictConfig
 
 from ncf.core.config import bind, component
-from ncf.data import Split
+from ncf.core.registry import Registry
+from ncf.data import DATASETS, SPLITS, Split
 from ncf.errors import ConfigError
-from ncf.evaluation import FullRanking
-from ncf.losses import AnyLoss
-from ncf.models import Recommender
-from ncf.runs.components import GROUPS, REGISTRIES
+from ncf.evaluation import EVALUATIONS, FullRanking
+from ncf.losses import LOSSES, AnyLoss
+from ncf.models import MODELS, Recommender
+from ncf.runs.components import GROUPS
 from ncf.runs.identity import RunSettings, resolved
-from ncf.runs.tracking import NoTracker, Tracker
+from ncf.runs.tracking import TRACKERS, NoTracker, Tracker
 from ncf.training.batches import groups_per_batch
+from ncf.training.optimizers import OPTIMIZERS
+from ncf.training.samplers import SAMPLERS
 from ncf.training.settings import TrainerSettings
 
 
@@ -48,9 +51,23 @@ def plan_run(cfg: DictConfig) -> RunPlan:
     own = {key: value for key, value in settings.items() if key not in (*GROUPS, "experiment")}
     run = bind("", RunSettings, own)()
     trainer = bind("trainer", TrainerSettings, settings.get("trainer") or {})()
-    bound: dict[str, Any] = {name: component(name, r, settings.get(name) or {}) for name, r in REGISTRIES.items()}
-    bound |= {name: bound[name]() for name in ("loss", "evaluation", "tracking")}
-    plan = RunPlan(settings=settings, run=run, trainer=trainer, **bound)
+
+    def chosen(registry: Registry) -> partial[Any]:
+        return component(registry.group, registry, settings.get(registry.group) or {})
+
+    plan = RunPlan(
+        settings=settings,
+        run=run,
+        trainer=trainer,
+        data=chosen(DATASETS),
+        split=chosen(SPLITS),
+        sampler=chosen(SAMPLERS),
+        model=chosen(MODELS),
+        optimizer=chosen(OPTIMIZERS),
+        loss=chosen(LOSSES)(),
+        evaluation=chosen(EVALUATIONS)(),
+        tracking=chosen(TRACKERS)(),
+    )
     _refuse_contradictions(plan)
     return plan
 

@@ -1,4 +1,4 @@
-"""What a step is: gradients from a batch, then an update that is skipped once a number is not finite."""
+"""The interface of a training step, and the running sums that it keeps."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,6 +12,11 @@ from ncf.models import GradientRecommender
 
 Observer = Callable[[Batch, Tensor], None]
 """Called with each batch and its logits (B, 1+K) before the update; must modify neither."""
+
+
+def set_if_not_finite(flag: Tensor, values: list[Tensor], one: Tensor) -> None:
+    """Set `flag` () to 1 if any of `values` (...) is inf or NaN, without waiting for the device; `one` () is 1."""
+    torch._amp_foreach_non_finite_check_and_unscale_(values, flag, one)  # divides `values` by `one`: no change
 
 
 class LazyOptimizer(torch.optim.Optimizer):
@@ -39,7 +44,7 @@ class Tally:
 
     def check(self, values: list[Tensor]) -> None:
         """Set `broken`, permanently, if any of `values` (...) is inf or NaN."""
-        torch._amp_foreach_non_finite_check_and_unscale_(values, self.broken, self._one)  # scale 1: check only
+        set_if_not_finite(self.broken, values, self._one)
 
     def add(self, total: Tensor) -> None:
         """Count a step with summed loss `total` ()."""
@@ -54,42 +59,21 @@ class Tally:
 
 
 class Step(ABC):
-    """Trains `model` batch by batch, minimising the mean of `loss` over rows.
-
-    Attributes:
-        half: whether the forward pass runs under bfloat16 autocast, which only a fast step can.
-    """
-
-    half = False
+    """Trains `model` batch by batch, minimising the mean of `loss` over rows. `PlainStep` is the definition."""
 
     def __init__(self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.parameters = list(model.parameters())
         self.tally = Tally(self.parameters[0].device)
         self.observer: Observer | None = None
-        self._update: Callable[[], object] = optimizer.step
-        self._skips = isinstance(optimizer, LazyOptimizer) or bool(optimizer.defaults.get("fused"))
-        if self._skips:
-            optimizer.found_inf = self.tally.broken  # type: ignore[attr-defined]  # it skips its update by itself
 
+    @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:
-        """Update the parameters once and return the summed loss of `batch`, ()."""
-        logits, total = self.backward(batch)
-        if self.observer:
-            self.observer(batch, logits)
-        self.apply(total)
-        return total
+        """Update the parameters once, unless a number is not finite; return the summed loss of `batch`, ()."""
 
     @abstractmethod
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the gradients of the mean loss; return the detached logits (B, 1+K) and the summed loss ()."""
-
-    def apply(self, total: Tensor) -> None:
-        """Update the parameters from their gradients, unless one or the summed loss `total` () is inf or NaN."""
-        self.tally.check([total, *self.gradients()])
-        if self._skips or not self.tally.broken:  # the question waits for the device
-            self._update()
-        self.tally.add(total)
 
     def gradients(self) -> list[Tensor]:
         """Return the values of all gradients."""

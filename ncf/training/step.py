@@ -20,10 +20,21 @@ log = logging.getLogger(__name__)
 
 
 class PlainStep(Step):
-    """The definition of a step: forward, loss, backward, and then the optimizer (`Step.__call__`)."""
+    """The definition of a step."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Update the parameters once, unless a number is not finite; return the summed loss of `batch`, ()."""
+        logits, total = self.backward(batch)
+        if self.observer:
+            self.observer(batch, logits)
+        self.tally.check([total, *self.gradients()])  # from the first inf or NaN on, the tally is broken
+        if not self.tally.broken:
+            self.optimizer.step()
+        self.tally.add(total)
+        return total
 
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Run the forward pass, the loss's formula and autograd."""
+        """Compute the gradients of the mean loss; return the detached logits (B, 1+K) and the summed loss ()."""
         self.model.zero_grad()
         logits = self.model(batch.users, batch.items)  # (B, 1+K)
         losses = per_example(self.loss, logits, batch)  # (B, 1+K)
@@ -55,4 +66,4 @@ def build_step(
     if (difference := fast.disagreement(fast.outcome(step, sample), expected)) is None:
         return step
     log.warning("%s: %s; using the plain step instead", type(step).__name__, difference)
-    return PlainStep(model, loss, optimizer)
+    return PlainStep(model, loss, optimizer)  # a new one: the fast step may have moved the parameters

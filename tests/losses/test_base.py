@@ -8,7 +8,7 @@ from torch import Tensor
 from toys import loss_named
 
 from ncf.data import Batch
-from ncf.losses import LOSSES, BatchLoss, FocalFamily, FocalWeights, needs, per_example
+from ncf.losses import LOSSES, BatchLoss, FocalFamily, KernelArguments, needs, per_example
 
 FAMILY = [name for name in LOSSES if isinstance(loss_named(name), FocalFamily)]
 
@@ -100,7 +100,7 @@ def test_the_weights_of_the_focal_family_are_what_its_formula_multiplies_by(name
     """At a logit of 0, where p is one half: w 0.5^gamma log 2."""
     loss = loss_named(name)
     assert isinstance(loss, FocalFamily)
-    weights = loss.weights(neg_ratio)
+    weights = loss.kernel_arguments(neg_ratio)
     values = loss(torch.zeros(1, 1 + neg_ratio, dtype=torch.float64))[0] / torch.tensor(2.0).double().log()
     expected = torch.tensor([weights.positive] + [weights.negative] * neg_ratio).double() * 0.5**weights.gamma
     torch.testing.assert_close(values, expected, rtol=1e-6, atol=0)
@@ -123,4 +123,4 @@ def test_settings_cannot_be_changed_once_made(name: str) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         loss.gamma = 1.0  # type: ignore[union-attr]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        FocalWeights(0.0, 1.0, 1.0).gamma = 1.0  # type: ignore[misc]
+        KernelArguments(0.0, 1.0, 1.0).gamma = 1.0  # type: ignore[misc]

@@ -8,7 +8,7 @@ from toys import loss_named
 
 from ncf.data import Batch
 from ncf.losses import BCE, GBCE, LOSSES, AlphaBCE, Focal, FocalFamily, Loss, WeightedBCE, per_example
-from ncf.losses.kernel import focal_losses, focal_losses_and_logit_grad, fused_per_example, losses_and_logit_grad
+from ncf.losses.kernel import focal_kernel, focal_losses, fused_per_example, losses_and_logit_grad
 
 FAR = [-1e4, -104.0, -88.0, -80.0, -30.0, -17.3, -1.0, -1e-8, 0.0, 1e-8, 1.0, 17.3, 30.0, 80.0, 88.0, 104.0, 1e4]
 GAMMAS = [0.0, 0.3, 2.0, 5.0]
@@ -63,7 +63,7 @@ def test_backpropagation_through_the_kernel_gives_the_gradient_that_it_gives(gam
     upstream = torch.rand(logits.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     values = focal_losses(logits, gamma, 0.25, 0.75)
     (gradient,) = torch.autograd.grad((values * upstream).sum(), logits)
-    plain, logit_grad = focal_losses_and_logit_grad(logits.detach(), gamma, 0.25, 0.75)
+    plain, logit_grad = focal_kernel(logits.detach(), gamma, 0.25, 0.75)
     assert torch.equal(values.detach(), plain)
     torch.testing.assert_close(gradient, upstream * logit_grad)
 
@@ -96,10 +96,10 @@ def test_the_plain_second_derivative_of_bce_is_p_times_1_minus_p() -> None:
 def test_stacked_runs_have_each_their_own_settings(gammas: tuple[float, ...]) -> None:
     settings = torch.tensor([[*gammas], [0.25, 0.5, 0.9], [0.75, 0.5, 0.1]]).double().view(3, 3, 1, 1)
     logits = torch.stack([random_logits(8, 5, torch.float64) + shift for shift in range(3)])
-    found = focal_losses_and_logit_grad(logits, *settings)
+    found = focal_kernel(logits, *settings)
     for run in range(3):
         own = [float(setting[run]) for setting in settings]
-        alone = focal_losses_and_logit_grad(logits[run], *own)
+        alone = focal_kernel(logits[run], *own)
         for stacked, solo in zip(found, alone):
             torch.testing.assert_close(stacked[run], solo)
 
@@ -163,7 +163,7 @@ def test_alpha_bce_with_a_half_is_half_of_bce_to_the_bit() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_far_logits_have_finite_values_and_gradients(gamma: float, dtype: torch.dtype) -> None:
     logits = torch.tensor(FAR, dtype=dtype)[:, None].expand(-1, 3)
-    for tensor in focal_losses_and_logit_grad(logits, gamma, 0.25, 0.75):
+    for tensor in focal_kernel(logits, gamma, 0.25, 0.75):
         assert tensor.isfinite().all()
         assert tensor.dtype == dtype
 
@@ -172,7 +172,7 @@ def test_far_logits_have_finite_values_and_gradients(gamma: float, dtype: torch.
 def test_far_logits_have_their_limits(gamma: float) -> None:
     """A hopeless example costs w |z| and pulls with w; a certain one costs and pulls nothing."""
     logits = torch.tensor([[-1e4, 1e4], [1e4, -1e4]])
-    losses, logit_grad = focal_losses_and_logit_grad(logits, gamma, 0.25, 0.75)
+    losses, logit_grad = focal_kernel(logits, gamma, 0.25, 0.75)
     assert losses.tolist() == [[2500.0, 7500.0], [0.0, 0.0]]
     assert logit_grad.tolist() == [[-0.25, 0.75], [0.0, 0.0]]
 
@@ -181,8 +181,8 @@ def test_far_logits_have_their_limits(gamma: float) -> None:
 def test_single_precision_agrees_with_double(gamma: float) -> None:
     """To a few parts in a million, also where 1 - p is as small as 1e-12."""
     logits = torch.linspace(-27, 27, 5401)[:, None].expand(-1, 2).contiguous()
-    found = focal_losses_and_logit_grad(logits, gamma, 0.25, 0.75)
-    exact = focal_losses_and_logit_grad(logits.double(), gamma, 0.25, 0.75)
+    found = focal_kernel(logits, gamma, 0.25, 0.75)
+    exact = focal_kernel(logits.double(), gamma, 0.25, 0.75)
     for single, double in zip(found, exact):
         torch.testing.assert_close(single.double(), double, rtol=1e-5, atol=0)
 

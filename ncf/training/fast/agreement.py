@@ -4,6 +4,8 @@ Closed forms and fused kernels are written separately from the `forward` and the
 side is changed, training follows the one that people read.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch import Tensor
 from ncf.data.batch import Batch
 from ncf.losses.kernel import losses_and_logit_grad
 from ncf.training.base import Step
+from ncf.training.fast.steps import FastStep
 
 _TOLERANCE = 1e-3  # relative to the norm; rounding in float32 stays far below it
 _ROUNDING = 1e-6  # relative to the terms of a gradient, which may cancel
@@ -35,13 +38,22 @@ class Outcome:
 
 def outcome(step: Step, batch: Batch) -> Outcome:
     """Return what `step` computes on `batch` in float32, without an update: bfloat16 rounds as much as edits change."""
-    half, step.half = step.half, False
-    logits, total = step.backward(batch)
-    step.half = half
+    with _in_float32(step):
+        logits, total = step.backward(batch)
     gradients = {name: p.grad for name, p in step.model.named_parameters() if p.grad is not None}
     kept = {name: _dense(gradient).clone() for name, gradient in gradients.items()}
     _, logit_grad = losses_and_logit_grad(step.loss, logits, batch)
     return Outcome(logits.clone(), total.clone(), kept, float(logit_grad.abs().sum()) / batch.rows)
+
+
+@contextlib.contextmanager
+def _in_float32(step: Step) -> Iterator[None]:
+    if not isinstance(step, FastStep):
+        yield
+        return
+    half, step.half = step.half, False
+    yield
+    step.half = half
 
 
 def disagreement(found: Outcome, expected: Outcome) -> str | None:

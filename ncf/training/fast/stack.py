@@ -20,14 +20,14 @@ from torch import Tensor
 from ncf.data.batch import Batch
 from ncf.errors import NcfError
 from ncf.losses import AnyLoss, FocalFamily
-from ncf.losses.kernel import focal_losses_and_logit_grad, losses_and_logit_grad
+from ncf.losses.kernel import focal_kernel, losses_and_logit_grad
 from ncf.models import GradientRecommender
 from ncf.training.arithmetic import arithmetic
-from ncf.training.base import LazyOptimizer
+from ncf.training.base import LazyOptimizer, set_if_not_finite
 from ncf.training.fast.adam import FusedAdam, JointAdam
 from ncf.training.fast.closed_form import ClosedForm
 from ncf.training.fast.cuda_graph import GraphedStep
-from ncf.training.fast.steps import ClosedFormStep, FusedLossStep
+from ncf.training.fast.steps import ClosedFormStep, FastStep, FusedLossStep
 from ncf.training.trainer import GLANCE_STEPS, Trainer
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class _InClosedForm:
 
 
 class _JointUpdate:
-    """`Step.apply` for all runs at once, equal to the bit, as long as every loss and gradient is finite.
+    """`FastStep.update` for all runs at once, equal to the bit, as long as every loss and gradient is finite.
 
     For runs laid out in `form`, on a CPU only, since that check would stall a GPU.
     """
@@ -143,7 +143,7 @@ class _JointUpdate:
 
     def __call__(self, totals: Tensor) -> bool:
         """Update all runs, given the summed losses (S,); if one or a gradient is not finite, only return False."""
-        torch._amp_foreach_non_finite_check_and_unscale_([totals, *self._form.touched()], self._broken, self._one)
+        set_if_not_finite(self._broken, [totals, *self._form.touched()], self._one)
         if self._broken:
             return False
         self._adam.step()
@@ -197,7 +197,8 @@ class _Stack:
                 trainer.step.observer(_slot(batch, slot), logits[slot])
         if self._joint_update is None or not self._joint_update(totals):
             for trainer, total in zip(self.trainers, totals, strict=True):
-                trainer.step.apply(total)
+                assert isinstance(trainer.step, FastStep)
+                trainer.step.update(total)
         return totals
 
 
@@ -219,7 +220,7 @@ def _joint_loss(losses: Sequence[AnyLoss], neg_ratio: int, like: Tensor) -> Loss
             return torch.stack([values.sum() for values, _ in parts]), torch.stack([grad for _, grad in parts])
 
         return _one_by_one
-    settings = [loss.weights(neg_ratio) for loss in family]
+    settings = [loss.kernel_arguments(neg_ratio) for loss in family]
     gamma, positive, negative = (
         like.new_tensor([getattr(own, name) for own in settings]).view(-1, 1, 1)
         for name in ("gamma", "positive", "negative")
@@ -227,7 +228,7 @@ def _joint_loss(losses: Sequence[AnyLoss], neg_ratio: int, like: Tensor) -> Loss
     focusing = gamma if any(own.gamma for own in settings) else 0.0
 
     def _at_once(batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
-        values, logit_grad = focal_losses_and_logit_grad(logits, focusing, positive, negative)
+        values, logit_grad = focal_kernel(logits, focusing, positive, negative)
         return values.sum((1, 2)), logit_grad
 
     return _at_once

@@ -1,6 +1,7 @@
 """The fast steps, and the choice between them."""
 
 import contextlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -30,7 +31,39 @@ def choose(
     return ClosedFormStep(model, loss, optimizer, graph=bool(settings.cuda_graph))
 
 
-class FusedLossStep(Step):
+class FastStep(Step):
+    """A step in the order of the plain one that never waits for the device, if its optimizer can skip an update.
+
+    Attributes:
+        half: whether the forward pass runs under bfloat16 autocast.
+    """
+
+    half = False
+
+    def __init__(self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(model, loss, optimizer)
+        self._update: Callable[[], object] = optimizer.step
+        self._skips = isinstance(optimizer, LazyOptimizer) or bool(optimizer.defaults.get("fused"))
+        if self._skips:
+            optimizer.found_inf = self.tally.broken  # type: ignore[attr-defined]  # it skips its update by itself
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """See `Step`."""
+        logits, total = self.backward(batch)
+        if self.observer:
+            self.observer(batch, logits)
+        self.update(total)
+        return total
+
+    def update(self, total: Tensor) -> None:
+        """Update the parameters from their gradients, unless one or the summed loss `total` () is inf or NaN."""
+        self.tally.check([total, *self.gradients()])
+        if self._skips or not self.tally.broken:  # reading `broken` waits for the device
+            self._update()
+        self.tally.add(total)
+
+
+class FusedLossStep(FastStep):
     """Autograd for any model, starting at the logit gradient that the loss's fused kernel computes.
 
     Args:
@@ -97,7 +130,7 @@ class CompiledStep(FusedLossStep):
         return logits, total
 
 
-class ClosedFormStep(Step):
+class ClosedFormStep(FastStep):
     """Closed-form gradients for GMF, MLP and NeuMF, on parameters that lie in one tensor.
 
     Args:

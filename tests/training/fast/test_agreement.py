@@ -18,7 +18,7 @@ from ncf.models.gmf import GMF, GMFTower
 from ncf.models.mlp import MLPTower
 from ncf.training.fast.agreement import Outcome, disagreement, outcome
 from ncf.training.fast.closed_form import ClosedForm
-from ncf.training.fast.steps import ClosedFormStep, FusedLossStep
+from ncf.training.fast.steps import ClosedFormStep, FastStep, FusedLossStep
 from ncf.training.optimizers import adam
 from ncf.training.step import PlainStep, Step
 
@@ -136,13 +136,13 @@ def test_a_wrong_gradient_in_closed_form_is_noticed_whichever_parameter_it_is_of
 def test_a_wrong_gradient_of_the_kernel_is_noticed(
     model: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = kernel.focal_losses_and_logit_grad
+    original = kernel.focal_kernel
 
     def wrong(logits: Tensor, *weights: Any) -> tuple[Tensor, Tensor]:
         losses, logit_grad = original(logits, *weights)
         return losses, logit_grad * 1.01
 
-    monkeypatch.setattr(kernel, "focal_losses_and_logit_grad", wrong)
+    monkeypatch.setattr(kernel, "focal_kernel", wrong)
     step, said = built(caplog, model_named(model, std=0.3), FOCAL)
     assert type(step) is PlainStep
     assert "differs from autograd's" in said
@@ -229,6 +229,7 @@ def test_no_alarm_is_false(name: str, loss: str, caplog: pytest.LogCaptureFixtur
         with caplog.at_level(logging.WARNING):
             step = step_of(model, loss_named(loss), chosen, fast=True, precision=precision)
         assert type(step) is not PlainStep, caplog.text
+        assert isinstance(step, FastStep)
         assert step.half == (precision == "bfloat16")
     assert not caplog.records
 

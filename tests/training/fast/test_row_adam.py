@@ -14,7 +14,7 @@ from toys import PLAIN, compose, random_split, same, small
 from ncf import models
 from ncf.core.config import component
 from ncf.core.rng import generator
-from ncf.data import Split
+from ncf.data import Batch, Split
 from ncf.errors import ConfigError, TrainingError
 from ncf.losses import BCE
 from ncf.models import MODELS
@@ -356,11 +356,17 @@ def test_a_broken_gradient_ends_the_run_with_the_weights_before_it() -> None:
 def test_the_guard_reads_sparse_gradients(value: float) -> None:
     """The loss is finite, and so are all gradients but one element of one row."""
     job = trainer(random_split(40, 30), RowAdam)
-    _, total = job.step.backward(next(job.batches.epoch(1)))
     before = [p.detach().clone() for p in job.model.parameters()]
-    gradient = next(p.grad for p in job.model.parameters() if p.grad is not None and p.grad.is_sparse)
-    gradient._values()[0, 0] = value
-    job.step.apply(total)
+    backward = job.step.backward
+
+    def poisoned(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        computed = backward(batch)
+        gradient = next(p.grad for p in job.model.parameters() if p.grad is not None and p.grad.is_sparse)
+        gradient._values()[0, 0] = value
+        return computed
+
+    job.step.backward = poisoned
+    job.step(next(job.batches.epoch(1)))
     with pytest.raises(TrainingError, match="expected a finite loss and gradient"):
         job.end_epoch()
     assert all(map(torch.equal, job.model.parameters(), before))

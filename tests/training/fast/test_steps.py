@@ -17,7 +17,7 @@ from ncf.losses import LOSSES, Focal, needs
 from ncf.runs.job import build_trainer
 from ncf.runs.plan import pick_device, plan_run, refuse_without_cuda
 from ncf.training.fast.cuda_graph import GraphedStep
-from ncf.training.fast.steps import ClosedFormStep, CompiledStep, FusedLossStep, choose
+from ncf.training.fast.steps import ClosedFormStep, CompiledStep, FastStep, FusedLossStep, choose
 from ncf.training.optimizers import adam
 from ncf.training.step import PlainStep, Step
 from ncf.training.trainer import Trainer
@@ -249,7 +249,7 @@ def graphed(capture: Callable[[Callable[[], None]], Callable[[], None]]) -> Clos
     model = model_named("neumf")
     step = ClosedFormStep(model, loss_named("bce"), adam(model, lr=0.01, weight_decay=0.0))
     step._form.flat.clear_rows = False
-    step._replay = GraphedStep(partial(Step.__call__, step), step.changed(), capture)
+    step._replay = GraphedStep(partial(FastStep.__call__, step), step.changed(), capture)
     return step
 
 
