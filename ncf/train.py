@@ -15,7 +15,7 @@ from ncf.runs.plan import plan_run
 
 
 def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any] | None:
-    """Train a run, test its best epoch, and write its folder; return the result, or None if `stopped` interrupted it.
+    """Train a run, evaluate its best epoch on the test items, and write `folder`; return the result, None if interrupted.
 
     If `folder` already holds the finished run, its result is returned; an unfinished one is resumed.
 
@@ -34,7 +34,7 @@ def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: F
     job = open_job(plan, folder, stopped)  # build data, split, model, sampler and step; restore the checkpoint, if any
     if not isinstance(job, Job):
         return job  # the result of a run that was already finished
-    with job.tracked():  # by a tracker, if one is set
+    with job.tracked():  # report to the tracker, if any
         complete = job.fit()  # epochs, validation, early stopping; then restore the weights of the best epoch
         return job.finish() if complete else None  # rank the held-out positives; write ranks, metrics and result
 

@@ -1,4 +1,8 @@
-"""Data, from raw files to interactions and splits; `DATASETS` is the registry of the `data` config group."""
+"""Data, from raw files to interactions and splits; `DATASETS` is the registry of the `data` config group.
+
+In the order of the data: `sources` finds the files, `table` parses lines, `ratings` checks rows, `interactions` selects
+the positives, and `split` divides them.
+"""
 
 from collections.abc import Mapping
 from typing import Any

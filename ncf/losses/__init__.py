@@ -1,4 +1,4 @@
-"""The losses by name. A loss is a pure function that returns one value per example; training takes their mean.
+"""The registered losses. A loss is a pure function that returns one value per example; training takes their mean.
 
 `LOSSES` is the registry of the `loss` config group. `base` defines what a loss is, `pointwise` and `groupwise` contain
 the formulas, and `kernel` the fused form in which the focal family is computed by default.

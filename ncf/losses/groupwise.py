@@ -1,4 +1,7 @@
-"""Losses that compare a positive with its own negatives: pairwise, or as a softmax over all."""
+"""Losses that compare a positive with its own negatives: pairwise, or as a softmax over all.
+
+Columns without a loss of their own are zero and count in the mean that training takes.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """Loss values and logit gradients for training, computed in one fused pass for the focal family.
 
 The kernel computes w (1 - p)^gamma (-log p) and its derivative: gamma 0 is class-weighted BCE, and equal weights of 0.5
-give BCE / 2, to the bit. It is stable for any finite float32 logit.
+give BCE / 2, to the bit. It is stable for any finite float32 logit. Steps call `losses_and_logit_grad`; torch.compile
+needs the differentiable forms `fused_per_example` and `focal_losses`.
 """
 
 import functools
@@ -20,10 +21,10 @@ _LINEAR_FROM = 40.0  # from here on softplus(x) = x in float64; exp(x) overflows
 
 
 def losses_and_logit_grad(loss: AnyLoss, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the losses of `logits` (B, 1+K) and the gradient of their sum by the logits: both (B, 1+K), detached."""
+    """Return the losses of `logits` (B, 1+K) and the gradient of their sum by the logits, both (B, 1+K) and detached."""
     if isinstance(loss, FocalFamily):
-        weights = loss.kernel_arguments(logits.shape[-1] - 1)
-        return focal_kernel(logits.detach(), weights.gamma, weights.positive, weights.negative)
+        own = loss.kernel_arguments(logits.shape[-1] - 1)
+        return focal_kernel(logits.detach(), own.gamma, own.positive, own.negative)
     with torch.enable_grad():
         logits = logits.clone().detach().requires_grad_()  # a copy, as inference tensors cannot require gradients
         losses = per_example(loss, logits, batch)
@@ -34,13 +35,13 @@ def losses_and_logit_grad(loss: AnyLoss, logits: Tensor, batch: Batch) -> tuple[
 def fused_per_example(loss: AnyLoss, logits: Tensor, batch: Batch) -> Tensor:
     """Return per-example losses (B, 1+K) like `per_example`, by the fused kernel for the focal family."""
     if isinstance(loss, FocalFamily):
-        weights = loss.kernel_arguments(logits.shape[-1] - 1)
-        return focal_losses(logits, weights.gamma, weights.positive, weights.negative)
+        own = loss.kernel_arguments(logits.shape[-1] - 1)
+        return focal_losses(logits, own.gamma, own.positive, own.negative)
     return per_example(loss, logits, batch)
 
 
 def focal_kernel(logits: Tensor, gamma: Weight, positive: Weight, negative: Weight) -> tuple[Tensor, Tensor]:
-    """Return `focal_losses` and the derivative of each by its logit, in one pass: both (..., 1+K)."""
+    """Return `focal_losses` and the derivative of each with respect to its logit, in one pass: both (..., 1+K)."""
     weights = _column_weights(logits, positive, negative)
     minus_z = logits.clone()
     minus_z[..., 0].neg_()
@@ -48,7 +49,7 @@ def focal_kernel(logits: Tensor, gamma: Weight, positive: Weight, negative: Weig
     if isinstance(gamma, float) and gamma == 0:
         logit_grad = q
     else:
-        # d/d(-z) [q^g * -log p] = q^g (g p (-log p) + q)
+        # with q = 1 - p and g = gamma: d/d(-z) [q^g * -log p] = q^g (g p (-log p) + q)
         focus = q**gamma
         logit_grad = (1 - q).mul_(loss).mul_(gamma).add_(q).mul_(focus)
         loss *= focus
@@ -79,7 +80,7 @@ class _FocalKernel(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
-        """Gradient by the losses (..., 1+K) -> gradient by the logits (..., 1+K)."""
+        """Gradient with respect to the losses (..., 1+K) -> with respect to the logits (..., 1+K)."""
         if torch.is_grad_enabled():  # create_graph=True, which would treat `logit_grad` as a constant
             raise RuntimeError("the fused kernel has no second derivative; call the loss itself instead")
         (logit_grad,) = ctx.saved_tensors
@@ -95,7 +96,7 @@ def _column_weights(logits: Tensor, positive: Weight, negative: Weight) -> Tenso
     return constant(logits.shape[-1], float(positive), float(negative), logits.dtype, logits.device)
 
 
-@functools.lru_cache(maxsize=64)  # otherwise a tenth of the time of the loss at 253 logits
+@functools.lru_cache(maxsize=64)  # rebuilding them would take a tenth of the loss's time at 253 logits
 def _constant_weights(
     columns: int, positive: float, negative: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -105,7 +106,7 @@ def _constant_weights(
 
 
 def _softplus_and_sigmoid(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both functions of x, which is overwritten."""
+    """Return softplus(x) and sigmoid(x); overwrites x."""
     if torch.compiler.is_compiling():  # one exponential for both; uncompiled, that takes more passes, not fewer
         e, linear = x.exp(), x > _LINEAR_FROM
         return torch.where(linear, x, e.log1p()), torch.where(linear, 1.0, e / (1 + e))

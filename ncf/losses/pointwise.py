@@ -57,7 +57,7 @@ class AlphaBCE(FocalFamily):
         return weighted(-F.logsigmoid(signed(logits)), alpha, 1 - alpha)
 
     def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
-        """Return those of focal loss with gamma 0."""
+        """Return the arguments of focal loss with gamma 0."""
         return Focal(gamma=0.0, alpha=self.alpha).kernel_arguments(neg_ratio)
 
 
@@ -85,7 +85,8 @@ class Focal(FocalFamily):
 class FocalClamped:
     """The published code's mistake, kept on purpose: logits used as probabilities, clamped to [1e-7, 1 - 1e-7].
 
-    The gradient is zero outside that interval. With gamma 0 it is the published alpha-BCE.
+    The gradient is zero outside that interval. With gamma 0 it is the published alpha-BCE. The fused kernel cannot
+    compute it, so it is not of the focal family.
     """
 
     gamma: Gamma

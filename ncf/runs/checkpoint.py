@@ -36,7 +36,7 @@ def _progress(raw: Any) -> Progress:
 
 
 class Checkpoint(BaseModel):
-    """The content of a checkpoint; for a model fitted without gradient, everything after `best` is None.
+    """The content of a checkpoint; for a model fitted without gradients, everything after `best` is None.
 
     Attributes:
         settings: of the run.

@@ -1,4 +1,4 @@
-"""A job is a run in progress: opened at its first step or at its checkpoint, trained, and finished."""
+"""A job is a run in progress: started afresh or from its checkpoint, trained, and finished."""
 
 import logging
 import os
@@ -128,7 +128,7 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
 def build_trainer(
     plan: RunPlan, split: Split, device: torch.device, dynamics: Path | None = None, **hooks: Any
 ) -> Trainer | OneFit:
-    """Return a trainer at the first step of the run, or a `OneFit` for a model that is fitted without gradient.
+    """Return a trainer at the first step of the run, or a `OneFit` for a model that is fitted without gradients.
 
     It can validate, but has no access to test items.
 

@@ -85,5 +85,5 @@ def refuse_less(folder: Path, trainer: TrainerSettings, history: Sequence[Mappin
                 f"{folder}: {len(history)} epochs are done, but with trainer.epochs={trainer.epochs} and "
                 f"trainer.patience={trainer.patience} the run would have ended after {done}; start it in another folder"
             )
-        if line.get(trainer.monitor, best) > best:  # a model fitted without gradient records no metric
+        if line.get(trainer.monitor, best) > best:  # a model fitted without gradients records no metric
             best, best_epoch = line[trainer.monitor], done + 1

@@ -1,4 +1,4 @@
-"""What takes the trainer's place when a model is fitted without gradient: a single fit."""
+"""What takes the trainer's place when a model is fitted without gradients: a single fit."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 `PlainStep` is the definition: the model's forward pass, the loss's formula, autograd and the optimizer. By default
 `build_step` replaces it with a faster equivalent from `ncf.training.fast`, after checking on a few rows that both
-compute the same; `trainer.fast=false` keeps the plain one. The folder `fast` saves time and changes nothing else.
+compute the same; `trainer.fast=false` keeps the plain one. Fast steps save time and differ only by rounding.
 """
 
 import logging
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class PlainStep(Step):
-    """The definition of a step."""
+    """Forward, loss, autograd, optimizer: the reference for every other step."""
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Update the parameters once, unless a number is not finite; return the summed loss of `batch`, ()."""
+        """Update the parameters once, unless the loss or a gradient is inf or NaN; return the summed loss, ()."""
         logits, total = self.backward(batch)
         if self.observer:
             self.observer(batch, logits)
@@ -59,7 +59,7 @@ def build_step(
     plain = PlainStep(model, loss, optimizer)
     if not settings.fast:
         return plain
-    from ncf.training import fast  # the fast path is chosen only here
+    from ncf.training import fast  # the only place that chooses a fast step
 
     expected = fast.outcome(plain, sample)
     step = fast.choose(model, loss, optimizer, settings, groups)
