@@ -15,7 +15,7 @@ from ncf.runs.plan import plan_run
 
 
 def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any] | None:
-    """Train a run, evaluate its best epoch on the test items, and write `folder`; return the result, None if interrupted.
+    """Train a run, evaluate its best epoch on the test items, and write `folder`; return the result, None if stopped.
 
     If `folder` already holds the finished run, its result is returned; an unfinished one is resumed.
 

@@ -21,7 +21,7 @@ _LINEAR_FROM = 40.0  # from here on softplus(x) = x in float64; exp(x) overflows
 
 
 def losses_and_logit_grad(loss: AnyLoss, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the losses of `logits` (B, 1+K) and the gradient of their sum by the logits, both (B, 1+K) and detached."""
+    """Return the losses of `logits` (B, 1+K) and the gradient of their sum by the logits: both (B, 1+K), detached."""
     if isinstance(loss, FocalFamily):
         own = loss.kernel_arguments(logits.shape[-1] - 1)
         return focal_kernel(logits.detach(), own.gamma, own.positive, own.negative)

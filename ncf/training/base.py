@@ -69,7 +69,7 @@ class Step(ABC):
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:
-        """Update the parameters once, unless the loss or a gradient is inf or NaN; return the summed loss, ()."""
+        """Update the parameters, unless the loss or a gradient is not finite; return the summed loss ()."""
 
     @abstractmethod
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:

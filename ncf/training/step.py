@@ -23,7 +23,7 @@ class PlainStep(Step):
     """Forward, loss, autograd, optimizer: the reference for every other step."""
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Update the parameters once, unless the loss or a gradient is inf or NaN; return the summed loss, ()."""
+        """Update the parameters, unless the loss or a gradient is not finite; return the summed loss ()."""
         logits, total = self.backward(batch)
         if self.observer:
             self.observer(batch, logits)
