@@ -4,12 +4,15 @@ import argparse
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from ncf.core.memory import is_out_of_memory
 from ncf.core.registry import import_extensions
+from ncf.core.signals import unwinding
 from ncf.errors import ConfigError, NcfError
 
 _IMPORT = "--import"
@@ -43,20 +46,31 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:
-    """Run `command` and exit with its status (None: 0), or with 2 and one line for an error that the user can fix."""
+    """Run `command` and exit with its status (None: 0), or with 2 and one line for an error that the user can fix.
+
+    Ctrl-C ends it with 130, SIGTERM and SIGHUP with 143 and 129, each without a half-written file, and running out of
+    memory with 1.
+    """
     forgiving_streams()
     status = None
     try:
-        status = command(take_imports(sys.argv[1:]))
-        sys.stdout.flush()
+        with unwinding():
+            status = command(take_imports(sys.argv[1:]))
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        drop_output()
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except NcfError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for example, has closed the pipe
         drop_output()
-    except OSError as error:
+    except (OSError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, OSError) and not is_out_of_memory(error):
+            raise
         drop_output()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {'out of memory' if is_out_of_memory(error) else error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(status or 0)
 

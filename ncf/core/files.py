@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,27 +17,45 @@ TEMPORARY = ".tmp-"
 def atomic(path: Path, keep: Path | None = None) -> Iterator[BinaryIO]:
     """Write `path` atomically through the yielded file: after a crash it holds either the old content or the new.
 
+    A link is followed. An existing file keeps its permissions, a new one has those that the umask allows. What is no
+    regular file, such as a pipe or /dev/stdout, is written to in place.
+
     Args:
         keep: where to move the old content; a crash may leave only this copy, and nothing at `path`.
 
     Raises:
         OSError: the folder is not writable or the disk is full; `path` is unchanged and no temporary file is left.
     """
-    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
-    temporary = Path(name)
+    target = Path(os.path.realpath(path))
+    mode = _mode(target)
+    if mode is not None and not stat.S_ISREG(mode):
+        with target.open("wb") as file:
+            yield cast(BinaryIO, file)
+        return
+    temporary = target.with_name(f"{TEMPORARY}{target.name[:100]}-{secrets.token_hex(4)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             yield cast(BinaryIO, file)
             file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        if keep is not None and path.exists():
-            path.replace(keep)
-        temporary.replace(path)
+        if keep is not None and mode is not None:
+            target.replace(keep)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync_folder(target.parent)
+
+
+def _mode(path: Path) -> int | None:
+    """Return the kind and permissions of the file at `path`, None if there is none."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -1,13 +1,14 @@
 """Graceful shutdown: finish the current step, then stop."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 STOPPED = 75  # exit status of a run that a signal stopped and that can be resumed (EX_TEMPFAIL in sysexits.h)
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -27,14 +28,29 @@ class StopFlag:
 
 
 @contextmanager
-def handling(handler: Handler) -> Iterator[None]:
-    """Call `handler` for each stop signal (SIGTERM, SIGINT, SIGUSR1); restore the previous handlers afterwards."""
-    previous = {number: signal.signal(number, handler) for number in _STOP_SIGNALS}
+def handling(handler: Handler, numbers: Sequence[signal.Signals] = _STOP_SIGNALS) -> Iterator[None]:
+    """Call `handler` for each of the signals (SIGTERM, SIGINT, SIGUSR1 and SIGHUP); restore the handlers afterwards.
+
+    A signal that is ignored, as SIGHUP is under nohup, stays ignored.
+    """
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
     finally:
         for number, before in previous.items():
             signal.signal(number, before)
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit, with the shell's status 128 + signal, so that temporary files go."""
+    with handling(_unwind, _ENDING_SIGNALS):
+        yield
+
+
+def _unwind(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
 
 
 @contextmanager

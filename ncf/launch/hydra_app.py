@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from ncf.core import trust
 from ncf.core.command_line import forgiving_streams, say, take_imports
 from ncf.core.compose import CONF
+from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
 from ncf.runs import resume
@@ -92,7 +93,7 @@ def memory_explained() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and not re.search("out of memory|can't allocate memory", str(error)):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             f"out of memory: lower trainer.batch_size, or evaluation.memory_mb if this was during validation ({error})"

@@ -1,0 +1,101 @@
+"""Read files that come from outside, such as a stranger's run folder, without being stalled, flooded or emptied.
+
+A FIFO blocks whoever opens it, a device has no end, and a small file can unfold into gigabytes. Everything that ncf did
+not just write itself is opened here: only regular files, up to a size, and with a bound on what they unfold into.
+"""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import yaml
+
+from ncf.errors import NcfError
+
+MEGABYTE = 2**20
+_LARGEST_TEXT = 64 * MEGABYTE
+_LARGEST_YAML = MEGABYTE  # parsing takes about 10 s a MiB
+_MOST_ELEMENTS = 1_000_000  # of a document, with aliases written out
+_DEEPEST = 100
+
+
+def open_regular(path: Path, largest: int, error: type[NcfError]) -> BinaryIO:
+    """Open a regular file of at most `largest` bytes for reading; links are followed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NcfError: of the type `error`: the file is too large, no regular file, or cannot be opened.
+    """
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to returns at once, and is refused below.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as cause:
+        raise error(f"{path}: cannot be opened ({getattr(cause, 'strerror', None) or cause})") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path}: expected a regular file, found a {_kind(status.st_mode)}")
+        if status.st_size > largest:
+            found = f"{status.st_size / MEGABYTE:,.0f} MiB"
+            raise error(f"{path}: expected a file of at most {largest / MEGABYTE:,.0f} MiB, found {found}")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_text(path: Path, error: type[NcfError], largest: int = _LARGEST_TEXT) -> str:
+    """Return the content of a UTF-8 file. Raises as `open_regular`, and `error` if it cannot be read or decoded."""
+    with open_regular(path, largest, error) as file:
+        try:
+            return file.read(largest).decode()
+        except (OSError, UnicodeDecodeError) as cause:
+            raise error(f"{path}: cannot be read ({cause})") from None
+
+
+def read_json(path: Path, error: type[NcfError]) -> Any:
+    """Return the value of a JSON file. Raises as `read_text`, and `error` for what is no JSON or nested too deeply."""
+    text = read_text(path, error)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise error(f"{path}: cannot be read ({cause})") from None
+
+
+def read_yaml(path: Path, error: type[NcfError]) -> Any:
+    """Return the value of a YAML file, without running anything it names.
+
+    Raises as `read_text`, and `error` for what is no YAML, is nested too deeply, or unfolds into too many elements:
+    in nine lines, aliases of aliases can stand for a billion elements.
+    """
+    text = read_text(path, error, _LARGEST_YAML)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
+        raise error(f"{path}: cannot be read ({str(cause).splitlines()[0]})") from None
+    if _elements(value, _DEEPEST, _MOST_ELEMENTS) > _MOST_ELEMENTS:
+        raise error(f"{path}: expected at most {_MOST_ELEMENTS:,} elements nested {_DEEPEST} deep, found more")
+    return value
+
+
+def _elements(value: Any, depth: int, most: int) -> int:
+    """Count the elements of nested containers, `most` + 1 for more than `most` or deeper than `depth`."""
+    if not isinstance(value, dict | list | tuple | set):
+        return 1
+    if depth == 0:
+        return most + 1
+    count = 1
+    for element in [*value, *value.values()] if isinstance(value, dict) else value:
+        count += _elements(element, depth - 1, most - count)
+        if count > most:
+            break
+    return count
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_ISDIR: "folder", stat.S_ISFIFO: "FIFO", stat.S_ISSOCK: "socket"}
+    return next((name for test, name in kinds.items() if test(mode)), "device")
