@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from ncf.core import command_line
 from ncf.core.command_line import Parser, take_imports, text_table
+from ncf.core.files import atomic
 from ncf.core.registry import IMPORTS
 from ncf.errors import ConfigError, DataError
 
@@ -90,7 +92,7 @@ def ended(command: Callable[[Sequence[str]], None], arguments: Sequence[str] = (
     return caught.value.code
 
 
-def failing(error: Exception) -> Callable[[Sequence[str]], NoReturn]:
+def failing(error: BaseException) -> Callable[[Sequence[str]], NoReturn]:
     """A command that prints a line and then raises `error`."""
 
     def command(arguments: Sequence[str]) -> NoReturn:
@@ -111,6 +113,33 @@ def test_an_error_that_the_user_can_mend_is_one_line_and_status_2(tmp_path: Path
     with streams(tmp_path) as found:
         assert ended(failing(error)) == 2
         assert found.err.getvalue() == f"error: {error}\n"
+
+
+def test_ctrl_c_is_one_line_and_status_130(tmp_path: Path) -> None:
+    with streams(tmp_path) as found:
+        assert ended(failing(KeyboardInterrupt())) == 130
+        assert found.err.getvalue() == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")]
+)
+def test_a_lack_of_memory_is_one_line_and_status_1(tmp_path: Path, error: Exception) -> None:
+    with streams(tmp_path) as found:
+        assert ended(failing(error)) == 1
+        assert found.err.getvalue() == "error: out of memory\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_leaves_no_half_written_file(tmp_path: Path, number: int) -> None:
+    def command(arguments: Sequence[str]) -> None:
+        with atomic(tmp_path / "output") as file:
+            file.write(b"half")
+            os.kill(os.getpid(), number)
+
+    with streams(tmp_path):
+        assert ended(command) == 128 + number
+    assert [path.name for path in tmp_path.iterdir()] == ["stdout"]
 
 
 def test_another_error_is_not_hidden(tmp_path: Path) -> None:

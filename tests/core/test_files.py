@@ -97,9 +97,51 @@ def test_the_file_and_then_its_folder_are_made_durable(tmp_path: Path, monkeypat
     assert synced == [False, True]
 
 
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "text")
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_has_the_permissions_that_the_umask_allows(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a", "text")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o444])
+def test_an_existing_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").chmod(mode)
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new"
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a").write_text("old")
+    (tmp_path / "link").symlink_to("there/a")
+    (tmp_path / "dangling").symlink_to("there/b")
+    for name, text in (("link", "1"), ("dangling", "2")):
+        write_text(tmp_path / name, text)
+        assert (tmp_path / name).is_symlink()
+    assert contents(tmp_path / "there") == {"a": "1", "b": "2"}
+
+
+def test_a_pipe_is_written_to_in_place_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(tmp_path / "pipe", "text")
+        assert os.read(reader, 100) == b"text"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_device_that_is_full_is_one_clear_error_and_stays_a_device() -> None:
+    with pytest.raises(FileError, match=r"^/dev/full: cannot write \(No space left on device\)$"):
+        write_text(Path("/dev/full"), "text")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
 def test_names_with_spaces_and_letters_of_any_alphabet(tmp_path: Path) -> None:
