@@ -48,5 +48,5 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConf
     try:
         with configuration():
             return hydra.compose("train", [*overrides, *extra])
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a number of 5,000 digits
         raise ConfigError(" ".join(str(error).split())) from None

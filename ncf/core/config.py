@@ -8,28 +8,40 @@ users). The config group's `name` selects it from a closed registry, so no confi
 import difflib
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
 from ncf.core.roles import RESULT, Role
 from ncf.errors import ConfigError
+
+LARGEST = 1_000_000_000
+"""The largest whole number that a setting accepts if its annotation gives no upper bound."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """Return `node` as resolved built-in values. Raises ConfigError if an interpolation does not resolve."""
+    """Return `node` as resolved built-in values.
+
+    Raises:
+        ConfigError: an interpolation does not resolve, or a whole number does not fit in 64 bits.
+    """
     if not isinstance(node, DictConfig):
         return dict(node)
     try:
-        return typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
+        values = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{_escaped(error.full_key or 'config')}: {_escaped(str(error).splitlines()[0])}") from None
+    for key, value in flatten(values).items():
+        if not all(-(2**63) <= number < 2**63 for number in _whole_numbers(value)):
+            raise ConfigError(f"{_escaped(key)}: expected a number that fits in 64 bits, got {_shown(value)}")
+    return values
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -69,6 +81,25 @@ def roles(factory: Callable[..., Any]) -> Mapping[str, Role]:
     return {key: next((m for m in _metadata(hint) if isinstance(m, Role)), RESULT) for key, hint in _keys(factory)}
 
 
+@cache
+def float_keys(factory: Callable[..., Any]) -> frozenset[str]:
+    """Return the keys whose numbers are floats, so that a whole number stands for one: 2 is 2.0."""
+    leaves = {key: set(_leaves(hint)) for key, hint in _keys(factory)}
+    return frozenset(key for key, types in leaves.items() if float in types and int not in types)
+
+
+def _leaves(hint: Any) -> Iterator[Any]:
+    """Yield the types that make up an annotation: float and NoneType of `list[float] | None`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        yield from _leaves(arguments[0])
+    elif origin in (typing.Union, UnionType, list):
+        for argument in arguments:
+            yield from _leaves(argument)
+    else:
+        yield hint
+
+
 def _metadata(hint: Any) -> tuple[Any, ...]:
     return getattr(hint, "__metadata__", ())
 
@@ -82,8 +113,35 @@ def _keys(factory: Callable[..., Any]) -> list[tuple[str, Any]]:
 
 @cache
 def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
-    fields: dict[str, Any] = {key: (hint, ...) for key, hint in _keys(factory)}
+    fields: dict[str, Any] = {
+        key: (hint if _has_upper_bound(hint) else Annotated[hint, AfterValidator(_bounded)], ...)
+        for key, hint in _keys(factory)
+    }
     return create_model("Settings", __config__=_STRICT, **fields)
+
+
+def _has_upper_bound(hint: Any) -> bool:
+    """Return whether `le` or `lt` stands anywhere in an annotation."""
+    own = [limit for field in _metadata(hint) for limit in getattr(field, "metadata", ())]
+    arguments = typing.get_args(hint)
+    nested = arguments[:1] if typing.get_origin(hint) is Annotated else arguments
+    return any(hasattr(limit, "le") or hasattr(limit, "lt") for limit in own) or any(map(_has_upper_bound, nested))
+
+
+def _bounded(value: Any) -> Any:
+    """Return `value`. Raises ValueError if it is or holds a whole number beyond LARGEST, which would overflow later."""
+    if not all(-LARGEST <= number <= LARGEST for number in _whole_numbers(value)):
+        raise ValueError(f"expected at most {LARGEST:,}")
+    return value
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    """Yield the integers in a value and in its lists and mappings."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, list | tuple | Mapping):
+        for element in value.values() if isinstance(value, Mapping) else value:
+            yield from _whole_numbers(element)
 
 
 def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
@@ -93,7 +151,8 @@ def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
         name, *inner = error["loc"]
         key = ".".join(map(_escaped, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
         reasons, _ = found.setdefault(key, ([], error))
-        reasons.append(error["msg"][0].lower() + error["msg"][1:])
+        message = error["msg"].removeprefix("Value error, ")
+        reasons.append(message[0].lower() + message[1:])
     return "; ".join(f"{key}: {_reason(schema, reasons, error)}" for key, (reasons, error) in found.items())
 
 
@@ -102,7 +161,16 @@ def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
         return f"unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][0], schema.model_fields)}"
     if error["type"] == "missing":
         return "missing"
-    return f"{', or '.join(reasons)}, got {error['input']!r}"
+    return f"{', or '.join(reasons)}, got {_shown(error['input'])}"
+
+
+def _shown(value: object) -> str:
+    """Return the repr of a value, shortened if it is long; Python writes out no number of more than 4,300 digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:100]}... ({len(text):,} characters)"
 
 
 def _escaped(key: object) -> str:

@@ -31,7 +31,7 @@ Count = Annotated[int, Field(ge=2, le=1_000_000_000)]
 def synthetic(
     *,
     root: Annotated[str, MACHINE],
-    seed: Annotated[int, Field(ge=0)],
+    seed: Annotated[int, Field(ge=0, lt=2**63)],
     users: Count,
     items: Count,
     interactions: Count,

@@ -10,10 +10,12 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from ncf.core.config import flatten, plain, roles
+from ncf.core.config import flatten, float_keys, plain, roles
 from ncf.core.roles import DISPLAY, RESULT, Role
 from ncf.errors import CheckpointError, ConfigError
 from ncf.runs.components import REGISTRIES, chosen
+
+_SPELLED_WHOLE = ("data.threshold", "data.scale")  # floats that conf/ has always spelled without a point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +23,8 @@ class RunSettings:
     """The top-level keys of conf/train.yaml."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    neg_ratio: Annotated[int, Field(ge=1)]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    neg_ratio: Annotated[int, Field(ge=1, le=1_000_000)]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")]
     deterministic: bool
     dynamics: Annotated[bool, DISPLAY]
     registration: Annotated[str | None, DISPLAY]
@@ -46,9 +48,29 @@ def role_of(key: str, settings: Mapping[str, Any]) -> Role:
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flat settings that identify a run."""
+    """Return the flat settings that identify a run, each number in the one spelling that is hashed."""
     own = {key: value for key, value in settings.items() if key != "hydra"}
-    return {key: value for key, value in flatten(own).items() if role_of(key, own).identifies(value)}
+    flat = {key: _spelled(key, value, own) for key, value in flatten(own).items()}
+    return {key: value for key, value in flat.items() if role_of(key, own).identifies(value)}
+
+
+def _spelled(key: str, value: Any, settings: Mapping[str, Any]) -> Any:
+    """Return a value with its floats spelled alike, as conf/ spells them, which the ids of runs depend on: 2 is 2.0."""
+    group, _, name = key.partition(".")
+    component = chosen(group, settings.get(group) or {}) if name else RunSettings
+    if component is None or (name or group) not in float_keys(component):
+        return value
+    number = _as_whole if key in _SPELLED_WHOLE else _as_float
+    return [number(element) for element in value] if isinstance(value, list) else number(value)
+
+
+def _as_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53 else value
+
+
+def _as_float(value: Any) -> Any:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if is_whole and abs(value) <= 2**53 else value
 
 
 def completed(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from ncf.core.roles import DISPLAY, LENGTH, MACHINE, MACHINE_IN_ID, Role
 
 
 def _interval(text: str) -> str:
-    if not re.fullmatch(r"[1-9]\d*(s|min|epochs?)", text):
-        raise ValueError('expected seconds, minutes or epochs, such as "30s", "5min" or "1epoch"')
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(s|min|epochs?)", text):
+        raise ValueError('expected up to nine digits of seconds, minutes or epochs, such as "30s", "5min" or "1epoch"')
     return text
 
 

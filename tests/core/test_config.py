@@ -10,7 +10,7 @@ from pydantic import Field
 from toys import compose, keys_of
 
 from ncf.core.compose import CONF
-from ncf.core.config import bind, component, flatten, plain, roles
+from ncf.core.config import bind, component, flatten, float_keys, plain, roles
 from ncf.core.roles import DISPLAY, MACHINE, RESULT
 from ncf.errors import ConfigError
 from ncf.runs.components import REGISTRIES
@@ -61,6 +61,31 @@ def test_a_value_of_another_type_or_range_is_refused_by_its_key(key: str, value:
     assert expected in message
     assert message.endswith(f"got {value!r}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("digits", [10, 19, 30, 5000])
+def test_a_number_without_end_is_refused_in_one_short_line(digits: int) -> None:
+    message = refused({"size": 10**digits - 1})
+    assert message.startswith("group.size: expected at most 1,000,000,000, got ")
+    assert len(message) < 200
+    with pytest.raises(ConfigError, match=r"^sizes: expected a number that fits in 64 bits, got a number of thousands"):
+        plain(OmegaConf.create({"sizes": [1, 16**5000]}))
+
+
+def test_a_declared_upper_bound_is_the_only_one() -> None:
+    def made(*, seed: Annotated[int, Field(ge=0, lt=2**63)], some: list[Annotated[int, Field(le=2**40)]]) -> tuple:
+        return seed, some
+
+    assert bind("", made, {"seed": 2**63 - 1, "some": [2**40]})() == (2**63 - 1, [2**40])
+
+
+def test_the_keys_that_hold_floats_are_known() -> None:
+    def made(
+        *, a: float, b: int, c: Annotated[float, Field(ge=0)] | None, d: list[float] | None, e: int | float, f: str
+    ) -> None:
+        raise AssertionError("annotations are read, nothing is made")
+
+    assert float_keys(made) == {"a", "c", "d"}
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:

@@ -195,6 +195,32 @@ def test_the_towers_of_a_pretrained_model_count_by_their_digest_and_not_by_their
     assert config_hash(settings(*towers, "model.pretrained_digest=d")) != config_hash(first)
 
 
+@pytest.mark.parametrize(
+    ("whole", "point"),
+    [
+        ("loss=focal loss.gamma=2", "loss=focal loss.gamma=2.0"),
+        ("loss=focal loss.gamma=0", "loss=focal loss.gamma=0.0"),
+        ("optimizer.lr=1", "optimizer.lr=1.0"),
+        ("optimizer.weight_decay=0", "optimizer.weight_decay=0.0"),
+        ("model=ease model.l2=224", "model=ease model.l2=224.0"),
+        ("data.threshold=4", "data.threshold=4.0"),
+        ("data.scale=[1,5,1]", "data.scale=[1.0,5.0,1.0]"),
+        ("evaluation=sampled evaluation.correction=1", "evaluation=sampled evaluation.correction=1.0"),
+    ],
+)
+def test_a_number_identifies_a_run_however_it_is_spelled(whole: str, point: str) -> None:
+    assert run_id(settings(*whole.split())) == run_id(settings(*point.split()))
+    assert changes(settings(*whole.split()), settings(*point.split())) == {}
+
+
+def test_whole_numbers_true_and_words_stay_what_they_are() -> None:
+    own = identity(settings("loss=focal", "loss.alpha=balanced", "seed=7", "data.threshold=null"))
+    assert (own["loss.alpha"], own["seed"], own["data.threshold"]) == ("balanced", 7, None)
+    assert isinstance(own["seed"], int)
+    assert identity(changed("optimizer.lr", True))["optimizer.lr"] is True
+    assert run_id(settings("data.threshold=3.5")) != run_id(settings("data.threshold=3"))
+
+
 def test_the_hash_does_not_depend_on_the_order_of_keys() -> None:
     backwards = {group: DEFAULT[group] for group in reversed(DEFAULT)}
     assert config_hash(backwards) == config_hash(DEFAULT)
