@@ -6,6 +6,7 @@ import logging
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,17 @@ from ncf.errors import DataError
 
 _ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres")
 _log = logging.getLogger(__name__)
+_storing: ContextVar[bool] = ContextVar("_storing", default=True)
+
+
+@contextmanager
+def storing_nothing() -> Iterator[None]:
+    """Make `cached` write nothing in this context: what is not stored yet is built in memory."""
+    before = _storing.set(False)
+    try:
+        yield
+    finally:
+        _storing.reset(before)
 
 
 def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -> Interactions:
@@ -34,6 +46,8 @@ def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -
     path = root / "processed" / f"{name}-{key[:16]}.npz"
     if (found := _load(path, key)) is not None:
         return found
+    if not _storing.get():
+        return build()
     with locked(path):
         if (found := _load(path, key)) is not None:
             return found
