@@ -15,11 +15,12 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from ncf.data.split import Split
-from ncf.errors import DataError
+from ncf.errors import ConfigError, DataError
 from ncf.models.base import with_columns
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix
 
 _CHUNK_CELLS = 2**22  # limit on the padded features gathered at once, and on their systems
+_LARGEST_CONDITION = 1e12  # of a system; beyond, fewer than four digits of its float64 solution are right
 
 
 def _batches(matrix: sparse.csr_matrix, width: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -42,9 +43,21 @@ def _batches(matrix: sparse.csr_matrix, width: int) -> Iterator[tuple[Tensor, Te
         yield tuple(map(torch.from_numpy, (rows, columns.astype(np.int64), values, entry)))  # type: ignore[misc]
 
 
-def _solve(systems: Tensor, right: Tensor) -> Tensor:
-    """Return x (B, D) with systems (B, D, D) x = right (B, D), for positive definite systems."""
-    return torch.cholesky_solve(right[..., None], torch.linalg.cholesky(systems))[..., 0]
+def _solve(systems: Tensor, right: Tensor, l2: float) -> Tensor:
+    """Return x (B, D) with systems (B, D, D) x = right (B, D), for positive definite systems.
+
+    Raises:
+        ConfigError: rounding errors decide the solution, since the penalty `l2` is too small.
+    """
+    factors, failed = torch.linalg.cholesky_ex(systems)
+    pivots = factors.diagonal(dim1=1, dim2=2)
+    # The squared ratio of the pivots is a lower bound for the condition number of a system.
+    if failed.any() or not (pivots.amax(1) ** 2 <= _LARGEST_CONDITION * pivots.amin(1) ** 2).all():
+        raise ConfigError(
+            f"model.l2: expected a penalty that is large enough for the equations to have one solution in float64, "
+            f"got {l2}; use a larger one, or fewer model.factors"
+        )
+    return torch.cholesky_solve(right[..., None], factors)[..., 0]
 
 
 class IALS(NonGradientRecommender):
@@ -73,7 +86,11 @@ class IALS(NonGradientRecommender):
 
     @torch.no_grad()
     def fit(self, split: Split) -> None:
-        """Solve `sweeps` times, in float64, for all users given the items, then for all items given the users."""
+        """Solve `sweeps` times, in float64, for all users given the items, then for all items given the users.
+
+        Raises:
+            ConfigError: `l2` is too small; see `_solve`.
+        """
         matrix = positives_matrix(split.train, split.num_users, split.num_items)
         transposed = matrix.T.tocsr()
         items = self.items.weight.double()
@@ -89,11 +106,12 @@ class IALS(NonGradientRecommender):
         gram = fixed.T @ fixed
         solved = fixed.new_zeros(matrix.shape[0], factors)
         for rows, columns, _, entry in _batches(matrix, factors):
+            self.go_on()
             features = fixed[columns] * entry[..., None]  # (B, L, D)
             penalty = self.l2 * (self.alpha * entry.sum(1) + len(fixed)) ** self.scaling
             systems = torch.baddbmm(gram, features.mT, features, alpha=self.alpha)
             systems.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
-            solved[rows] = _solve(systems, (1 + self.alpha) * features.sum(1))
+            solved[rows] = _solve(systems, (1 + self.alpha) * features.sum(1), self.l2)
         return solved
 
     @torch.no_grad()
@@ -142,6 +160,7 @@ class ALS(NonGradientRecommender):
         """Solve `sweeps` times, in float64, for all users given the items, then for all items given the users.
 
         Raises:
+            ConfigError: `l2` is too small; see `_solve`.
             DataError: the split has no ratings.
         """
         train = split.train
@@ -168,13 +187,14 @@ class ALS(NonGradientRecommender):
         width = fixed.shape[1]
         solved = fixed.new_zeros(matrix.shape[0], width)
         for rows, columns, values, entry in _batches(matrix, width):
+            self.go_on()
             features = fixed[columns]  # (B, L, D+1)
             residual = (values - features[..., -1]) * entry  # less the bias of the fixed side
             features[..., -1] = 1  # the coefficient of the solved side's bias
             features *= entry[..., None]
             systems = features.mT @ features
             systems.diagonal(dim1=1, dim2=2).add_(self.l2 * entry.sum(1)[:, None])
-            solved[rows] = _solve(systems, (features * residual[..., None]).sum(1))
+            solved[rows] = _solve(systems, (features * residual[..., None]).sum(1), self.l2)
         return solved
 
     @torch.no_grad()

@@ -4,10 +4,16 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
+from scipy import sparse
 from torch import Tensor
 
+from ncf.core.memory import available
 from ncf.data.split import Split
+from ncf.errors import ConfigError, TrainingError
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
+
+_MATRICES = 3.0  # (I, I) float64 matrices that a fit holds at its peak
+_LARGEST_CONDITION = 1e12  # of X'X + l2 Id; beyond, fewer than four digits of the float64 weights are right
 
 
 class EASE(NonGradientRecommender):
@@ -20,14 +26,47 @@ class EASE(NonGradientRecommender):
         self.num_users, self.num_items, self.l2 = num_users, num_items, l2
 
     def fit(self, split: Split) -> None:
-        """Compute W_ij = -P_ij / P_jj off the diagonal, with P = (X'X + l2 Id)^-1 (eq. 8), in float64."""
+        """Compute W_ij = -P_ij / P_jj off the diagonal, with P = (X'X + l2 Id)^-1 (eq. 8), in float64.
+
+        Raises:
+            ConfigError: rounding errors decide the weights, since `l2` is too small.
+            TrainingError: there is too little memory; nothing has been computed.
+        """
+        self._refuse_without_memory()
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
-        gram = torch.from_numpy((matrix.T @ matrix).toarray())
-        gram.diagonal().add_(self.l2)
-        precision = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        weights = -precision / precision.diagonal()
+        precision = self._inverse(matrix)
+        weights = precision.div_(-precision.diagonal().clone())
         self.keep("weights", weights.fill_diagonal_(0))
         self.keep_history(matrix)
+
+    def _inverse(self, matrix: sparse.csr_matrix) -> Tensor:
+        """Return P (I, I) float64 of the users' histories `matrix` (U, I); at most three such matrices at a time."""
+        gram = torch.from_numpy((matrix.T @ matrix).toarray())
+        gram.diagonal().add_(self.l2)
+        self.go_on()
+        norm = gram.sum(0).max()  # |.|_1, as no entry is negative
+        factor, failed = torch.linalg.cholesky_ex(gram)
+        del gram
+        self.go_on()
+        precision = None if failed else torch.cholesky_inverse(factor)
+        del factor
+        self.go_on()
+        if precision is None or not norm * torch.linalg.vector_norm(precision, 1, dim=0).max() <= _LARGEST_CONDITION:
+            raise ConfigError(
+                f"model.l2: expected a penalty that is large enough for the weights to have one solution in float64, "
+                f"got {self.l2}; use a larger one"
+            )
+        return precision
+
+    def _refuse_without_memory(self) -> None:
+        """Raise TrainingError if the fit needs more memory than there is."""
+        need, free = _MATRICES * 8 * self.num_items**2, available()
+        if need > free:
+            raise TrainingError(
+                f"model=ease: expected {need / 2**30:,.1f} GiB of memory for its matrices of {self.num_items:,} by "
+                f"{self.num_items:,} items, found {free / 2**30:,.1f} GiB; use data with fewer items, or another model, "
+                "such as model=puresvd"
+            )
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""

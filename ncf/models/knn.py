@@ -9,7 +9,7 @@ times n / (n + shrinkage), which shrinks similarities based on few shared positi
 The k highest positive similarities of each are kept; ties go to the lower index.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -28,13 +28,21 @@ _CHUNK_BYTES = 2**26  # of one dense block of similarities
 
 
 def neighbours(
-    vectors: sparse.csr_matrix, k: int, similarity: Similarity, shrinkage: float
+    vectors: sparse.csr_matrix,
+    k: int,
+    similarity: Similarity,
+    shrinkage: float,
+    go_on: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest rows of each row of the binary `vectors` (R, N): their indices (R, k) and similarities (R, k).
 
     If a row has fewer than k neighbours of positive similarity, the rest have similarity 0; k is capped at R.
+    `go_on` is called after each block of rows; what it raises ends the search.
     """
-    found = [_nearest(block, min(k, len(block[0]))) for block in _blocks(vectors, similarity, shrinkage)]
+    found = []
+    for block in _blocks(vectors, similarity, shrinkage):
+        found.append(_nearest(block, min(k, len(block[0]))))
+        go_on()
     indices, values = zip(*found)
     return np.concatenate(indices), np.concatenate(values)
 
@@ -89,7 +97,7 @@ class _NearestNeighbours(NonGradientRecommender):
 
     def keep_neighbours(self, vectors: sparse.csr_matrix) -> None:
         """Find and keep the nearest rows of each row of `vectors` (R, N)."""
-        indices, values = neighbours(vectors, self.k, self.similarity, self.shrinkage)
+        indices, values = neighbours(vectors, self.k, self.similarity, self.shrinkage, self.go_on)
         self.keep("neighbours", indices)
         self.keep("similarities", values)
 

@@ -1,7 +1,7 @@
 """Non-gradient recommenders: fitted once to the training positives, then scored like any other."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -13,12 +13,32 @@ from ncf.data.split import Pairs, Split
 from ncf.models.base import Recommender
 
 
+class StoppedError(Exception):
+    """A fit was asked to stop, and has learned nothing."""
+
+
 class NonGradientRecommender(Recommender):
-    """A recommender trained by `fit`; everything it learns is a buffer, so that its state dict is complete."""
+    """A recommender trained by `fit`; everything it learns is a buffer, so that its state dict is complete.
+
+    Attributes:
+        stopped: returns true once the fit is to be abandoned; set by who calls `fit`.
+    """
+
+    stopped: Callable[[], bool] = staticmethod(lambda: False)
 
     @abstractmethod
     def fit(self, split: Split) -> None:
-        """Learn from `split.train` only. Raises DataError if it lacks what the method needs."""
+        """Learn from `split.train` only, and call `go_on` as often as possible.
+
+        Raises:
+            DataError: the split lacks what the method needs.
+            StoppedError: see `go_on`.
+        """
+
+    def go_on(self) -> None:
+        """Raise StoppedError if the fit has been asked to stop: Python heeds Ctrl-C only between two long calls."""
+        if self.stopped():
+            raise StoppedError
 
     def restore(self, arrays: Mapping[str, Tensor]) -> None:
         """Load the state dict of a fitted model, instead of `fit`; buffers take their shapes (...) from it."""

@@ -5,7 +5,8 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.sparse.linalg import svds
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
 
 from ncf.data.split import Split
@@ -31,9 +32,24 @@ class PureSVD(NonGradientRecommender):
         """Compute the truncated SVD by Lanczos iteration (ARPACK) from a fixed start vector."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         start = np.ones(min(matrix.shape))
-        _, _, right = svds(matrix, k=self.factors, v0=start, return_singular_vectors="vh")
+        _, _, right = svds(self._stoppable(matrix), k=self.factors, v0=start, return_singular_vectors="vh")
         self.keep("item_factors", np.ascontiguousarray(right[::-1].T))
         self.keep_history(matrix)
+
+    def _stoppable(self, matrix: sparse.csr_matrix) -> LinearOperator:
+        """Return `matrix` as an operator whose products, of which ARPACK asks for hundreds, can stop the fit."""
+        transposed = matrix.T
+
+        def times(vectors: np.ndarray) -> np.ndarray:
+            self.go_on()
+            return matrix @ vectors
+
+        def transposed_times(vectors: np.ndarray) -> np.ndarray:
+            return transposed @ vectors
+
+        return LinearOperator(
+            matrix.shape, times, transposed_times, matmat=times, rmatmat=transposed_times, dtype=matrix.dtype
+        )
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""

@@ -139,7 +139,7 @@ def build_trainer(
     run, settings = plan.run, plan.trainer
     model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation"))
     if isinstance(model, models.NonGradientRecommender):
-        return OneFit(model, split, device, hooks["save"])
+        return OneFit(model, split, device, hooks["save"], hooks["stopped"])
     if isinstance(model, models.PretrainedNeuMF):
         pretraining.start(model, split)
     assert isinstance(model, models.GradientRecommender)

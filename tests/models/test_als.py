@@ -1,6 +1,8 @@
 """Both kinds of ALS against dense algebra, and iALS against the `implicit` library."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from toys import random_split
 
 from ncf.core.rng import generator
 from ncf.data.split import Pairs, Split
-from ncf.errors import DataError
+from ncf.errors import ConfigError, DataError
 from ncf.evaluation import FullRanking, validation_targets
 from ncf.models import als
 from ncf.models.als import ALS, IALS
@@ -144,3 +146,13 @@ def test_a_smaller_penalty_fits_the_ratings_better() -> None:
         predicted = model.score(EVERYONE).numpy()[SPLIT.train.users, SPLIT.train.items]
         errors.append(float(((predicted - SPLIT.train.ratings) ** 2).mean()))
     assert errors[0] > errors[1] > errors[2]
+
+
+@pytest.mark.parametrize("l2", [1e-18, 1e-13])
+@pytest.mark.parametrize("kind", [ALS, partial(IALS, alpha=1.0, scaling=0.0)], ids=["als", "ials"])
+def test_a_penalty_so_small_that_rounding_decides_is_refused(kind: Callable[..., ALS | IALS], l2: float) -> None:
+    """With more factors than a row has cells, only the penalty makes its equations have one solution."""
+    model = kind(12, 15, factors=20, l2=l2, sweeps=2)
+    with pytest.raises(ConfigError, match=rf"^model\.l2: expected a penalty that is large enough.*, got {l2};"):
+        model.fit(SPLIT)
+    kind(12, 15, factors=20, l2=1e-4, sweeps=2).fit(SPLIT)

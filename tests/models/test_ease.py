@@ -6,8 +6,8 @@ import torch
 from toy_models import SPLIT, dense_positives
 
 from ncf.core.config import component
-from ncf.errors import ConfigError
-from ncf.models import MODELS
+from ncf.errors import ConfigError, TrainingError
+from ncf.models import MODELS, ease
 from ncf.models.ease import EASE
 
 EVERYONE = torch.arange(12)
@@ -42,3 +42,23 @@ def test_a_large_penalty_leaves_little() -> None:
 def test_a_penalty_of_nought_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^model\.l2: input should be greater than 0, got 0\.0$"):
         component("model", MODELS, {"name": "ease", "l2": 0.0})
+
+
+@pytest.mark.parametrize("l2", [1e-18, 1e-12])
+def test_a_penalty_so_small_that_rounding_decides_is_refused(l2: float) -> None:
+    """At 1e-18 there is no factorisation; at 1e-12 there is one, of noise. 12 users of 15 items: X'X is singular."""
+    with pytest.raises(ConfigError, match=rf"^model\.l2: expected a penalty that is large enough.*, got {l2};"):
+        fitted(l2)
+    assert fitted(1e-6).weights.isfinite().all()
+
+
+def test_the_need_of_memory_comes_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "available", lambda: 2.0**31)
+    monkeypatch.setattr(ease, "positives_matrix", None)  # no work: it cannot even be called
+    model = EASE(3, 30_000, l2=1.0)
+    with pytest.raises(TrainingError) as caught:
+        model.fit(SPLIT)
+    assert str(caught.value) == (
+        "model=ease: expected 20.1 GiB of memory for its matrices of 30,000 by 30,000 items, found 2.0 GiB; use data "
+        "with fewer items, or another model, such as model=puresvd"
+    )

@@ -1,5 +1,6 @@
 """A run whose model is fitted without gradient leaves the same folder as any other."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import torch
 from toy_models import SPLIT, WITHOUT_GRADIENT, drawn, ready
 from toys import compose, same, small
 
-from ncf.errors import ConfigError
+from ncf.data.split import Split
+from ncf.errors import ConfigError, TrainingError
 from ncf.models import MODELS, NonGradientRecommender
+from ncf.models.als import ALS, IALS
+from ncf.models.ease import EASE
 from ncf.runs import checkpoint
 from ncf.runs.artifacts import read_result
 from ncf.runs.plan import plan_run
@@ -77,3 +81,44 @@ def test_a_finished_run_is_kept_and_a_half_written_one_is_fitted_again(root: Pat
 def test_a_bad_setting_is_refused_by_its_key(root: Path) -> None:
     with pytest.raises(ConfigError, match=r"^model\.l2: input should be greater than 0, got 0\.0$"):
         plan_run(compose(*overrides(root, "model=ease"), "model.l2=0.0"))
+
+
+STOPPABLE = [name for name in WITHOUT_GRADIENT if name != "popularity"]  # which counts once
+
+
+@pytest.mark.parametrize("name", STOPPABLE)
+def test_a_fit_that_is_stopped_learns_nothing_and_starts_over_to_the_same_bits(name: str) -> None:
+    """However far it has come: the first time it is asked, the second, and so on."""
+    for asked in range(4):
+        model, saved, left = drawn(name), [], iter([False] * asked)
+        assert isinstance(model, NonGradientRecommender)
+        stopped = partial(next, left, True)
+        whole = OneFit(model, SPLIT, torch.device("cpu"), saved.append, stopped).fit()
+        assert whole == bool(saved)
+        if asked == 0:
+            assert not whole
+        again = drawn(name)
+        assert isinstance(again, NonGradientRecommender)
+        assert OneFit(again, SPLIT, torch.device("cpu"), saved.append).fit()
+        assert torch.equal(again.score(torch.arange(12)), ready(name).score(torch.arange(12)))
+
+
+@pytest.mark.parametrize("name", ["als", "ials"])
+def test_alternating_least_squares_can_be_stopped_in_every_batch_of_every_half_sweep(name: str) -> None:
+    asked = []
+    model = drawn(name)
+    assert isinstance(model, ALS | IALS)
+    OneFit(model, SPLIT, torch.device("cpu"), lambda state: None, lambda: bool(asked.append(1))).fit()
+    assert len(asked) == 2 * model.sweeps
+
+
+def test_without_memory_a_fit_says_what_would_need_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fit(self: EASE, split: Split) -> None:
+        raise MemoryError("16 GiB")
+
+    monkeypatch.setattr(EASE, "fit", fit)
+    model = drawn("ease")
+    assert isinstance(model, NonGradientRecommender)
+    expected = r"^out of memory while EASE was fitted to 12 users and 15 items: .* fewer of them, or a smaller model"
+    with pytest.raises(TrainingError, match=expected):
+        OneFit(model, SPLIT, torch.device("cpu"), lambda state: None).fit()
