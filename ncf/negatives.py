@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ncf.core import command_line
+from ncf.core.arrays import LARGEST_FILE
 from ncf.core.compose import compose
 from ncf.core.config import component
 from ncf.core.files import atomic
+from ncf.core.outside import open_regular
 from ncf.data import Split, read_split
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import EVALUATIONS, SampledRanking, test_targets, validation_targets
@@ -70,7 +72,8 @@ def imported(split: Split, path: Path) -> Arrays:
             first, or has an id that is not in the data.
     """
     try:
-        lines = path.read_text().splitlines()
+        with open_regular(path, LARGEST_FILE, DataError) as file:
+            lines = file.read().decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"import: cannot read {path} ({error})") from None
     if not lines:

@@ -1,5 +1,6 @@
 """`python -m ncf.negatives`: the file that it writes ranks as the protocol that drew it, and bad ones are refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,13 @@ def test_a_bad_file_is_refused_by_its_line(text: str, message: str, split: Split
 def test_a_missing_file_is_named(split: Split, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^import: cannot read .*gone"):
         negatives.imported(split, tmp_path / "gone")
+
+
+def test_what_has_no_end_is_not_read(split: Split, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero"), tmp_path):
+        with pytest.raises(DataError, match=rf"^{path}: expected a regular file, found a (FIFO|device|folder)$"):
+            negatives.imported(split, path)
 
 
 def test_drawn_negatives_are_no_positives_of_the_user(cfg: DictConfig, split: Split) -> None:

@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Protocol
 
+from ncf.core.arrays import LARGEST_FILE, most_unpacked
+from ncf.core.outside import open_regular
 from ncf.errors import DataError
 
 MAX_MEMBER_BYTES = 4 << 30
@@ -61,21 +63,17 @@ class Folder(Source):
 
     def _find(self, member: str) -> Path:
         full, short = self.path / member, self.path / PurePosixPath(member).name
-        return full if full.is_file() else short
+        return full if full.exists() else short
 
     def has(self, member: str) -> bool:
         """Return whether `member` exists."""
-        return self._find(member).is_file()
+        return self._find(member).exists()
 
     @contextmanager
     def open(self, member: str) -> Iterator[BinaryIO]:
         """Open `member` for reading bytes. Raises DataError if it cannot be read."""
         path = self._find(member)
-        with ExitStack() as stack:
-            try:
-                stream = stack.enter_context(path.open("rb"))
-            except OSError as error:
-                raise DataError(f"{path}: {error.strerror or error}") from None
+        with open_data(path) as stream:
             yield _CheckedStream(stream, str(path))  # type: ignore[misc]
 
     def label(self, member: str) -> str:
@@ -92,17 +90,18 @@ class Archive(Source):
     """A zip archive.
 
     Raises:
-        DataError: the file is not a zip archive, or a member is a link, points outside the archive or exceeds 4 GiB.
+        DataError: the file is not a zip archive, or a member is a link, points outside the archive, exceeds 4 GiB, or
+            unpacks to far more than text does.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_data(path) as file, zipfile.ZipFile(file) as archive:
                 self._members = {info.filename: info for info in archive.infolist()}
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror or error}") from None
-        except _DAMAGE as error:
+        except DataError:
+            raise
+        except (OSError, *_DAMAGE) as error:
             raise DataError(f"{path}: not a zip archive, or damaged ({error})") from None
         for info in self._members.values():
             _refuse_unsafe(path, info)
@@ -117,8 +116,9 @@ class Archive(Source):
         if member not in self._members:
             raise DataError(f"{self.path}: expected member {member}, which is missing")
         with ExitStack() as stack:
+            file = stack.enter_context(open_data(self.path))
             try:
-                archive = stack.enter_context(zipfile.ZipFile(self.path))
+                archive = stack.enter_context(zipfile.ZipFile(file))
                 stream = stack.enter_context(archive.open(member))
             except (OSError, *_DAMAGE) as error:
                 raise DataError(f"{self.label(member)}: cannot be read ({error})") from None
@@ -147,16 +147,32 @@ class _CheckedStream:
             raise DataError(f"{self._label}: cannot be read ({error})") from None
 
 
+def user_path(text: str) -> Path:
+    """Return the path that a user wrote, `~` expanded. Raises DataError if there is no such home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{text}: no such file or folder ({error})") from None
+
+
+def open_data(path: Path) -> BinaryIO:
+    """Open a data file for reading bytes. Raises DataError if it is missing, no regular file or cannot be opened."""
+    try:
+        return open_regular(path, LARGEST_FILE, DataError)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file or folder") from None
+
+
 def source_at(path: Path, ratings: str) -> Source:
     """Open the folder, archive or bare ratings file at `path`. Raises DataError if it is none, or lacks `ratings`."""
     if path.is_dir():
         source: Source = Folder(path)
-    elif path.is_file() and path.name == PurePosixPath(ratings).name:
-        source = Folder(path.parent)
-    elif path.is_file():
-        source = Archive(path)
-    else:
+    elif not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    elif path.name == PurePosixPath(ratings).name:
+        source = Folder(path.parent)
+    else:
+        source = Archive(path)
     if not source.has(ratings):
         raise DataError(f"{path}: expected it to contain {ratings}, which is missing")
     return source
@@ -173,7 +189,7 @@ def sha256_of(stream: _Readable) -> str:
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 hex of a file. Raises DataError if it cannot be read."""
     try:
-        with path.open("rb") as stream:
+        with open_data(path) as stream:
             return sha256_of(stream)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
@@ -188,6 +204,10 @@ def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:
         reason = "is a link or special file"
     elif info.file_size > MAX_MEMBER_BYTES:
         reason = f"unpacks to {info.file_size} bytes, more than {MAX_MEMBER_BYTES}"
+    elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others unpack without a bound
+        reason = "is compressed by another method than deflate"
+    elif info.file_size > most_unpacked(info.compress_size):
+        reason = f"unpacks from {info.compress_size} to {info.file_size} bytes, as no text does"
     else:
         return
     raise DataError(f"{path}: unsafe archive, member {info.filename!r} {reason}")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock
 
+from ncf.core.arrays import read_arrays
 from ncf.core.files import TEMPORARY
-from ncf.data.download import replacing
+from ncf.data.download import refuse_special, replacing
 from ncf.data.interactions import Counts, Interactions
 from ncf.errors import DataError
 
@@ -51,6 +53,7 @@ def cached(root: Path, name: str, key: str, build: Callable[[], Interactions]) -
     with locked(path):
         if (found := _load(path, key)) is not None:
             return found
+        refuse_special(path)
         if path.exists():
             _log.warning("%s is damaged or belongs to other settings; rebuilding it", path)
         interactions = build()
@@ -77,7 +80,10 @@ def locked(target: Path) -> Iterator[None]:
                         "data.root sets the folder") from None  # fmt: skip
     try:
         for stray in target.parent.glob(f"{TEMPORARY}{target.name}*"):
-            stray.unlink(missing_ok=True)
+            if stray.is_dir() and not stray.is_symlink():
+                shutil.rmtree(stray, ignore_errors=True)
+            else:
+                stray.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
@@ -98,20 +104,40 @@ def _save(stream: BinaryIO, interactions: Interactions, key: str) -> None:
 
 def _load(path: Path, key: str) -> Interactions | None:
     """Load the interactions; None if the file is missing, damaged or stored under another key."""
-    if not path.is_file():
-        return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+        arrays: dict[str, Any] = dict(read_arrays(path, DataError))
         if str(arrays.pop("checksum")) != _checksum(arrays) or str(arrays["key"]) != key:
             return None
         facts = json.loads(str(arrays.pop("facts")))
         facts["before"] = Counts(**facts["before"])
         fields: dict[str, Any] = {name: arrays.get(name) for name in _ARRAYS} | facts
-        return Interactions(**fields)
+        found = Interactions(**fields)
+        return found if _is_whole(found) else None
+    except FileNotFoundError:
+        return None
     except Exception as error:  # damage can fail in any layer; the remedy is always to rebuild
         _log.debug("%s: %s", path, error)
         return None
+
+
+def _is_whole(found: Interactions) -> bool:
+    """Return whether the arrays fit each other, which the checksum of a forged file does not say."""
+    rows = [found.users, found.items, found.ratings, *([] if found.timestamps is None else [found.timestamps])]
+    per_item = [found.item_ids, *(extra for extra in (found.titles, found.genres) if extra is not None)]
+    return (
+        {array.shape for array in rows} == {(len(found.users),)}
+        and {array.shape for array in per_item} == {(found.num_items,)}
+        and found.user_ids.shape == (found.num_users,)
+        and [array.dtype.kind for array in rows] == list("iifi")[: len(rows)]
+        and _covers(found.users, found.num_users)
+        and _covers(found.items, found.num_items)
+    )
+
+
+def _covers(indices: np.ndarray, count: int) -> bool:
+    """Return whether the indices (N,) are those from 0 to `count` - 1, each at least once."""
+    inside = len(indices) > 0 and indices.min() >= 0 and indices.max() < count
+    return bool(inside and np.bincount(indices, minlength=count).all())
 
 
 def _checksum(arrays: dict[str, Any]) -> str:

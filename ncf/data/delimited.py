@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from pydantic import Field
 
 from ncf.core.roles import MACHINE
-from ncf.data.archive import Folder, sha256_of_file
+from ncf.data.archive import Folder, sha256_of_file, user_path
 from ncf.data.cache import cached
 from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
 from ncf.data.ratings import Columns, Ratings, Scale, collect
@@ -49,8 +49,8 @@ def delimited(
     if rating is None and threshold is not None:
         raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
     wanted, allowed = Columns(user, item, rating, timestamp), None if scale is None else Scale.of(scale)
-    path = Path(archive).expanduser()
-    if not path.is_file():
+    path = user_path(archive)
+    if not path.exists():
         raise DataError(f"data.archive: no such file: {path}")
     source = Folder(path.parent)
     settings = {
@@ -96,12 +96,13 @@ def _header(blocks: Iterator[bytes], label: str, delimiter: str) -> tuple[list[s
 
 
 def _sha256(archive: Any) -> str | None:
-    """Return the SHA-256 hex of the file at `archive`; None if it does not exist, which the loader will report."""
-    path = Path(str(archive)).expanduser()
-    if not path.is_file():
+    """Return the SHA-256 hex of the file at `archive`; None if it cannot be read, which the loader will report."""
+    try:
+        path = user_path(str(archive))
+        status = path.stat()
+        return _sha256_at(path, status.st_mtime_ns, status.st_size)
+    except (DataError, OSError, ValueError):
         return None
-    status = path.stat()
-    return _sha256_at(path, status.st_mtime_ns, status.st_size)
 
 
 @cache  # a sweep asks once per run

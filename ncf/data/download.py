@@ -126,11 +126,18 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     """Yield a new file that replaces `target` when it is complete.
 
     Raises:
-        DataError: the disk is full or not writable; `target` is then unchanged.
+        DataError: `target` is no regular file, or the disk is full or not writable; `target` is then unchanged.
     """
+    refuse_special(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic(target) as stream:
             yield stream
     except OSError as error:
         raise DataError(f"{target}: cannot write ({error.strerror or error}); data.root sets the folder") from None
+
+
+def refuse_special(target: Path) -> None:
+    """Raise DataError if there is something at `target` that is no regular file: a FIFO would stall its writer."""
+    if target.exists() and not target.is_file():
+        raise DataError(f"{target}: expected a regular file or none, found something else; move it away")

@@ -124,6 +124,8 @@ def _metadata(catalogue: Catalogue | None, item_ids: np.ndarray) -> tuple[np.nda
     """Return titles and genres (I,) of the items, empty strings where the catalogue lacks them."""
     if catalogue is None:
         return None, None
+    if not len(catalogue.ids):
+        return np.full(len(item_ids), ""), np.full(len(item_ids), "")
     rows = pd.Index(catalogue.ids).get_indexer(pd.Index(item_ids))
     known = rows >= 0
     return np.where(known, catalogue.titles[rows], ""), np.where(known, catalogue.genres[rows], "")

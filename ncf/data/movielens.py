@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ncf.core.roles import MACHINE
-from ncf.data.archive import Source
+from ncf.data.archive import Source, user_path
 from ncf.data.cache import cached
 from ncf.data.catalogue import read_catalogue
 from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
@@ -38,7 +38,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
         """Load the release's positives. Raises ConfigError for an invalid scale, DataError for missing or bad files."""
         request = Request(release, Path(root, "raw"), url, sha256)
         allowed = Scale.of(scale)
-        source = locate(request, None if archive is None else Path(archive).expanduser())
+        source = locate(request, None if archive is None else user_path(archive))
         settings = {"threshold": threshold, "duplicates": duplicates}
         raw = source.digest(release.ratings_member, *release.movies_members)
 

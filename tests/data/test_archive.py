@@ -1,8 +1,10 @@
 """Zip archives of bad will or bad luck: refused by name, never unpacked."""
 
+import os
 import shutil
 import stat
 import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -50,6 +52,41 @@ def test_members_over_the_size_limit(prepare: Prepare, tmp_path: Path, monkeypat
     path = write_zip(tmp_path / "set.zip", {**members("ml-1m"), "ml-1m/bomb": bytes(1001)})
     with pytest.raises(DataError, match="member 'ml-1m/bomb' unpacks to 1001 bytes, more than 1000"):
         prepare("ml-1m", archive=str(path))
+
+
+def test_a_member_that_unfolds_as_no_text_does(prepare: Prepare, tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members("ml-1m", bytes(20 << 20)).items():
+            archive.writestr(name, data)
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"ratings\.dat' unpacks from \d+ to 20971520 bytes, as no text does"):
+        prepare("ml-1m", archive=str(path))
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("name", ["ratings.dat", "movies.dat", "set.zip"])
+@pytest.mark.parametrize("kind", ["FIFO", "device", "folder"])
+def test_what_is_no_regular_file_in_the_place_of_one(prepare: Prepare, tmp_path: Path, name: str, kind: str) -> None:
+    for member, data in members("ml-1m").items():
+        (tmp_path / member.rpartition("/")[2]).write_bytes(data)
+    path = tmp_path / name
+    path.unlink(missing_ok=True)
+    {"FIFO": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}[kind](path)
+    with pytest.raises(DataError, match=rf"{name}: expected (a regular file, found a {kind}|it to contain ml-1m)"):
+        prepare("ml-1m", archive=str(path if name == "set.zip" else tmp_path))
+
+
+def test_an_archive_within_an_archive_is_no_text(prepare: Prepare, tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "inner.zip", members("ml-1m")).read_bytes()
+    with pytest.raises(DataError, match=r"ratings\.dat"):
+        prepare("ml-1m", archive=str(write_zip(tmp_path / "set.zip", members("ml-1m", inner))))
+
+
+def test_a_home_that_does_not_exist(prepare: Prepare) -> None:
+    for name in ("ml-1m", "csv"):
+        with pytest.raises(DataError, match=r"^~nobody-here/set\.zip: no such file or folder"):
+            prepare(name, archive="~nobody-here/set.zip")
 
 
 def test_a_member_that_hides_its_size(prepare: Prepare, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from data_helpers import Prepare, full_disk, interactions_of, members, write_zip
 
+from ncf.data import cache
 from ncf.data.cache import cached
 from ncf.data.interactions import Interactions
 from ncf.errors import DataError
@@ -109,6 +110,45 @@ def test_another_file_in_its_place_is_replaced(
     path.write_bytes(content)
     assert equal(cached(tmp_path, "toy", KEY, lambda: TOY), TOY)
     assert "damaged or belongs to other settings; rebuilding it" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_what_is_no_regular_file_in_the_place_of_a_cache_is_refused_before_anything_is_built(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "processed" / f"toy-{KEY[:16]}.npz"
+    path.parent.mkdir()
+    {"fifo": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}[kind](path)
+    with pytest.raises(DataError, match=rf"{path.name}: expected a regular file or none, found something else"):
+        cached(tmp_path, "toy", KEY, lambda: pytest.fail("built"))
+
+
+def forged(path: Path, **changes: np.ndarray) -> None:
+    """Change arrays of a cache and make its checksum fit."""
+    with np.load(path) as arrays:
+        contents = {name: arrays[name] for name in arrays.files if name != "checksum"} | changes
+    np.savez_compressed(path, **contents, checksum=np.array(cache._checksum(contents)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"users": np.array([0, 0, 7])},
+        {"users": np.array([0, 0, -1])},
+        {"users": np.array([0.0, 0.0, 1.0])},
+        {"items": np.array([0, 1])},
+        {"item_ids": np.arange(20)},
+        {"titles": np.array(["a"])},
+        {"ratings": np.zeros((3, 1), np.float32)},
+    ],
+)
+def test_a_forged_cache_whose_arrays_do_not_fit_is_built_again(tmp_path: Path, changes: dict[str, np.ndarray]) -> None:
+    cached(tmp_path, "toy", KEY, lambda: TOY)
+    (path,) = files(tmp_path)
+    forged(path)
+    assert equal(cached(tmp_path, "toy", KEY, lambda: pytest.fail("built again")), TOY)
+    forged(path, **changes)
+    assert equal(cached(tmp_path, "toy", KEY, lambda: TOY), TOY)
 
 
 def test_changed_values_under_a_valid_zip_are_noticed(tmp_path: Path) -> None:

@@ -86,3 +86,15 @@ def test_the_bad_line_is_named(tmp_path: Path, file: str, text: str, complaint: 
     (tmp_path / file).write_text(text)
     with pytest.raises(DataError, match=complaint):
         found(tmp_path, file)
+
+
+def test_a_catalogue_many_times_as_large_as_any_is_refused_before_it_is_held(tmp_path: Path) -> None:
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n" + "1,,\n" * 250_001)
+    with pytest.raises(DataError, match=r"movies\.csv: expected at most 250,000 movies in 33,554,432 bytes"):
+        found(tmp_path, "movies.csv")
+
+
+def test_one_endless_title_is_refused_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "movies.csv").write_text(f"movieId,title,genres\n1,{'x' * 513},\n")
+    with pytest.raises(DataError, match=r"line 2: expected title and genres of at most 512 characters, found '513'"):
+        found(tmp_path, "movies.csv")

@@ -54,3 +54,16 @@ def test_the_digest_covers_content_and_settings_but_not_the_place(
     assert prepare("ml-1m", archive=str(folder)).digest == first.digest
     assert prepare("ml-1m", archive=str(folder), threshold=3).digest != first.digest
     assert prepare("ml-1m", archive=archive(RATINGS[:-1])).digest != first.digest
+
+
+def test_an_empty_catalogue_gives_empty_titles(prepare: Prepare, tmp_path: Path) -> None:
+    for name, data in members("ml-1m").items():
+        (tmp_path / name.rpartition("/")[2]).write_bytes(data if "ratings" in name else b"")
+    with pytest.raises(DataError, match=r"movies\.dat: expected lines of text, found an empty file"):
+        prepare("ml-1m", archive=str(tmp_path))
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n")
+    lines = [",".join(map(str, row)) for row in RATINGS]
+    (tmp_path / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *lines]))
+    data = prepare("ml-20m", archive=str(tmp_path))
+    assert data.titles is not None
+    assert data.titles.tolist() == ["", "", ""]
