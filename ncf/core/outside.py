@@ -4,6 +4,7 @@ A FIFO blocks whoever opens it, a device has no end, and a small file can unfold
 not just write itself is opened here: only regular files, up to a size, and with a bound on what they unfold into.
 """
 
+import itertools
 import json
 import os
 import stat
@@ -19,6 +20,7 @@ _LARGEST_TEXT = 64 * MEGABYTE
 _LARGEST_YAML = MEGABYTE  # parsing takes about 10 s a MiB
 _MOST_ELEMENTS = 1_000_000  # of a document, with aliases written out
 _DEEPEST = 100
+_MOST_LINES, _LONGEST_LINE = 100_000, 64 * 1024
 
 
 def open_regular(path: Path, largest: int, error: type[NcfError]) -> BinaryIO:
@@ -40,8 +42,7 @@ def open_regular(path: Path, largest: int, error: type[NcfError]) -> BinaryIO:
         if not stat.S_ISREG(status.st_mode):
             raise error(f"{path}: expected a regular file, found a {_kind(status.st_mode)}")
         if status.st_size > largest:
-            found = f"{status.st_size / MEGABYTE:,.0f} MiB"
-            raise error(f"{path}: expected a file of at most {largest / MEGABYTE:,.0f} MiB, found {found}")
+            raise error(f"{path}: expected a file of at most {_size(largest)}, found {_size(status.st_size)}")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -57,13 +58,35 @@ def read_text(path: Path, error: type[NcfError], largest: int = _LARGEST_TEXT) -
             raise error(f"{path}: cannot be read ({cause})") from None
 
 
-def read_json(path: Path, error: type[NcfError]) -> Any:
+def read_json(path: Path, error: type[NcfError], largest: int = _LARGEST_TEXT) -> Any:
     """Return the value of a JSON file. Raises as `read_text`, and `error` for what is no JSON or nested too deeply."""
-    text = read_text(path, error)
+    text = read_text(path, error, largest)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as cause:
         raise error(f"{path}: cannot be read ({cause})") from None
+
+
+def read_json_lines(path: Path, error: type[NcfError]) -> list[dict[str, Any]]:
+    """Return the objects of a file with one JSON object a line; a last line that is still being written is left out.
+
+    Raises as `read_text`, and `error`, naming the line, for one that is no object, or too many or too long lines.
+    """
+    lines = read_text(path, error).split("\n")
+    whole = lines[:-1] if not lines[-1].endswith("}") else lines
+    if len(whole) > _MOST_LINES or max(map(len, whole), default=0) > _LONGEST_LINE:
+        raise error(f"{path}: expected at most {_MOST_LINES:,} lines of {_LONGEST_LINE:,} characters, found more")
+    return [_object(line, f"{path}, line {number}", error) for number, line in enumerate(whole, 1)]
+
+
+def _object(line: str, where: str, error: type[NcfError]) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as cause:
+        raise error(f"{where}: cannot be read ({cause})") from None
+    if not isinstance(value, dict):
+        raise error(f'{where}: expected an object, such as {{"epoch": 1}}, found {line[:40]!r}')
+    return value
 
 
 def read_yaml(path: Path, error: type[NcfError]) -> Any:
@@ -74,26 +97,33 @@ def read_yaml(path: Path, error: type[NcfError]) -> Any:
     """
     text = read_text(path, error, _LARGEST_YAML)
     try:
-        value = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if _elements(node, _DEEPEST, _MOST_ELEMENTS) > _MOST_ELEMENTS:  # before `<<` copies what aliases stand for
+            raise error(f"{path}: expected at most {_MOST_ELEMENTS:,} elements nested {_DEEPEST} deep, found more")
+        return None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
+        if isinstance(cause, error):
+            raise
         raise error(f"{path}: cannot be read ({str(cause).splitlines()[0]})") from None
-    if _elements(value, _DEEPEST, _MOST_ELEMENTS) > _MOST_ELEMENTS:
-        raise error(f"{path}: expected at most {_MOST_ELEMENTS:,} elements nested {_DEEPEST} deep, found more")
-    return value
 
 
-def _elements(value: Any, depth: int, most: int) -> int:
-    """Count the elements of nested containers, `most` + 1 for more than `most` or deeper than `depth`."""
-    if not isinstance(value, dict | list | tuple | set):
+def _elements(node: yaml.Node | None, depth: int, most: int) -> int:
+    """Count the elements of a YAML tree, `most` + 1 for more than `most` or deeper than `depth`."""
+    if not isinstance(node, yaml.CollectionNode):
         return 1
     if depth == 0:
         return most + 1
     count = 1
-    for element in [*value, *value.values()] if isinstance(value, dict) else value:
+    for element in itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value:
         count += _elements(element, depth - 1, most - count)
         if count > most:
             break
     return count
+
+
+def _size(count: int) -> str:
+    return f"{count / MEGABYTE:,.0f} MiB" if count >= MEGABYTE else f"{count / 1024:,.0f} KiB"
 
 
 def _kind(mode: int) -> str:

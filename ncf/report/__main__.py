@@ -1,5 +1,7 @@
 """`python -m ncf.report`: a study's page, tables, figures and README, from run folders or from an earlier report."""
 
+import os
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,34 +20,68 @@ def parser() -> command_line.Parser:
         "--results", type=Path, help="or the results.csv of an earlier report, with what lies beside it"
     )
     options.add_argument("--output", type=Path, help="folder to write (<sweep>/report, or the folder of results)")
+    options.add_argument("--formats", default="svg,png", help="of the figures: some of svg, png, pdf (svg,png)")
     return options
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    from ncf.report.collect import collect  # here: --help works without matplotlib and Jinja
-    from ncf.report.kit.page import PAGE, write
+    from ncf.report import study as tables  # here: --help works without matplotlib and Jinja
+    from ncf.report.collect import collect
+    from ncf.report.kit.page import PAGE, build, refuse_doubles
+    from ncf.report.kit.style import METADATA
     from ncf.report.sections import chosen
-    from ncf.report.study import PRESENTATION, copy, load
+    from ncf.report.staging import staged
 
-    registration = load_registration(options.registration, options.registration.with_name(PRESENTATION))
+    formats = _formats(options.formats, list(METADATA))
+    sweeps = [Path(folder) for folder in (options.sweep or "").split(",") if folder]
+    output = _output(options, sweeps)
+    registration = load_registration(options.registration, options.registration.with_name(tables.PRESENTATION))
     sections = chosen(registration.report.sections)
-    if options.sweep:
-        sweeps = [Path(folder) for folder in options.sweep.split(",")]
-        output = options.output or sweeps[0] / "report"
-        study = collect(sweeps, registration, output)
+    refuse_doubles(sections)
+    if options.results and output.resolve() == options.results.parent.resolve():
+        with staged(output, keeps=tables.own_tables(output)) as folder:
+            build(tables.load(output, registration), sections, folder, output, formats)
     else:
-        if not options.results.exists():
-            raise ConfigError(f"report: {options.results} does not exist; sweep=<folder> reports finished runs")
-        tables = options.results.parent
-        output = options.output or tables
-        if output.resolve() != tables.resolve():
-            load(tables, registration)  # refuse a broken study before anything is written
-            copy(tables, output)
-        study = load(output, registration)
-    write(study, sections, output)
-    print(output / PAGE)
+        if options.results:
+            tables.load(options.results.parent, registration)  # refuse a broken study before anything is written
+        with staged(output) as folder:
+            if sweeps:
+                study = collect(sweeps, registration, folder)
+            else:
+                tables.copy(options.results.parent, folder)
+                study = tables.load(folder, registration)
+            build(study, sections, folder, output, formats)
+    print(command_line.visible(output / PAGE))
+
+
+def _output(options: Namespace, sweeps: Sequence[Path]) -> Path:
+    """The folder to write. Raises ConfigError if what to report is not there, or something else is in its place."""
+    if options.results and not options.results.exists():
+        raise ConfigError(f"report: {options.results} does not exist; sweep=<folder> reports finished runs")
+    if options.results and options.results.name != "results.csv":
+        raise ConfigError(f"--results: expected the results.csv of an earlier report, got {options.results}")
+    if options.sweep is not None and not sweeps:
+        raise ConfigError("--sweep: expected a sweep's folder, got none")
+    for folder in sweeps:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: expected a finished run, or a sweep with one, found no such folder")
+    output: Path = options.output or (sweeps[0] / "report" if sweeps else options.results.parent)
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"--output: expected a folder, got {output}")
+    nearest = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"--output: expected a folder that can be written to, but {nearest} cannot")
+    return output
+
+
+def _formats(text: str, known: Sequence[str]) -> list[str]:
+    """The kinds of files, each once. Raises ConfigError for an unknown one, or none."""
+    kinds = list(dict.fromkeys(kind.strip() for kind in text.split(",")))
+    if not set(kinds) <= set(known):
+        raise ConfigError(f"--formats: expected some of {', '.join(known)}, got {text!r}")
+    return kinds
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from ncf.core.files import atomic, write_text
+from ncf.core.outside import read_json_lines
+from ncf.errors import DataError
 from ncf.report.ranked import ranked
 from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS, Study, load, of_arm
 from ncf.runs import artifacts
@@ -20,20 +23,21 @@ from ncf.runs.tables import finished_runs, read_runs
 from ncf.study import Registration
 
 _SHARES = ("histogram", "loss_share", "gradient_share")
-_CLASSES = ("positive", "negative")
+_MOST_COLUMNS = 1_000
 
 
 def collect(sweeps: Sequence[Path], registration: Registration, output: Path) -> Study:
     """Write `results.csv` and its companions of every finished run in the folders `sweeps`; the study they make.
 
+    Args:
+        output: an empty folder, made if necessary.
+
     Raises:
-        DataError: as `ncf.runs.tables.read_runs` and `read_users`.
+        DataError: as `ncf.runs.tables.read_runs` and `read_users`; or a run's epochs or dynamics cannot be read.
     """
     folders = one_of_each(finished_runs(sweeps))
     runs = read_runs(folders)
     output.mkdir(parents=True, exist_ok=True)
-    for file in COMPANIONS.values():
-        (output / file).unlink(missing_ok=True)
     _write(runs, output / RESULTS, None)
     facts = protocol([_result(folder) for folder in folders])
     write_text(output / PROTOCOL, json.dumps(facts, indent=1, sort_keys=True) + "\n")
@@ -80,11 +84,12 @@ def protocol(finished: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def curves(folders: Sequence[Path]) -> pd.DataFrame:
-    """A row a run and epoch: run, epoch, ndcg@10 on validation, train_loss."""
+    """A row a run and epoch: run, epoch, ndcg@10 on validation, train_loss; empty if no run has these."""
     columns = ["run", "epoch", "ndcg@10", "train_loss"]
-    parts = [_lines(folder / artifacts.EPOCHS).assign(run=folder.name) for folder in folders]
+    bar = tqdm(folders, desc="epochs", unit=" runs", delay=2, leave=False)
+    parts = [_epochs(folder / artifacts.EPOCHS).assign(run=folder.name) for folder in bar]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return table[[c for c in columns if c in table.columns]]
+    return table[columns] if set(columns) <= set(table.columns) else pd.DataFrame()
 
 
 def dynamics(folders: Sequence[Path], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -93,10 +98,10 @@ def dynamics(folders: Sequence[Path], runs: pd.DataFrame) -> dict[str, pd.DataFr
     Empty frames if no run has recorded its dynamics.
     """
     lines = [
-        {"run": folder.name, **flat(json.loads(line))}
-        for folder in folders
+        {"run": folder.name, **_columns(line, path)}
+        for folder in tqdm(folders, desc="dynamics", unit=" runs", delay=2, leave=False)
         if (path := folder / artifacts.DYNAMICS).exists()
-        for line in path.read_text().splitlines()
+        for line in read_json_lines(path, DataError)
     ]
     if not lines:
         return {"attention": pd.DataFrame(), "selected": pd.DataFrame()}
@@ -123,8 +128,19 @@ def flat(line: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return columns
 
 
-def _lines(path: Path) -> pd.DataFrame:
-    return pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()])
+def _columns(line: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    columns = flat(line)
+    if len(columns) > _MOST_COLUMNS or "epoch" not in columns:
+        raise DataError(f"{path}: expected lines with an epoch and at most {_MOST_COLUMNS:,} values")
+    return columns
+
+
+def _epochs(path: Path) -> pd.DataFrame:
+    """The epochs of a run, without any for a model that has none. Raises DataError if they cannot be read."""
+    try:
+        return pd.DataFrame(read_json_lines(path, DataError))
+    except FileNotFoundError:
+        return pd.DataFrame()
 
 
 def _write(table: pd.DataFrame, path: Path, float_format: str | None) -> None:

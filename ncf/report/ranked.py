@@ -1,5 +1,6 @@
 """What the saved ranks tell beyond the metrics: sampled ranking, thirds of items and users, statistics over users."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def sampled(users: pd.DataFrame) -> pd.DataFrame:
 def groups(users: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     """Metrics by run and third of users' activity, and of items' popularity where the data set can be read again."""
     one = users[users["run"] == users["run"].iloc[0]].set_index("user_id")
-    metrics = [f"hit@{CUTOFF}", f"ndcg@{CUTOFF}"]
+    metrics = [name for name in (f"hit@{CUTOFF}", f"ndcg@{CUTOFF}") if name in users]
     measures = {"user": -one["candidates"]}  # the fewer candidates are left, the more items the user knows
     counts = popularity(config)
     if counts is not None:
@@ -103,7 +104,8 @@ def over_users(users: pd.DataFrame, study: Study) -> pd.DataFrame:
             continue
         row = {"treatment": treatment, "baseline": baseline, "metric": metric, "neg_ratio": ratios[0]}
         address = f"users/{treatment}/{baseline}/{metric}/{ratios[0]}"
-        rows.append(row | _user_statistics(users, pairs, name, study.registration, address))
+        with contextlib.suppress(StatisticsError):  # nothing to compare: all hits zero, for example
+            rows.append(row | _user_statistics(users, pairs, name, study.registration, address))
     return pd.DataFrame(rows)
 
 

@@ -4,17 +4,22 @@ The tables lie in one folder: `results.csv` (a row a run) and its companions, wh
 beyond it. A companion may be missing; what needs it is then left out, and says so.
 """
 
+import gzip
+import io
 import itertools
-import json
-import shutil
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ncf.core.outside import open_regular, read_json
 from ncf.errors import DataError
+from ncf.report.staging import MANIFEST, refuse_unfinished, written
 from ncf.study import ComparisonPlan, Registration, Verdict, plans, verdict
 from ncf.study.registration import Compared, Selector, Value, in_arm
 from ncf.study.verdict import JudgedComparison, arm_values
@@ -31,7 +36,22 @@ COMPANIONS = {
     "groups": "groups.csv",  # a row a run and third of items or users: metrics within it
     "users": "users.csv",  # a row a comparison: statistics over users
 }
+TABLES = (RESULTS, PROTOCOL, *COMPANIONS.values())
+"""The files that a report can be made from again."""
+
 _NAMES = ("run", "config_hash", "data_digest", "registration", "commit", "ncf")  # which may look like numbers
+_LARGEST = 64 * 2**20  # bytes of a table, unpacked
+_MOST_CELLS, _MOST_COLUMNS, _LONGEST_LINE = 5_000_000, 2_000, 2**20
+_WHOLE = ("neg_ratio", "seed")
+_COLUMNS = {
+    "curves": ["run", "epoch", "ndcg@10", "train_loss"],
+    "attention": ["neg_ratio", "epoch"],
+    "selected": ["run", "epoch"],
+    "sampled": ["run"],
+    "groups": ["run", "grouping", "third"],
+    "users": ["treatment", "baseline", "metric", "neg_ratio"],
+}
+"""What is relied on beside the metrics."""
 
 
 class NotRunError(Exception):
@@ -212,27 +232,47 @@ class Study:
 
 
 def copy(folder: Path, to: Path) -> None:
-    """The tables of a study, as they are, into another folder."""
-    to.mkdir(parents=True, exist_ok=True)
-    for file in (RESULTS, PROTOCOL, *COMPANIONS.values()):
-        (to / file).unlink(missing_ok=True)
-        if (folder / file).exists():
-            shutil.copyfile(folder / file, to / file)
+    """The tables of the report in `folder`, as they are, into the empty folder `to`. Raises DataError as `load`."""
+    for file in own_tables(folder):
+        with open_regular(folder / file, _LARGEST, DataError) as content:
+            (to / file).write_bytes(content.read())
+
+
+def own_tables(folder: Path) -> list[str]:
+    """The names of the tables of the report in `folder`: those that its manifest lists, or all if it has none."""
+    listed = written(folder) if (folder / MANIFEST).exists() else None
+    return [file for file in TABLES if (folder / file).exists() and (listed is None or file in listed)]
 
 
 def load(folder: Path, registration: Registration) -> Study:
     """The study whose tables lie in `folder`.
 
     Raises:
-        DataError: there is no `results.csv`, or it or a companion is not a table.
+        DataError: there is no `results.csv`, it or a companion is not a table or too large for one, it lacks a column
+            or a value, or a report was killed while it replaced the tables.
     """
-    runs = _read(folder / RESULTS)
+    refuse_unfinished(folder)
+    own = own_tables(folder)
+    runs = read_table(folder / RESULTS) if RESULTS in own else pd.DataFrame()
     if runs.empty:
         raise DataError(f"{folder / RESULTS}: expected a row for each finished run, found none")
-    companions = {name: _read(folder / file) for name, file in COMPANIONS.items()}
-    protocol = folder / PROTOCOL
-    facts = json.loads(protocol.read_text()) if protocol.exists() else {}
-    return Study(registration, runs, facts, companions)
+    refuse_incomplete(runs, folder / RESULTS, ["run", *_WHOLE])
+    companions = {
+        name: read_table(folder / file) if file in own else pd.DataFrame() for name, file in COMPANIONS.items()
+    }
+    for name, columns in _COLUMNS.items():
+        if not companions[name].empty:
+            refuse_incomplete(companions[name], folder / COMPANIONS[name], columns)
+    return Study(registration, runs, _facts(folder / PROTOCOL) if PROTOCOL in own else {}, companions)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What is in `protocol.json`. Raises DataError if it is not what a report wrote."""
+    facts = read_json(path, DataError, 2**20)
+    kinds = {"settings": dict, "versions": dict, "machine": str}
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in kinds.items()):
+        raise DataError(f"{path}: expected the keys {', '.join(kinds)}, as a report writes them")
+    return facts
 
 
 def of_arm(table: pd.DataFrame, arm: Selector, ratio: int) -> pd.DataFrame:
@@ -245,10 +285,50 @@ def of_arm(table: pd.DataFrame, arm: Selector, ratio: int) -> pd.DataFrame:
     return rows.merge(choices[own])
 
 
-def _read(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame()
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that a report wrote, plain or gzipped.
+
+    Raises:
+        DataError: it is no regular file, no table, or unpacks into more than any report needs.
+    """
+    text = _unpacked(path)
+    lines = text.split("\n")
+    if (
+        max(map(len, lines)) > _LONGEST_LINE
+        or lines[0].count(",") >= _MOST_COLUMNS
+        or len(lines) + text.count(",") > _MOST_CELLS
+    ):
+        raise DataError(f"{path}: expected a table that a report wrote, found one of too many cells")
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str))
-    except (ValueError, OSError, EOFError) as error:
+        return pd.read_csv(io.StringIO(text), dtype=dict.fromkeys(_NAMES, str))
+    except (ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: expected a table that a report wrote, found none ({reason})") from None
+
+
+def _unpacked(path: Path) -> str:
+    try:
+        with open_regular(path, _LARGEST, DataError) as file:
+            content = gzip.GzipFile(fileobj=file).read(_LARGEST + 1) if path.suffix == ".gz" else file.read(_LARGEST)
+        if len(content) > _LARGEST:
+            raise DataError(f"{path}: expected at most {_LARGEST / 2**20:.0f} MiB, unpacks into more")
+        return content.decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a table that a report wrote, found none ({error})") from None
+
+
+def refuse_incomplete(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
+    """Raise DataError if a table lacks one of `columns`, or a ratio or seed is no whole number or a run has no name."""
+    absent = [column for column in columns if column not in table.columns]
+    if absent:
+        raise DataError(f"{path}: expected the columns {', '.join(columns)}, found no {', '.join(absent)}")
+    for column in columns:
+        values = table[column]
+        if column in _WHOLE:
+            numbers = pd.to_numeric(values, errors="coerce")
+            bad = ~(numbers.between(0, 2**63) & (numbers == np.floor(numbers)))
+        else:
+            bad = values.isna()
+        if bad.any():
+            found = str(values[bad.idxmax()])[:40]
+            raise DataError(f"{path}, line {bad.idxmax() + 2}: expected a {column}, found {found!r}")

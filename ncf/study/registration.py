@@ -2,6 +2,8 @@
 
 import hashlib
 import itertools
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,10 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from yaml import YAMLError
 
 from ncf.core.balance import resolve_alpha
+from ncf.core.outside import open_regular, read_yaml
 from ncf.stats.checks import StatisticsError
 
-Ratio = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
+_LARGEST = 64 * 1024  # bytes of a registration; parsing takes a second
+_MOST_CHARACTERS = 1_000_000  # with references written out
+_MOST_RUNS = 100_000
+_DEEPEST = 50
+_LONGEST, _MOST_REASONS = 100, 10  # characters of a value in an error, and how many errors
+_REFERENCE = re.compile(r"\$\{([\w.-]+)\}")
+
+Ratio = Annotated[int, Field(gt=0, le=10**9)]
+Count = Annotated[int, Field(gt=0, le=10**5)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Value = str | int | float
 Selector = dict[str, Value]
@@ -159,9 +169,9 @@ class Registration(_Strict):
     smallest_effect: Fraction
     power: Fraction
     interval_level: Fraction
-    resamples: Annotated[int, Field(ge=999)]
-    bootstrap_seed: int
-    first_seed: Annotated[int, Field(ge=0)]
+    resamples: Annotated[int, Field(ge=999, le=10**6)]
+    bootstrap_seed: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    first_seed: Annotated[int, Field(ge=0, lt=2**62)]
     seeds: Annotated[dict[Ratio, Count], Field(min_length=1)]
     metrics: Annotated[list[str], Field(min_length=1)]
     arms: dict[str, Selector]
@@ -169,6 +179,14 @@ class Registration(_Strict):
     grids: Annotated[dict[str, Grid], Field(min_length=1)]
     pilot: list[Pilot]
     report: Presentation = Presentation()
+
+    @model_validator(mode="after")
+    def _few_enough_runs_to_list(self) -> Self:
+        for name, grid in self.grids.items():
+            choices = sum(math.prod(len(v) for v in block.values() if isinstance(v, list)) for block in grid.blocks)
+            if (count := choices * sum(grid.seeds.values())) > _MOST_RUNS:
+                raise ValueError(f"grids.{name}: expected at most {_MOST_RUNS:,} runs, got {count:.3g}")
+        return self
 
     @model_validator(mode="after")
     def _claims_refer_to_what_is_registered(self) -> Self:
@@ -233,19 +251,60 @@ def load(path: Path, report: Path | None = None) -> Registration:
     try:
         return Registration.model_validate({**data, "sha256": hashlib.sha256(raw).hexdigest()})
     except ValidationError as error:
-        raise StatisticsError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from None
+        found = [_explain(one) for one in error.errors()[:_MOST_REASONS]]
+        more = error.error_count() - len(found)
+        raise StatisticsError(f"{path}: {'; '.join(found)}{f'; and {more} more' if more else ''}") from None
 
 
 def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Return the bytes of a YAML file and the mapping in it."""
+    """Return the bytes of a YAML file and the mapping in it, with `${a.b}` standing for the value of its key a.b."""
     try:
-        raw = path.read_bytes()
-        data = OmegaConf.to_container(OmegaConf.create(raw.decode()), resolve=True)
+        with open_regular(path, _LARGEST, StatisticsError) as file:
+            raw = file.read(_LARGEST)
+        read_yaml(path, StatisticsError)  # refuses what unfolds without end
+        data = OmegaConf.to_container(OmegaConf.create(raw.decode()), resolve=False)
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
         raise StatisticsError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise StatisticsError(f"{path}: expected a mapping of settings")
-    return raw, {str(key): value for key, value in data.items()}
+    references = _References(path, data)
+    return raw, {str(key): references.resolved(value) for key, value in data.items()}
+
+
+class _References:
+    """Writes out the references of a file, up to `_MOST_CHARACTERS`: a few lines of them can stand for gigabytes."""
+
+    def __init__(self, path: Path, data: dict[Any, Any]) -> None:
+        self._path, self._data, self._left = path, data, _MOST_CHARACTERS
+
+    def resolved(self, value: Any, depth: int = 0) -> Any:
+        """Return `value` with its references written out. Raises StatisticsError for an unknown one or for too many."""
+        self._left -= 1 + len(value) if isinstance(value, str) else 1
+        if self._left < 0 or depth > _DEEPEST:
+            raise StatisticsError(f"{self._path}: expected at most {_MOST_CHARACTERS:,} characters and references "
+                                  f"{_DEEPEST} deep, found more")  # fmt: skip
+        if isinstance(value, dict):
+            return {key: self.resolved(own, depth + 1) for key, own in value.items()}
+        if isinstance(value, list):
+            return [self.resolved(own, depth + 1) for own in value]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        if whole := _REFERENCE.fullmatch(value):
+            return self.resolved(self._named(whole[1]), depth + 1)
+        text = _REFERENCE.sub(lambda part: str(self.resolved(self._named(part[1]), depth + 1)), value)
+        self._left -= len(text)
+        if "${" in text:
+            raise StatisticsError(f"{self._path}: expected references such as ${{seeds}}, found {text[:60]!r}")
+        return text
+
+    def _named(self, name: str) -> Any:
+        value: Any = self._data
+        for part in name.split("."):
+            keys = {str(key): key for key in value} if isinstance(value, dict) else {}
+            if part not in keys:
+                raise StatisticsError(f"{self._path}: expected a reference to a key of the file, found ${{{name}}}")
+            value = value[keys[part]]
+        return value
 
 
 def resolved(value: Value, ratio: int) -> Value:
@@ -281,6 +340,5 @@ def _explain(error: Any) -> str:
         return f"{key}: unknown key"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
-    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}" + (
-        "" if error["type"] == "missing" else f", got {error['input']!r}"
-    )
+    found = "" if error["type"] == "missing" else f", got {repr(error['input'])[:_LONGEST]}"
+    return f"{key[:_LONGEST]}: {error['msg'][0].lower()}{error['msg'][1:]}{found}"

@@ -30,6 +30,8 @@ class JudgedComparison:
         p: Wilcoxon p, corrected within the hypothesis; 1 if incomplete.
         p_equivalent: TOST p, corrected likewise.
         finding: at the registered alpha.
+        obstacle: why a comparison whose runs are all there is undecided without a result: too few pairs, for example,
+            or no spread; None for any other.
     """
 
     compared: Compared
@@ -38,6 +40,7 @@ class JudgedComparison:
     p: float
     p_equivalent: float
     finding: Finding
+    obstacle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,16 @@ def verdict(registration: Registration, results: pd.DataFrame) -> list[Verdict]:
     A comparison is *better* or *worse*, by the sign of the mean difference, if its corrected Wilcoxon p is at most
     alpha; otherwise *equivalent* if its corrected TOST p is; otherwise *undecided*. A hypothesis is supported if all
     (any) of its comparisons are better, refuted if one (all) of them is worse or equivalent, and else inconclusive.
-    Only registered seeds count; a comparison that lacks some is *incomplete*, however clear the others look.
+    Only registered seeds count; a comparison that lacks some is *incomplete*, however clear the others look. One that
+    no test can judge (all differences zero, for example) is *undecided*, with its `obstacle`.
 
     Args:
         registration: what was registered.
         results: one row per finished run; columns `neg_ratio`, `seed`, those of the arms, and the metrics.
 
     Raises:
-        StatisticsError: a column is missing, an arm has two runs with the same seed and ratio, a metric is not finite,
-            or a comparison is degenerate (all differences zero).
+        StatisticsError: a column is missing, an arm has two runs with the same seed and ratio, or a metric is not
+            finite.
     """
     return [_judge(name, hypothesis, registration, results) for name, hypothesis in registration.hypotheses.items()]
 
@@ -107,13 +111,19 @@ def _has(column: pd.Series, value: str | int | float) -> pd.Series:
 
 def _judge(name: str, hypothesis: Hypothesis, registration: Registration, results: pd.DataFrame) -> Verdict:
     measured = [(c, *_measure(c, registration, results)) for c in hypothesis.comparisons()]
-    complete = [result if not missing else None for _, missing, result in measured]
-    # An incomplete comparison stays in the family with p = 1, so that the others are corrected as registered.
+    complete = [result if not missing else None for _, missing, result, _ in measured]
+    # One that is incomplete or has an obstacle stays in the family with p = 1: the others are corrected as registered.
     correct = holm if registration.correction == "holm" else bonferroni
     p = correct(np.array([result.wilcoxon.p if result else 1.0 for result in complete])).tolist()
     p_equivalent = correct(np.array([result.equivalence.p if result else 1.0 for result in complete])).tolist()
-    findings = [_finding(r, a, b, registration.alpha) for r, a, b in zip(complete, p, p_equivalent)]
-    judged = tuple(JudgedComparison(*m, a, b, f) for m, a, b, f in zip(measured, p, p_equivalent, findings))
+    findings: list[Finding] = [
+        "undecided" if obstacle else _finding(r, a, b, registration.alpha)
+        for r, a, b, (*_, obstacle) in zip(complete, p, p_equivalent, measured)
+    ]
+    judged = tuple(
+        JudgedComparison(compared, missing, result, a, b, finding, obstacle)
+        for (compared, missing, result, obstacle), a, b, finding in zip(measured, p, p_equivalent, findings)
+    )
     reason = _reason(findings, hypothesis.supported_if)
     return Verdict(name, hypothesis.statement, decide(findings, hypothesis.supported_if), reason, judged)
 
@@ -133,8 +143,8 @@ def _reason(findings: list[Finding], supported_if: str) -> str:
 
 def _measure(
     compared: Compared, registration: Registration, results: pd.DataFrame
-) -> tuple[tuple[int, ...], Comparison | None]:
-    """Return the missing registered seeds, and the comparison over the others."""
+) -> tuple[tuple[int, ...], Comparison | None, str | None]:
+    """Return the missing registered seeds, the comparison over the others, and why there is none if none is missing."""
     registered = registration.seeds_at(*compared.ratios)
     arms = [registration.arms[compared.claim.treatment], registration.arms[compared.claim.baseline]]
     columns = [
@@ -143,14 +153,12 @@ def _measure(
     present = pd.concat(columns, axis=1).dropna()
     missing = tuple(seed for seed in registered if seed not in present.index)
     if len(present) < LEAST_PAIRS:
-        return missing, None
+        return missing, None, None if missing else f"{len(present)} pairs, at least {LEAST_PAIRS} are needed"
     treatment, baseline = np.split(present.to_numpy(dtype=np.float64), 2, axis=1)  # (seeds, ratios) each
     try:
-        return missing, _compare(treatment, baseline, compared, registration)
-    except StatisticsError as error:
-        if missing:  # still incomplete: must not prevent the verdict on the others
-            return missing, None
-        raise StatisticsError(f"{compared.name}: {error}") from None
+        return missing, _compare(treatment, baseline, compared, registration), None
+    except StatisticsError as error:  # must not prevent the verdict on the others
+        return missing, None, None if missing else str(error)
 
 
 def _compare(treatment: Array, baseline: Array, compared: Compared, registration: Registration) -> Comparison:

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from ncf.core.outside import open_regular, read_json, read_text, read_yaml
+from ncf.core.outside import open_regular, read_json, read_json_lines, read_text, read_yaml
 from ncf.errors import ConfigError, DataError
 
 BILLION = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi")
 )
-READERS = [read_text, read_json, read_yaml]
+MERGED = "a: &a {p: 1, q: 2, r: 3, s: 4, t: 5, u: 6, v: 7, w: 8, x: 9}\n" + "".join(
+    f"{name}: &{name} {{<<: [{','.join([f'*{before}'] * 9)}]}}\n" for before, name in zip("abcdefgh", "bcdefghi")
+)
+READERS = [read_text, read_json, read_json_lines, read_yaml]
 
 
 def refused(read: Callable[..., Any], path: Path) -> str:
@@ -76,7 +79,9 @@ def test_what_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
     assert "cannot be read" in refused(read_json, tmp_path / "a")
 
 
-@pytest.mark.parametrize("text", ["a: [", "[" * 2000, "a: !!python/object/apply:os.system [id]", "- &a [*a]", BILLION])
+@pytest.mark.parametrize(
+    "text", ["a: [", "[" * 2000, "a: !!python/object/apply:os.system [id]", "- &a [*a]", "a: \a", BILLION, MERGED]
+)
 def test_what_is_no_yaml_or_unfolds_without_end_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a").write_text(text)
     refused(read_yaml, tmp_path / "a")
@@ -91,3 +96,30 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_the_error_is_of_the_kind_that_the_caller_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         open_regular(tmp_path, 1, ConfigError)
+
+
+def test_lines_of_json_are_objects_and_the_last_may_still_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    for end in ("", "\n", '\n{"epoch": 3, "mr'):
+        path.write_text('{"epoch": 1}\n{"epoch": 2}' + end)
+        assert read_json_lines(path, DataError) == [{"epoch": 1}, {"epoch": 2}]
+    path.write_text("")
+    assert read_json_lines(path, DataError) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1}\n[2]\n', "line 2: expected an object"),
+        ("\n{}\n", "line 1: cannot be read"),
+        ('{"a": ' + "[" * 60_000 + "\n", "line 1: cannot be read"),
+        ('{"a": ' + "9" * 60_000 + "}\n", "line 1: cannot be read"),
+        ('{"a": "' + "x" * 70_000 + '"}', "expected at most 100,000 lines of 65,536 characters"),
+        ("{}\n" * 100_001, "expected at most 100,000 lines of 65,536 characters"),
+    ],
+)
+def test_lines_that_are_no_objects_too_many_or_too_long_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_json_lines(path, DataError)

@@ -23,8 +23,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def reported(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its report: every section of the library's, figures as SVG alone (PNG takes as long again)."""
 
-    def save(figure: Figure, folder: Path, name: str) -> None:
+    def save(figure: Figure, folder: Path, name: str, formats: object) -> str:
         figure.savefig(folder / f"{name}.svg")
+        return (folder / f"{name}.svg").read_text()
 
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patched:

@@ -102,6 +102,12 @@ def test_a_wrong_report_is_refused_by_its_key_and_nothing_is_written(results: Pa
     [
         (["sweep=nowhere"], "nowhere: expected a finished run"),
         (["results=nowhere/results.csv"], "nowhere/results.csv does not exist"),
+        (["sweep=a"], "a: expected a finished run, or a sweep with one, found no result.json"),
+        (["sweep=,"], "--sweep: expected a sweep's folder, got none"),
+        (["sweep=a", "output=r.yaml"], "--output: expected a folder, got r.yaml"),
+        (["sweep=a", "formats=svg,gif"], "--formats: expected some of svg, png, pdf, got 'svg,gif'"),
+        (["sweep=a", "formats="], "--formats: expected some of svg, png, pdf, got ''"),
+        (["results=r.yaml"], "--results: expected the results.csv of an earlier report, got r.yaml"),
         (["sweep=a", "results=b"], "not allowed with argument"),
         ([], "one of the arguments --sweep --results is required"),
         (["sweep=a", "sweeps=a"], "unrecognized arguments: sweeps=a"),
@@ -111,6 +117,7 @@ def test_a_wrong_report_is_refused_by_its_key_and_nothing_is_written(results: Pa
 def test_a_mistake_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], message: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("r.yaml").write_text(REGISTRATION)
+    Path("a").mkdir()
     with pytest.raises(NcfError, match=message) as caught:
         main(["registration=r.yaml", *given])
     assert "\n" not in str(caught.value)

@@ -7,7 +7,8 @@ import pytest
 from made_up import presented, registration, runs, write
 
 from ncf.errors import DataError
-from ncf.report.study import COMPANIONS, NotRunError, Study, copy, load, of_arm
+from ncf.report.staging import staged
+from ncf.report.study import COMPANIONS, TABLES, NotRunError, Study, copy, load, of_arm
 
 
 def test_the_arms_and_contrasts_are_those_registered(study: Study) -> None:
@@ -96,8 +97,19 @@ def test_what_the_design_can_detect_is_known_where_there_is_a_pilot(study: Study
     assert least < most
 
 
-def test_copied_tables_replace_those_that_were_there(tmp_path: Path) -> None:
-    write(tmp_path / "a", runs(registration()), companions=False)
-    write(tmp_path / "b", runs(registration()))
+def test_tables_are_copied_as_they_are(tmp_path: Path) -> None:
+    write(tmp_path / "a", runs(registration()))
+    (tmp_path / "a" / "notes.txt").write_text("no table")
+    (tmp_path / "b").mkdir()
     copy(tmp_path / "a", tmp_path / "b")
-    assert {path.name for path in (tmp_path / "b").iterdir()} == {"results.csv", "protocol.json"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()} == {
+        name: (tmp_path / "a" / name).read_bytes() for name in TABLES
+    }
+
+
+def test_a_companion_that_the_last_report_did_not_write_does_not_count(tmp_path: Path) -> None:
+    write(tmp_path, runs(registration()))
+    with staged(tmp_path, keeps=[name for name in TABLES if name != "users.csv"]):
+        pass
+    assert (tmp_path / "users.csv").exists()
+    assert [name for name, table in load(tmp_path, registration()).companions.items() if table.empty] == ["users"]

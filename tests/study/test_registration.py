@@ -1,6 +1,8 @@
 """A registration is checked as it is loaded: unknown keys, bad values and names that nothing registers are refused."""
 
 import hashlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,78 @@ def test_broken_files_are_refused(tmp_path, text):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(StatisticsError, match=r"preregistration\.yaml: "):
         load(path)
+
+
+ALIASES = "a: &a [1]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi")
+)
+LISTS = "".join(f"a{n}: [" + f"'${{a{n - 1}}}'," * 9 + "]\n" for n in range(1, 9))
+TEXTS = "".join(f"a{n}: ${{a{n - 1}}}${{a{n - 1}}}\n" for n in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ALIASES, "elements nested 100 deep, found more"),
+        ("a0: [x]\n" + LISTS, "characters and references 50 deep, found more"),
+        ("a0: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n" + TEXTS, "characters and references 50 deep, found more"),
+        ("a: ${a}\n", "references 50 deep, found more"),
+        ("a: x${b}${a}\nb: x\n", "references 50 deep, found more"),
+        ("a: ${oc.env:HOME}\n", "expected references such as"),
+        ("a: ${b.c}\nb: [1]\n", "expected a reference to a key of the file"),
+        ("[" * 50_000, "cannot be read"),
+        ("a: " + "9" * 5_000, "cannot be read"),
+        ("a: " + "x" * 70_000, "expected a file of at most 64 KiB, found 68 KiB"),
+    ],
+)
+def test_a_file_that_unfolds_without_end_is_one_line_at_once(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "preregistration.yaml"
+    path.write_text(text)
+    begun = time.monotonic()
+    with pytest.raises(StatisticsError, match=message) as caught:
+        load(path)
+    assert time.monotonic() - begun < 2
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("fifo", "zero"):
+        with pytest.raises(StatisticsError, match="expected a regular file"):
+            load(tmp_path / name)
+        with pytest.raises(StatisticsError, match="expected a regular file"):
+            load(STUDY, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seeds": {4: 10**12}}, "seeds.4: input should be less than or equal to 100000"),
+        ({"resamples": 10**12}, "resamples: input should be less than or equal to 1000000"),
+        ({"first_seed": 10**30}, "first_seed: input should be less than"),
+        ({"grids__grid__seeds": {4: 99_999}}, r"grids.grid: expected at most 100,000 runs, got 2e\+06"),
+        (
+            {"grids__grid__blocks": [{f"key{n}": list(range(10)) for n in range(12)}]},
+            "grids.grid: expected at most 100,000 runs, got 9e",
+        ),
+        ({f"unknown{n}": 1 for n in range(50)}, "unknown9: unknown key; and 40 more$"),
+    ],
+)
+def test_gigantic_numbers_are_refused_by_their_key(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(StatisticsError, match=message):
+        load(changed(tmp_path, **values))
+    assert time.monotonic() - begun < 3
+
+
+def test_references_stand_for_what_they_name(tmp_path: Path) -> None:
+    text = STUDY.read_text().replace(
+        "question: Does focal loss", "question: At ${alpha} (${arms.bce.loss}), does focal loss"
+    )
+    (tmp_path / "a.yaml").write_text(text)
+    assert load(tmp_path / "a.yaml").question.startswith("At 0.05 (bce), does focal loss")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -167,8 +167,9 @@ def test_a_missing_column_is_named(study, h1_only):
 
 def test_identical_arms_are_named(study, h1_only):
     table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.0)
-    with pytest.raises(StatisticsError, match=r"focal vs bce, test/ndcg@10, 1:10: .*all 12 differences are zero"):
-        verdict(h1_only, table)
+    same = next(c for c in verdict(h1_only, table)[0].comparisons if c.compared.name == f"focal vs bce, {NDCG}, 1:10")
+    assert (same.result, same.p, same.p_equivalent, same.finding) == (None, 1.0, 1.0, "undecided")
+    assert same.obstacle == "paired samples: all 12 differences are zero; there is nothing to test"
 
 
 B, W, E, U, I = "better", "worse", "equivalent", "undecided", "incomplete"  # noqa: E741
@@ -205,5 +206,18 @@ def test_an_incomplete_comparison_that_cannot_be_computed_yet_does_not_stand_in_
     assert findings[f"focal vs bce, {NDCG}, 1:50"].finding == "incomplete"
     assert findings[f"focal vs bce, {NDCG}, 1:10"].finding == "better"
     table.loc[table["neg_ratio"] == 50, NDCG] = 0.06 + 0.02 * (table["loss"] == "focal")
-    with pytest.raises(StatisticsError, match="no spread"):  # a complete one says why
-        verdict(h1_only, table)
+    complete = {c.compared.name: c for c in verdict(h1_only, table)[0].comparisons}
+    assert "no spread" in (complete[f"focal vs bce, {NDCG}, 1:50"].obstacle or "")  # a complete one says why
+    assert complete[f"focal vs bce, {NDCG}, 1:50"].finding == "undecided"
+    assert complete[f"focal vs bce, {NDCG}, 1:10"].finding == "better"
+
+
+@pytest.mark.parametrize(("seeds", "why"), [(3, "the interval is not finite: 3 pairs are too few"), (2, "2 pairs, ")])
+def test_a_complete_comparison_of_too_few_pairs_is_undecided_and_says_why(h1_only, seeds, why):
+    few = h1_only.model_copy(update={"seeds": dict.fromkeys(h1_only.seeds, seeds)})
+    table = results(h1_only, CLEAR).query(f"seed < {42 + seeds}")
+    gain = (table["loss"] == "focal") * table["seed"].map({42: -1, 43: 1, 44: 2}) / 32  # resamples lack spread
+    judged = verdict(few, table.assign(**{NDCG: 0.5 + gain, HIT: 0.5 + gain}))[0]
+    assert judged.outcome == "inconclusive"
+    assert {c.finding for c in judged.comparisons} == {"undecided"}
+    assert any(why in (c.obstacle or "") for c in judged.comparisons)

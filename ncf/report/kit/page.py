@@ -1,7 +1,6 @@
 """From a study to files: figures, tables, the page, the README."""
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from markupsafe import Markup
+from markupsafe import Markup, escape
+from tqdm import tqdm
 
 from ncf.core.files import write_text
-from ncf.errors import ConfigError
+from ncf.core.outside import open_regular
+from ncf.errors import ConfigError, DataError
 from ncf.report.kit.markup import Table
 from ncf.report.kit.prose import Prose, line
 from ncf.report.kit.section import Chart, Listing, Section, Standing
-from ncf.report.kit.style import RC, save, titled
-from ncf.report.study import NotRunError, Study
+from ncf.report.kit.style import FORMATS, RC, save, titled
+from ncf.report.staging import staged
+from ncf.report.study import TABLES, NotRunError, Study
 
 PAGE, README = "report.html", "README.md"
 
@@ -45,53 +47,74 @@ class Absent:
 Part = Drawn | Table | Absent
 
 
-def write(study: Study, sections: Sequence[Section], output: Path) -> None:
-    """Everything that the sections make of `study`: figures/, tables/, report.html and README.md in `output`.
+def write(study: Study, sections: Sequence[Section], output: Path, formats: Sequence[str] = FORMATS) -> None:
+    """Everything that the sections make of `study`, in `output`: figures/, tables/, report.html and README.md.
+
+    What an earlier report wrote there is replaced; see `ncf.report.staging.staged`.
 
     Raises:
-        ConfigError: two figures or two tables have one name, or a section's template lacks a macro.
+        ConfigError, FileError, DataError: as `build` and `staged`.
     """
-    parts = [(section, part) for section in sections for part in section.parts]
-    for (kind, name), count in Counter((type(part), part.name) for _, part in parts).items():
+    refuse_doubles(sections)
+    with staged(output, keeps=TABLES) as folder:
+        build(study, sections, folder, output, formats)
+
+
+def refuse_doubles(sections: Sequence[Section]) -> None:
+    """Raise ConfigError if two figures or two tables have one name."""
+    parts = [part for section in sections for part in section.parts]
+    for (kind, name), count in Counter((type(part), part.name) for part in parts).items():
         if count > 1:
             raise ConfigError(f"report: {count} sections have a {kind.__name__.lower()} named {name}; expected one")
-    for folder in ("figures", "tables"):  # emptied: nothing of an earlier report stays that this one does not make
-        if (output / folder).exists():
-            shutil.rmtree(output / folder)
-        (output / folder).mkdir(parents=True)
+
+
+def build(study: Study, sections: Sequence[Section], folder: Path, output: Path, formats: Sequence[str]) -> None:
+    """The whole report in the empty `folder`, as it is to lie in `output`.
+
+    Raises:
+        ConfigError: a section's template lacks a macro.
+    """
+    for part in ("figures", "tables"):
+        (folder / part).mkdir()
     words = Prose(study)
-    made = {part: _made(study, words, section, part, output) for section, part in parts}
+    parts = [(section, part) for section in sections for part in section.parts]
+    bar = tqdm(parts, desc="figures and tables", unit="", delay=2, leave=False)
+    made = {part: _made(study, words, section, part, folder, formats) for section, part in bar}
     context: dict[str, Any] = {
         "sections": {section.title: [made[part] for part in section.parts] for section in sections},
         "figures": {part.name: figure for part, figure in made.items() if isinstance(part, Chart)},
+        "image": next((kind for kind in ("png", "svg") if kind in formats), formats[0]),
         "tables": {part.name: table for part, table in made.items() if isinstance(part, Listing)},
         "remarks": [remark for section in sections for remark in remarks(study, words, section)],
         "additions": [words.macro(s.prose, "readme", s.readme(study)) for s in sections if s.readme],
         "registered_in": _registration_file(study, output),
     }
-    write_text(output / PAGE, Prose(study, html=True).page(f"{PAGE}.j2", context))
-    write_text(output / README, words.page(f"{README}.j2", context))
+    write_text(folder / PAGE, Prose(study, html=True).page(f"{PAGE}.j2", context))
+    write_text(folder / README, words.page(f"{README}.j2", context))
 
 
-def _made(study: Study, words: Prose, section: Section, part: Chart | Listing, output: Path) -> Part:
+def _made(
+    study: Study, words: Prose, section: Section, part: Chart | Listing, output: Path, formats: Sequence[str]
+) -> Part:
     """A figure or table, written to `output`, or why it is not there."""
     try:
         if isinstance(part, Chart):
-            return drawn(study, words, section, part, output / "figures")
+            return drawn(study, words, section, part, output / "figures", formats)
         return tabulated(study, words, section, part, output / "tables")
     except NotRunError as absent:
         title = part.question if isinstance(part, Chart) else part.title
         return Absent(title, absent.missing, study.command(absent.made_by))
 
 
-def drawn(study: Study, words: Prose, section: Section, chart: Chart, folder: Path) -> Drawn:
-    """The figure as SVG and PNG in `folder`. Raises NotRunError."""
+def drawn(
+    study: Study, words: Prose, section: Section, chart: Chart, folder: Path, formats: Sequence[str] = FORMATS
+) -> Drawn:
+    """The figure in `folder`, a file for each of `formats`. Raises NotRunError."""
     with matplotlib.rc_context(RC):
         drawing = chart.draw(study)
-        save(titled(drawing.figure, chart.question), folder, chart.name)
+        svg = save(titled(drawing.figure, chart.question), folder, chart.name, formats)
     caption = line(words.macro(section.prose, f"{chart.name}_caption", drawing.facts))
-    svg = (folder / f"{chart.name}.svg").read_text()
-    inline = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{chart.question}"', 1)
+    inline = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(chart.question)}"', 1)
     return Drawn(chart.name, chart.question, chart.standing, caption, Markup(inline))
 
 
@@ -113,5 +136,13 @@ def remarks(study: Study, words: Prose, section: Section) -> list[str]:
 
 def _registration_file(study: Study, folder: Path) -> str:
     """The name of the file in `folder` that is the study's registration; empty if none is."""
-    files = sorted(folder.glob("*.yaml"))
-    return next((f.name for f in files if hashlib.sha256(f.read_bytes()).hexdigest() == study.registration.sha256), "")
+    return next((f.name for f in sorted(folder.glob("*.yaml")) if _sha256(f) == study.registration.sha256), "")
+
+
+def _sha256(path: Path) -> str:
+    """The digest of a file; empty for one that cannot be read, or that is too large for a registration."""
+    try:
+        with open_regular(path, 2**20, DataError) as file:
+            return hashlib.sha256(file.read()).hexdigest()
+    except (DataError, OSError):
+        return ""

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#0
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 GREY, LIGHT = "#666666", "#DDDDDD"
 WIDTH = 9.0  # inches, of every figure
+
+FORMATS = ("svg", "png")
+"""What every figure is written as, unless others are asked for."""
+
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""Format -> what keeps time and versions out of its files."""
 
 RC: Any = {
     "font.size": 9.0,
@@ -33,6 +44,7 @@ RC: Any = {
     "figure.dpi": 100.0,
     "savefig.dpi": 150.0,
     "svg.fonttype": "none",  # text stays text: half the size, and it can be searched
+    "pdf.fonttype": 42,  # TrueType: publishers refuse the default, Type 3
     "svg.hashsalt": "ncf",  # the same figure is the same bytes
 }
 
@@ -55,12 +67,17 @@ def percent_ticks(axes: Axes, which: str = "y") -> None:
     axis.set_major_formatter(PercentFormatter(1.0))
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """`name`.svg and `name`.png in `folder`; the same figure gives the same bytes."""
+def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FORMATS) -> str:
+    """`figure` as `name`.svg and so on in `folder`; the same figure gives the same bytes. The SVG is also returned."""
     drawn = io.StringIO()
-    figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
-    (folder / f"{name}.svg").write_text(_shared(_rounded(drawn.getvalue())))
-    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    figure.savefig(drawn, format="svg", metadata=METADATA["svg"])
+    svg = _shared(_rounded(drawn.getvalue()))
+    for kind in formats:
+        if kind == "svg":
+            (folder / f"{name}.svg").write_text(svg, "utf-8")
+        else:
+            figure.savefig(folder / f"{name}.{kind}", metadata=METADATA[kind])
+    return svg
 
 
 def _rounded(svg: str) -> str:

@@ -57,7 +57,8 @@ def forest(study: Study) -> Drawing:
 
 def _forest_row(ax: Axes, notes: Axes, y: int, judged: JudgedComparison) -> None:
     if judged.result is None:
-        notes.text(0, y, "not enough runs yet", fontsize=8, color=GREY, va="center")
+        why = "no test is possible" if judged.obstacle else "not enough runs yet"
+        notes.text(0, y, why, fontsize=8, color=GREY, va="center")
         return
     colour, marker, filled = FINDINGS[judged.finding]
     change = judged.result.effects["relative_change"]
@@ -76,7 +77,8 @@ def comparisons(study: Study) -> Cells:
         for judged in v.comparisons
     ]
     header = ["", "comparison", "seeds", "baseline", "treatment", "change", "p", "corrected p", "equivalence p"]
-    return Cells([*header, "finding"], rows)
+    obstructed = [judged for v in study.verdicts for judged in v.comparisons if judged.obstacle]
+    return Cells([*header, "finding"], rows, {"obstructed": obstructed})
 
 
 def _evidence(judged: JudgedComparison) -> list[str]:

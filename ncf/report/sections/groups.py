@@ -10,6 +10,7 @@ from ncf.report.kit.naming import contrast_name, metric_name
 from ncf.report.kit.section import Chart, Drawing, Section
 from ncf.report.kit.style import COLOURS, MARKERS, WIDTH
 from ncf.report.study import NotRunError, Study
+from ncf.stats import StatisticsError
 from ncf.stats.effects import mean_difference
 from ncf.stats.intervals import bootstrap
 from ncf.study.verdict import LEAST_PAIRS
@@ -35,10 +36,13 @@ def group_effects(study: Study, treatment: str, baseline: str) -> pd.DataFrame:
         present = pd.concat(pair, axis=1).dropna().to_numpy()
         if len(present) < LEAST_PAIRS:
             continue
-        interval = bootstrap(
-            mean_difference, present[:, 0], present[:, 1], level=plan.interval_level, resamples=plan.resamples,
-            rng=numpy_generator(plan.bootstrap_seed, f"groups/{ratio}/{grouping}/{third}"),
-        )  # fmt: skip
+        try:
+            interval = bootstrap(
+                mean_difference, present[:, 0], present[:, 1], level=plan.interval_level, resamples=plan.resamples,
+                rng=numpy_generator(plan.bootstrap_seed, f"groups/{ratio}/{grouping}/{third}"),
+            )  # fmt: skip
+        except StatisticsError:  # too few pairs for an interval
+            continue
         found.append((ratio, grouping, third, len(present), interval.estimate, interval.low, interval.high))
     if not found:
         raise NotRunError("no ratio has three seeds of both losses with their ranks")

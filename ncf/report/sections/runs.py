@@ -74,7 +74,7 @@ def _noise(study: Study) -> Facts | None:
     name, margin, spread = study.contrasts[0][1], study.registration.smallest_effect, {}
     for ratio in study.ratios:
         values = study.values(study.registration.arms[name], ratio, study.primary).to_numpy()
-        if len(values) > 1:
+        if len(values) > 1 and values.mean() > 0:
             pairs = np.array(list(itertools.combinations(values, 2)))
             apart = (np.abs(pairs[:, 0] - pairs[:, 1]) > margin * values.mean()).mean()
             spread[ratio] = (values.std(ddof=1) / values.mean(), apart)

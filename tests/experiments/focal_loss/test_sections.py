@@ -22,7 +22,7 @@ def test_the_studys_own_sections_are_registered(study: Study) -> None:
     assert clamped.SECTION in shown
 
 
-def blank(study: Study, words: Prose, section: Section, chart: Chart, folder: Path) -> page.Drawn:
+def blank(study: Study, words: Prose, section: Section, chart: Chart, *_: object) -> page.Drawn:
     """A figure in name alone: drawing is most of the time, and no figure is compared here."""
     return page.Drawn(chart.name, chart.question, chart.standing, "", Markup())
 

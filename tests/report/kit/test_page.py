@@ -113,8 +113,6 @@ def test_what_was_not_run_is_said_with_its_command_and_never_drawn(tmp_path: Pat
     table = runs(registration())
     some = table[table["seed"].isin([42, 43, 44, 45]) & (table["neg_ratio"] == 4)]
     write(tmp_path, some[(some["loss"] == "bce") | (some["gamma"] == 2.0)], companions=False)
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "curves.svg").write_text("of an earlier report")
     commands = {"runs": "make runs", "gentle": "make gentle", "dynamics": "make dynamics"}
     page.write(
         presented(load(tmp_path, registration()), commands=commands, names={"gentle": "a gentle γ"}),
