@@ -62,7 +62,7 @@ def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except NcfError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(error)}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for example, has closed the pipe
         drop_output()
@@ -98,7 +98,12 @@ def take_imports(arguments: Sequence[str]) -> list[str]:
 
 
 def forgiving_streams() -> None:
-    """Escape what stdout cannot encode (in a title, for example), and ignore write errors on stderr."""
+    """Escape what stdout cannot encode (in a title, for example), and ignore write errors on stderr.
+
+    A stream that is closed from the start (`>&-`) takes everything and keeps nothing.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  until the process ends
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.stderr = _BestEffortStream(sys.stderr or io.StringIO())  # None after `2>&-`
@@ -135,6 +140,11 @@ def say(text: str) -> None:
 def drop_output() -> None:
     """Redirect stdout to the null device after a write error; otherwise Python reports the error again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def visible(text: object) -> str:
+    """Escape control and direction characters, with which a name from outside could rewrite or reorder a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from ncf.core import command_line
-from ncf.core.command_line import Parser, take_imports, text_table
+from ncf.core.command_line import Parser, take_imports, text_table, visible
 from ncf.core.files import atomic
 from ncf.core.registry import IMPORTS
 from ncf.errors import ConfigError, DataError
@@ -229,3 +229,8 @@ def test_columns_of_a_table_are_as_wide_as_their_widest_cell() -> None:
 
 def test_a_table_without_rows_is_its_header() -> None:
     assert text_table(["model", "n"], []) == "model  n"
+
+
+def test_characters_that_move_the_cursor_or_turn_the_direction_are_shown_escaped() -> None:
+    assert visible("a\x1b[2Jb\r\n\u202e\u2028\udcff") == r"a\x1b[2Jb\r\n\u202e\u2028\udcff"
+    assert visible("Amélie (2001) γ × α 東京") == "Amélie (2001) γ × α 東京"
