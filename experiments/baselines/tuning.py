@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from experiments.baselines import runs
 from experiments.baselines.arms import ARMS, HERE, RETUNED, RUNS, STUDIES, TUNED, Arm
 from ncf.core.files import write_text
-from ncf.tune import SPACES, tune
+from ncf.launch.search_space import SPACES
+from ncf.launch.tuning import tune
 
 SUMMARY = HERE / "tuning.csv"
 _DIGITS = 3  # of a chosen number; validation cannot tell finer ones apart

@@ -1,0 +1,447 @@
+"""A study has its trials once, comes to the same end after kills and stops, and outlives trials that fail."""
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apart import finish, mounted
+from data_helpers import full_disk
+from studies import quick_disk  # noqa: F401  a fixture of every test
+from toys import compose, small
+
+from ncf.errors import CheckpointError, ConfigError, DataError, FileError, TrainingError
+from ncf.launch import tuning
+from ncf.launch.study_database import DATABASE, opened
+from ncf.launch.tuning import Study, tune
+from ncf.runs import checkpoint
+from ncf.runs.state import ClaimError
+
+optuna = pytest.importorskip("optuna")
+
+TRIALS = 3
+Ended = list[tuple[int, dict[str, Any], float | None, str]]
+
+
+@pytest.fixture
+def quick_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is composed twice is composed once."""
+    monkeypatch.setattr(tuning, "compose", lambda overrides, config_dir=None: compose(*overrides))
+
+
+def overrides(root: Path, model: str, *more: str) -> list[str]:
+    own = ("trainer.batch_size", "model.")  # chosen by the space, or of another model
+    return [*(o for o in small(root, f"model={model}") if not o.startswith(own)), *more]
+
+
+def settings_of(root: Path) -> list[str]:
+    """Of a study whose trials are trained by gradient, and saved after each of their three epochs."""
+    return overrides(root, "gmf", "trainer.checkpoint_every=1epoch")
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in folder.rglob("result.json")]
+
+
+def trials_of(folder: Path) -> Ended:
+    """Number, what was drawn, value and state of every trial of the only study in `folder`."""
+    (name,) = {path.parent.name for path in folder.glob("*/.lock")}
+    with opened(optuna, folder, name) as study:
+        return [(trial.number, trial.params, trial.value, trial.state.name) for trial in study.trials]
+
+
+def outcome(folder: Path) -> tuple[Ended, dict[str, Any]]:
+    """What a study has come to, but for its duration."""
+    (path,) = folder.glob("*.json")
+    summary = json.loads(path.read_text())
+    assert summary.pop("seconds") >= 0
+    return trials_of(folder), summary
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    tune(settings_of(root), TRIALS, 60.0, folder)
+    return outcome(folder)
+
+
+def test_a_study_has_its_trials_once_and_goes_on(root: Path, tmp_path: Path) -> None:
+    settings = overrides(root, "ease")
+    tune(settings, 2, 60.0, tmp_path)
+    summary = tune(settings, 4, 60.0, tmp_path)
+    (path,) = tmp_path.glob("ease-*.json")
+    trials = results(tmp_path)
+    assert json.loads(path.read_text()) == summary
+    assert (summary["trials"], summary["failed"], summary["seed"], summary["ended"]) == (4, 0, 42, "trials")
+    assert len({r["config"]["model"]["l2"] for r in trials}) == len(trials) == 4
+    assert summary["value"] == max(r["valid"]["ndcg@10"] for r in trials)
+    top = next(r for r in trials if r["config"]["model"]["l2"] == summary["best"]["model.l2"])
+    assert top["valid"]["ndcg@10"] == summary["value"]
+    assert tune(settings, 4, 60.0, tmp_path) == summary
+    assert len(results(tmp_path)) == 4
+
+
+def test_a_study_ends_when_its_time_is_over(root: Path, tmp_path: Path) -> None:
+    settings = overrides(root, "ease")
+    summary = tune(settings, 3, 1e-9, tmp_path)
+    assert (summary["trials"], summary["ended"]) == (1, "minutes")
+    assert summary["seconds"] > 0
+    assert tune(settings, 3, 1e-9, tmp_path) == summary
+
+
+# Kills and stops: what a study comes to does not depend on them.
+
+
+def fake_value(self: Study, settings: list[str], folder: Path, stopped: object) -> float:
+    """A value in place of a run's, of the two settings drawn last."""
+    drawn = [float(setting.partition("=")[2]) for setting in settings if setting.startswith(("model.l2", "model.f"))]
+    return -((drawn[0] - 20) ** 2) - drawn[1]
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Let the process die before call number `call` of those that draw, run and record."""
+    calls = itertools.count()
+
+    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*args: object, **keys: object) -> Any:
+            if next(calls) == call:
+                raise KeyboardInterrupt
+            return function(*args, **keys)
+
+        return called
+
+    monkeypatch.setattr(tuning, "suggest", dying(tuning.suggest))
+    monkeypatch.setattr(Study, "_value", dying(fake_value))
+    monkeypatch.setattr(optuna.Study, "tell", dying(optuna.Study.tell))
+    monkeypatch.setattr(optuna.trial.Trial, "set_user_attr", dying(optuna.trial.Trial.set_user_attr))
+
+
+@pytest.mark.usefixtures("quick_settings")
+def test_no_draw_depends_on_where_the_study_was_interrupted(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More trials than the ten that TPE draws at random; an interruption at every kind of call, of both kinds."""
+    settings, count = overrides(root, "als"), 13
+    monkeypatch.setattr(Study, "_value", fake_value)
+    tune(settings, count, 60.0, tmp_path / "whole")
+    whole = trials_of(tmp_path / "whole")
+    assert len({tuple(params.values()) for _, params, _, _ in whole}) == count
+    kills = 0
+    with monkeypatch.context() as patches:
+        for call in itertools.chain(range(12), itertools.repeat(29)):
+            with patches.context() as one:
+                interrupted(one, call)
+                try:
+                    tune(settings, count, 60.0, tmp_path / "killed")
+                    break
+                except KeyboardInterrupt:
+                    kills += 1
+    assert kills > 10
+    assert trials_of(tmp_path / "killed") == whole
+
+
+def die_at_save(number: int) -> None:
+    """A deed: the process ends, without any clean-up, once it has saved its checkpoint `number`."""
+    count, save = itertools.count(1), checkpoint.save
+
+    def saved(*args: Any) -> None:
+        save(*args)
+        if next(count) == number:
+            os._exit(9)
+
+    checkpoint.save = saved
+
+
+def test_a_kill_in_the_middle_of_a_trial_changes_nothing(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Ended, dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder, log = tmp_path / "studies", tmp_path / "log"
+    line = [*settings_of(root), f"trials={TRIALS}", f"folder={folder}"]
+    assert finish(line, log, partial(die_at_save, 5), module="ncf.tune") == 9
+    assert [state for *_, state in trials_of(folder)] == ["COMPLETE", "RUNNING"]
+    with caplog.at_level("INFO", "ncf.runs.job"):
+        tune(settings_of(root), TRIALS, 60.0, folder)
+    assert "resuming at epoch" in caplog.text
+    assert outcome(folder) == undisturbed
+
+
+def test_a_signal_stops_after_the_step_and_the_same_command_goes_on(
+    root: Path,
+    tmp_path: Path,
+    undisturbed: tuple[Ended, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save = checkpoint.save
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+
+        def signalled(*args: Any, number: int = number) -> None:
+            save(*args)
+            signal.raise_signal(number)
+
+        monkeypatch.setattr(checkpoint, "save", signalled)
+        with pytest.raises(SystemExit) as ending:
+            tune(settings_of(root), TRIALS, 60.0, tmp_path)
+        assert ending.value.code == 75
+        assert capsys.readouterr().err.splitlines()[-1] == "stopped; give the same command again to go on"
+    monkeypatch.undo()
+    tune(settings_of(root), TRIALS, 60.0, tmp_path)
+    assert outcome(tmp_path) == undisturbed
+
+
+def test_trials_that_an_older_version_left_are_run(root: Path, tmp_path: Path) -> None:
+    settings = overrides(root, "ease")
+    tune(settings, 1, 60.0, tmp_path)
+    (name,) = {path.parent.name for path in tmp_path.glob("*/.lock")}
+    with opened(optuna, tmp_path, name) as study:
+        study.ask().suggest_float("model.l2", 10.0, 3000.0, log=True)
+        study.ask()
+    assert tune(settings, 3, 60.0, tmp_path)["trials"] == 3
+    assert [state for *_, state in trials_of(tmp_path)] == ["COMPLETE"] * 3
+
+
+# Trials that fail.
+
+
+def failing(*numbers: int, error: Exception) -> Callable[..., float]:
+    """In place of a run: the trials with these numbers fail."""
+
+    def value(self: Study, settings: list[str], folder: Path, stopped: object) -> float:
+        if int(folder.name) in numbers:
+            raise error
+        return int(folder.name) / 100
+
+    return value
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ConfigError("model.factors: expected fewer than 30"), "model.factors: expected fewer than 30"),
+        (TrainingError("loss: expected a finite value,\nfound NaN"), "loss: expected a finite value, found NaN"),
+        (RuntimeError("singular matrix"), "RuntimeError: singular matrix"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_a_trial_that_fails_is_on_record_and_the_study_goes_on(
+    error: Exception,
+    reason: str,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(Study, "_value", failing(0, 2, error=error))
+    summary = tune(overrides(root, "ease"), 3, 60.0, tmp_path)
+    assert (summary["trials"], summary["failed"], summary["value"]) == (3, 2, 0.04)
+    assert [state for *_, state in trials_of(tmp_path)] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"trial 0: failed ({reason}), 0 of 3 done, ")
+    assert lines[3].startswith("trial 3: 0.0300, best 0.0300 (trial 3), 2 of 3 done, ")
+
+
+def test_settings_that_the_data_do_not_allow_fail_their_trial_only(root: Path, tmp_path: Path) -> None:
+    """PureSVD's space reaches up to 128 factors; the set has 60 users."""
+    summary = tune(overrides(root, "puresvd", "seed=1"), 6, 60.0, tmp_path)
+    assert summary["trials"] == 6
+    assert summary["failed"] > 0
+    assert list(tmp_path.rglob("failure.json"))
+
+
+def test_if_all_trials_fail_the_study_gives_up_and_says_why(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Study, "_value", failing(*range(99), error=ConfigError("model.l2: no")))
+    monkeypatch.setattr(tuning, "MOST_FAILURES", 4)
+    for times in (1, 2):  # the next call may try as often again
+        count = times * tuning.MOST_FAILURES
+        with pytest.raises(TrainingError, match=f"none of {count} trials succeeded; the first failed by: model.l2: no"):
+            tune(overrides(root, "ease"), 3, 60.0, tmp_path)
+        assert len(trials_of(tmp_path)) == count
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_study_that_gives_up_later_keeps_what_it_has(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Study, "_value", failing(*range(2, 99), error=ConfigError("model.l2: no")))
+    summary = tune(overrides(root, "ease"), 30, 60.0, tmp_path)
+    assert (summary["trials"], summary["failed"], summary["ended"]) == (2, tuning.MOST_FAILURES, "failures")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "error: the last 10 trials failed, the first of them by: model.l2: no"
+
+
+@pytest.mark.parametrize("error", [DataError("ratings.csv line 3: bad"), FileError("x: cannot write")], ids=repr)
+def test_what_is_not_the_trial_s_fault_ends_the_call_and_the_next_goes_on_with_the_trial(
+    error: Exception, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patches:
+        patches.setattr(Study, "_value", failing(1, error=error))
+        with pytest.raises(type(error), match=str(error)):
+            tune(overrides(root, "ease"), 3, 60.0, tmp_path)
+    monkeypatch.setattr(Study, "_value", failing(error=error))
+    assert tune(overrides(root, "ease"), 3, 60.0, tmp_path)["failed"] == 0
+    assert len(trials_of(tmp_path)) == 3
+
+
+def test_a_value_that_is_not_finite_is_none(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "open_job", lambda plan, folder, stopped: {"valid": {"ndcg@10": float("nan")}})
+    monkeypatch.setattr(tuning, "MOST_FAILURES", 1)
+    with pytest.raises(TrainingError, match="expected a finite value on validation, found nan"):
+        tune(overrides(root, "ease"), 1, 60.0, tmp_path)
+
+
+def test_a_folder_that_holds_another_run_is_named(root: Path, tmp_path: Path) -> None:
+    settings = overrides(root, "ease")
+    tune(settings, 2, 60.0, tmp_path)
+    (zero,) = tmp_path.glob("ease-*/0")
+    (tmp_path / DATABASE).unlink()
+    (zero / "result.json").write_text((zero.with_name("1") / "result.json").read_text())
+    (zero / "checkpoint.pt").unlink()
+    with pytest.raises(CheckpointError, match=rf"cannot resume with other settings .*; move {zero} away, and this "):
+        tune(settings, 2, 60.0, tmp_path)
+
+
+# Before anything is read or created.
+
+
+@pytest.fixture
+def nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "open_job", None)
+
+
+@pytest.mark.usefixtures("nothing_read")
+@pytest.mark.parametrize(
+    ("trials", "minutes", "more", "expected"),
+    [
+        (0, 60.0, "", "--trials: expected at least 1, got 0"),
+        (-3, 60.0, "", "--trials: expected at least 1, got -3"),
+        (1, 0.0, "", "--minutes: expected more than 0, got 0"),
+        (1, float("nan"), "", "--minutes: expected more than 0, got nan"),
+        (1, 60.0, "trainer.patience=-1", "trainer.patience: "),
+        (1, 60.0, "device=cuda:99", "device: 'cuda:99' is not available"),
+        (1, 60.0, "model=popularity", "model: expected one with a search space in conf/tuning (als, "),
+        (1, 60.0, "model=neumf_pretrained", "model.pretrained"),
+    ],
+)
+def test_arguments_are_checked_first(
+    trials: int, minutes: float, more: str, expected: str, root: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    with pytest.raises(ConfigError) as error:
+        tune([*overrides(root, "ease"), *filter(None, [more])], trials, minutes, folder)
+    assert str(error.value).startswith(expected)
+    assert not folder.exists()
+
+
+def test_a_setting_that_a_trial_draws_anew_may_be_impossible(root: Path, tmp_path: Path) -> None:
+    settings = overrides(root, "gmf", "neg_ratio=10", "trainer.batch_size=5", "trainer.epochs=1")
+    assert tune(settings, 1, 60.0, tmp_path)["trials"] == 1
+
+
+@pytest.mark.usefixtures("nothing_read")
+@pytest.mark.parametrize("place", ["a file", "a file/below", "a broken link", "x" * 300])
+def test_a_folder_that_cannot_be_is_refused(place: str, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    (tmp_path / "a broken link").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match=r"^--folder: expected a writable folder, got "):
+        tune(overrides(root, "ease"), 1, 60.0, tmp_path / place)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.usefixtures("nothing_read")
+def test_a_read_only_folder_is_refused(root: Path, tmp_path: Path) -> None:
+    try:
+        with (
+            mounted(tmp_path / "read only", "-t", "tmpfs", "-o", "ro,size=64k", "none"),
+            pytest.raises(ConfigError, match=r"--folder: .* \(.*/read only is not writable\)"),
+        ):
+            tune(overrides(root, "ease"), 1, 60.0, tmp_path / "read only" / "new")
+    except OSError as error:
+        pytest.skip(f"this user may not mount: {error}")
+
+
+# The place of a study.
+
+
+def test_any_name_of_the_folder_works(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a?b %20 #{x} 'ü:\\"
+    assert tune(overrides(root, "ease"), 1, 60.0, folder)["trials"] == 1
+    assert (folder / DATABASE).stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert tune(overrides(root, "ease"), 1, 60.0, folder)["trials"] == 1
+
+
+def test_a_second_process_on_the_study_is_refused(root: Path, tmp_path: Path) -> None:
+    tune(overrides(root, "ease"), 1, 60.0, tmp_path)
+    (name,) = {path.parent.name for path in tmp_path.glob("*/.lock")}
+    with opened(optuna, tmp_path, name), pytest.raises(ClaimError, match=f"{name}: another process is tuning this"):
+        tune(overrides(root, "ease"), 2, 60.0, tmp_path)
+    assert tune(overrides(root, "ease"), 2, 60.0, tmp_path)["trials"] == 2
+
+
+def test_a_study_whose_database_is_lost_is_repeated_from_its_run_folders(root: Path, tmp_path: Path) -> None:
+    settings = overrides(root, "ease")
+    tune(settings, 3, 60.0, tmp_path)
+    before, times = outcome(tmp_path), {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    (tmp_path / DATABASE).unlink()
+    tune(settings, 3, 60.0, tmp_path)
+    assert outcome(tmp_path) == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == times
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(
+    root: Path, tmp_path: Path, undisturbed: tuple[Ended, dict[str, Any]]
+) -> None:
+    for size in (0, 40_000):
+        with full_disk(size), pytest.raises(FileError, match="cannot write"):
+            tune(settings_of(root), TRIALS, 60.0, tmp_path)
+    tune(settings_of(root), 1, 60.0, tmp_path)
+    with full_disk((tmp_path / DATABASE).stat().st_size - 4096), contextlib.suppress(FileError):
+        tune(settings_of(root), TRIALS, 60.0, tmp_path)
+    tune(settings_of(root), TRIALS, 60.0, tmp_path)
+    assert outcome(tmp_path) == undisturbed
+
+
+def test_choices_that_have_changed_since_are_refused(root: Path, tmp_path: Path) -> None:
+    space = tmp_path / "conf" / "tuning" / "ease.yaml"
+    space.parent.mkdir(parents=True)
+    for choices in ("[3.0, 4.0]", "[3.0, 5.0]"):
+        space.write_text(f"model.l2: {{choices: {choices}}}\n")
+        expected = (
+            contextlib.nullcontext() if "4" in choices else pytest.raises(ConfigError, match=r"^model\.l2: expec")
+        )
+        with expected:
+            tune(overrides(root, "ease"), 1 if "4" in choices else 2, 60.0, tmp_path / "t", str(tmp_path / "conf"))
+
+
+# What is said meanwhile.
+
+
+@pytest.mark.parametrize("errors_too", [False, True], ids=["stdout alone", "stderr as well"])
+def test_progress_is_quiet_if_a_program_reads_stdout_alone(
+    errors_too: bool, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Study, "_value", failing(error=ConfigError("")))
+    reading, writing = os.pipe()
+    log = tmp_path / "log"
+    with os.fdopen(reading), os.fdopen(writing, "w") as out, log.open("w") as file, monkeypatch.context() as patches:
+        patches.setattr(sys, "stdout", out)
+        patches.setattr(sys, "stderr", out if errors_too else file)
+        tune(overrides(root, "ease"), 1, 60.0, tmp_path)
+        out.flush()
+        os.set_blocking(reading, False)
+        with contextlib.suppress(BlockingIOError):
+            log.write_bytes(os.read(reading, 1 << 16))
+    assert log.read_text().startswith("trial 0: 0.0000") == errors_too
