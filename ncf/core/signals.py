@@ -31,9 +31,9 @@ class StopFlag:
 def handling(handler: Handler, numbers: Sequence[signal.Signals] = _STOP_SIGNALS) -> Iterator[None]:
     """Call `handler` for each of the signals (SIGTERM, SIGINT, SIGUSR1 and SIGHUP); restore the handlers afterwards.
 
-    A signal that is ignored, as SIGHUP is under nohup, stays ignored.
+    SIGHUP stays ignored where it is, as under nohup.
     """
-    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = [n for n in numbers if not (n == signal.SIGHUP and signal.getsignal(n) is signal.SIG_IGN)]
     previous = {number: signal.signal(number, handler) for number in heeded}
     try:
         yield
