@@ -1,7 +1,7 @@
 """Data, from raw files to interactions and splits; `DATASETS` is the registry of the `data` config group.
 
 In the order of the data: `sources` finds the files, `table` parses lines, `ratings` checks rows, `interactions` selects
-the positives, and `split` divides them.
+the positives, and `splitting` divides them into a `split`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from ncf.data.delimited import delimited
 from ncf.data.interactions import Interactions
 from ncf.data.movielens import loader
 from ncf.data.releases import RELEASES
-from ncf.data.split import SPLITS, Pairs, Split
+from ncf.data.split import Pairs, Split
+from ncf.data.splitting import SPLITS
 from ncf.data.synthetic import synthetic
 
 DATASETS = Registry(

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ncf.data.interactions import Interactions
-from ncf.data.split import Split, tied_last_positives
+from ncf.data.split import Split
+from ncf.data.splitting import tied_last_positives
 
 
 def describe(interactions: Interactions, split: Split) -> dict[str, int | float]:

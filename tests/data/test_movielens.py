@@ -7,7 +7,7 @@ from data_helpers import RATINGS, RELEASE_NAMES, Prepare, members, ratings_text,
 
 from ncf.core.config import component
 from ncf.data import DATASETS, SPLITS
-from ncf.data.split import tied_last_positives
+from ncf.data.splitting import tied_last_positives
 from ncf.errors import ConfigError, DataError
 
 

@@ -1,7 +1,6 @@
-"""Leave-one-out by hand, against brute force, and the assertions that keep the future out of train."""
+"""The assertions that keep the future out of train, and the parts apart."""
 
 import dataclasses
-from itertools import groupby
 
 import numpy as np
 import pytest
@@ -9,60 +8,13 @@ from data_helpers import interactions_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf.core.config import component
-from ncf.data import SPLITS, Interactions, Pairs, Split
-from ncf.data.split import Ties, leave_one_out, tied_last_positives
-from ncf.errors import ConfigError, DataError
-
-TOY = [(0, 0, 30), (1, 0, 5), (0, 1, 10), (0, 2, 20), (1, 1, 9), (2, 3, 7), (0, 3, 30)]
+from ncf.data import Pairs, Split
+from ncf.data.splitting import leave_one_out
+from ncf.errors import DataError
 
 
 def pairs(part: Pairs) -> list[tuple[int, int]]:
     return list(zip(part.users.tolist(), part.items.tolist()))
-
-
-def test_last_is_test_the_one_before_is_validation() -> None:
-    split = leave_one_out(interactions_of(TOY), ties="file")
-    assert pairs(split.train) == [(0, 1), (0, 2), (1, 0), (2, 3)]
-    assert pairs(split.valid) == [(0, 0)]  # tied with item 3, but earlier in the file
-    assert pairs(split.test) == [(0, 3), (1, 1)]  # user 1 has two positives, user 2 only one
-
-
-@pytest.mark.parametrize(("ties", "last"), [("file", 1), ("reverse_file", 2), ("item_id", 2)])
-def test_ties_follow_the_rule(ties: Ties, last: int) -> None:
-    rows = [(0, 0, 1), (0, 2, 5), (0, 1, 5)]
-    assert pairs(leave_one_out(interactions_of(rows), ties=ties).test) == [(0, last)]
-
-
-def test_train_is_sorted_by_user_time_and_file() -> None:
-    rows = [(1, 0, 3), (0, 4, 2), (0, 3, 1), (0, 2, 2), (1, 1, 2), (1, 2, 4), (1, 3, 4), (0, 0, 8), (0, 1, 9)]
-    assert pairs(leave_one_out(interactions_of(rows), ties="file").train) == [(0, 3), (0, 4), (0, 2), (1, 1), (1, 0)]
-
-
-def brute_force(rows: list[tuple[int, int, int]], ties: Ties) -> tuple[list, list, list]:
-    numbered = [(user, time, {"file": n, "reverse_file": -n, "item_id": item}[ties], item)
-                for n, (user, item, time) in enumerate(rows)]  # fmt: skip
-    train, valid, test = [], [], []
-    for user, group in groupby(sorted(numbered), key=lambda row: row[0]):
-        items = [row[3] for row in group]
-        if len(items) >= 2:
-            test.append((user, items.pop()))
-        if len(items) >= 2:
-            valid.append((user, items.pop()))
-        train += [(user, item) for item in items]
-    return train, valid, test
-
-
-@given(
-    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 6)), min_size=1, max_size=40,
-                  unique_by=lambda row: row[:2]),
-    ties=st.sampled_from(["file", "reverse_file", "item_id"]),
-)  # fmt: skip
-@settings(max_examples=300, deadline=None)
-def test_agrees_with_brute_force(rows: list[tuple[int, int, int]], ties: Ties) -> None:
-    split = leave_one_out(interactions_of(rows), ties=ties)
-    assert (pairs(split.train), pairs(split.valid), pairs(split.test)) == brute_force(rows, ties)
-    assert len(split.train) + len(split.valid) + len(split.test) == len(rows)
 
 
 @pytest.fixture
@@ -195,28 +147,33 @@ def test_a_split_is_refused_exactly_where_brute_force_finds_a_leak(
     assert refused == leak
 
 
-def test_timestamps_are_needed() -> None:
-    timeless = dataclasses.replace(interactions_of(TOY), timestamps=None)
-    with pytest.raises(DataError, match="expected timestamps, found none"):
-        leave_one_out(timeless, ties="file")
-    assert tied_last_positives(timeless) == 0
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        (
+            {"train": part((0, 0, 0), (1, 1, 11))},
+            "1001 of user 101 is in train but later than a validation positive of",
+        ),
+        (
+            {"valid": part((1, 2, 21), (1, 3, 12))},
+            "1002 of user 101 is in validation but later than a test positive of",
+        ),
+        ({"train": part((1, 1, 21))}, "1001 of user 101 is in train but later than a validation positive of another"),
+    ],
+)
+def test_the_future_of_other_users_is_named_where_the_split_is_in_time_overall(
+    several: Split, parts: dict[str, Pairs], complaint: str
+) -> None:
+    """User 101's own later parts are later still, so that only user 100's tell."""
+    late = {"valid": part((0, 2, 10), (1, 3, 30)), "test": part((0, 4, 20), (1, 5, 40)), **parts}
+    for name in ("valid", "test"):
+        late[name] = parts.get(name, late[name])
+    dataclasses.replace(several, **late)
+    with pytest.raises(DataError, match=rf"^split of toy: item {complaint}"):
+        dataclasses.replace(several, **late, in_time_overall=True)
 
 
-def test_tied_last_positives_counts_users() -> None:
-    assert tied_last_positives(interactions_of(TOY)) == 1
-    assert tied_last_positives(interactions_of([(0, 0, 1), (1, 0, 1), (1, 1, 1), (2, 1, 1), (2, 2, 2)])) == 1
-
-
-def test_the_digest_covers_data_and_rule() -> None:
-    toy = interactions_of(TOY)
-    other: Interactions = dataclasses.replace(toy, digest="1" * 64)
-    digests = {leave_one_out(data, ties=rule).digest for data in (toy, other) for rule in ("file", "item_id")}
-    assert len(digests) == 4
-    assert leave_one_out(toy, ties="file").digest == leave_one_out(toy, ties="file").digest
-
-
-def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match=r"split\.ties"):
-        component("split", SPLITS, {"name": "leave_one_out", "ties": "random"})
-    with pytest.raises(ConfigError, match=r"split\.name: expected one of leave_one_out, got 'ratio'"):
-        component("split", SPLITS, {"name": "ratio"})
+def test_parts_without_times_or_positives_hold_nothing_against_the_others(several: Split) -> None:
+    empty = Pairs(*(np.zeros(0, np.int64) for _ in range(3)))
+    for parts in ({"valid": empty}, {"test": empty}, {"train": empty}):
+        dataclasses.replace(several, in_time_overall=True, **parts)

@@ -6,7 +6,7 @@ import numpy as np
 from data_helpers import interactions_of
 
 from ncf.data.interactions import Counts
-from ncf.data.split import leave_one_out
+from ncf.data.splitting import leave_one_out
 from ncf.data.statistics import describe, table
 
 DATA = interactions_of([(0, 0, 1), (0, 1, 2), (0, 2, 2), (1, 0, 1), (1, 3, 5), (2, 1, 1)])
