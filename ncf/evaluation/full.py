@@ -1,4 +1,7 @@
-"""Full ranking, the default protocol: rank each held-out positive among all items that its user has not seen."""
+"""Full ranking, the default protocol: rank each held-out positive among all items that its user has not seen.
+
+The user's other held-out positives are among them: they are items to be recommended, too.
+"""
 
 from typing import Annotated
 
@@ -57,9 +60,12 @@ class FullRanking:
         return rank(score, targets, chunk_size(targets.num_items, self.memory_mb))
 
     def per_positive(self, ranks: Ranks) -> dict[str, Tensor]:
-        """Map metric names ("hit@10", "ndcg@10", "mrr") to (N,) float64, one value per held-out positive."""
+        """Map metric names ("hit@10", "ndcg@10", "mrr") to (N,) float64, one value per held-out positive.
+
+        The value of a user with several is the mean over the user's rows.
+        """
         return {name: metric(ranks, k, self.ties) for name, (metric, k) in self._columns.items()}
 
     def metrics(self, ranks: Ranks) -> dict[str, float]:
-        """Map metric names to means over the held-out positives."""
-        return {name: float(values.mean()) for name, values in self.per_positive(ranks).items()}
+        """Map metric names to means over the users with held-out positives."""
+        return {name: ranks.mean(values) for name, values in self.per_positive(ranks).items()}

@@ -1,18 +1,51 @@
-"""The relation between full ranks and ranks among sampled items.
+"""Draws without replacement: the first of several tied positives, and ranks among sampled items.
 
-If `a` of the n other candidates rank above a positive and m of the n are drawn without replacement, the number of drawn
-ones above it is hypergeometric (n, a, m). Krichene and Rendle 2020, "On sampled metrics for item recommendation".
+Positives in a random order of their ties stand where a draw without replacement puts them. And if `a` of the n other
+candidates rank above a positive and m of the n are drawn without replacement, the number of drawn ones above it is
+hypergeometric (n, a, m). Krichene and Rendle 2020, "On sampled metrics for item recommendation".
 """
 
 from functools import cache, lru_cache
 
 import numpy as np
+import torch
 from scipy.special import gammaln
+from torch import Tensor
 
 SAMPLED = 99
 """Number of negatives in the published protocol (He et al. 2017)."""
 
+_AT_ONCE = 2**22  # elements of the largest table of `first_of_several`
+
 Array = np.ndarray
+
+
+def first_of_several(before: Tensor, tied: Tensor, positives: Tensor, gains: Tensor) -> Tensor:
+    """Return the expected gain of the first of several positives among their ties, in uniformly random order.
+
+    Args:
+        before: (M,) int64, ranks before those of the tied.
+        tied: (M,) int64, candidates that share the score.
+        positives: (M,) int64, those of them that are positives, from 1 to `tied`.
+        gains: (P,) float64, the values of ranks 1 to P; beyond, they are 0.
+    """
+    cases, which = torch.stack([before, tied, positives], dim=1).unique(dim=0, return_inverse=True)
+    values = torch.zeros(len(cases), dtype=torch.float64)
+    places = min(len(gains), int(tied.max())) if len(tied) else 0
+    step = max(1, _AT_ONCE // max(1, places))
+    for rows in (slice(start, start + step) for start in range(0, len(cases), step)):
+        before, tied, positives = cases[rows, :, None].unbind(1)
+        values[rows] = _first_of_several(before, tied, positives, gains, places)
+    return values[which]
+
+
+def _first_of_several(before: Tensor, tied: Tensor, positives: Tensor, gains: Tensor, places: int) -> Tensor:
+    """The same for columns (M, 1): place j is the first positive's if none is at 1 to j - 1, and then at j."""
+    left = (tied - torch.arange(places)).clamp(min=1).double()  # (M, places) candidates left for place j and later
+    taken = (positives / left).clamp(max=1)  # beyond the last place that the first positive may take, nothing is left
+    none_yet = torch.cat([torch.ones_like(left[:, :1]), (1 - taken).cumprod(1)[:, :-1]], dim=1)
+    padded = torch.cat([gains, torch.zeros(1, dtype=torch.float64)])
+    return (none_yet * taken * padded[(before + torch.arange(places)).clamp(max=len(gains))]).sum(1)
 
 
 def probabilities(others: int, drawn: int, most: int) -> Array:

@@ -1,12 +1,15 @@
 """Rank held-out positives: what is ranked (`Targets`), and the counts of candidates above and tied (`Ranks`).
 
 Nothing is sorted and no score is overwritten. The positive is compared with all items, and the counts over the user's
-seen items are subtracted, so the scores of seen items do not matter. Early stopping must not see the test items, so
-there are two functions that make targets: the trainer is given the result of `validation_targets`, never a split.
+seen items are subtracted, so the scores of seen items do not matter. A user with several held-out positives has one
+list with all of them in it: each is a candidate beside the others, and `Together` tells the metrics which those are.
+Early stopping must not see the test items, so there are two functions that make targets: the trainer is given the
+result of `validation_targets`, never a split.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,6 +34,7 @@ class Targets:
         seen_items: (E,) int64, the seen items, which are excluded from the ranking of their row.
         seen_starts: N + 1 offsets into the two above, on the host, so that slicing a chunk needs no device sync.
         num_items: I.
+        several: whether adjacent rows share a user, who is then scored once.
     """
 
     users: Tensor
@@ -40,6 +44,7 @@ class Targets:
     seen_items: Tensor
     seen_starts: tuple[int, ...]
     num_items: int
+    several: bool = False
 
     def __len__(self) -> int:
         return len(self.users)
@@ -90,6 +95,7 @@ def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: 
         seen_items=to_device(seen_items),
         seen_starts=tuple(offsets.tolist()),
         num_items=num_items,
+        several=bool((part.users[1:] == part.users[:-1]).any()),
     )
 
 
@@ -102,6 +108,36 @@ def _refuse_seen(name: str, part: Pairs, keys: np.ndarray, num_items: int) -> No
 
 
 @dataclass(frozen=True)
+class Together:
+    """The held-out positives of each user taken together; a user has one list, so theirs are places in it.
+
+    Attributes:
+        counts: (N,) int64, positives of the row's user.
+        before: (..., N) int64, those of them that are scored strictly above the row's.
+        level: (..., N) int64, those of them that have the row's score, itself included.
+        first: (..., N) int64, the row of a positive of the user that no other is scored above.
+    """
+
+    counts: Tensor
+    before: Tensor
+    level: Tensor
+    first: Tensor
+
+    @staticmethod
+    def of(user: Tensor, counts: Tensor, above: Tensor) -> "Together":
+        """Count for rows of users 0 to U' - 1, `user` (N,), who have `counts` (U',) rows. `above` is that of `Ranks`.
+
+        Of one user's positives, those with one score have one `above`, and a better one has a smaller `above`.
+        """
+        starts = (counts.cumsum(0) - counts)[user]
+        keys = user * (above.max() + 1) + above
+        ordered, order = keys.sort(dim=-1)
+        before, upto = (torch.searchsorted(ordered, keys, right=right) for right in (False, True))
+        first = order.gather(-1, starts.expand_as(order))
+        return Together(counts[user], before - starts, upto - before, first)
+
+
+@dataclass(frozen=True)
 class Ranks:
     """The rank of each held-out positive, one row per (user, positive); tensors are on the CPU.
 
@@ -111,6 +147,7 @@ class Ranks:
         above: (N,) int64, or (S, N) from S stacked models: candidates scored strictly above the positive.
         tied: shaped as `above`: candidates with the positive's score, itself included, so at least 1.
         candidates: (N,) int64, size of the candidate set, the positive included.
+        apart: whether each positive was ranked in a list of its own, without the user's other positives.
     """
 
     users: Tensor
@@ -118,11 +155,34 @@ class Ranks:
     above: Tensor
     tied: Tensor
     candidates: Tensor
+    apart: bool = False
 
     @property
     def average(self) -> Tensor:
         """Rank from 1, float64, shaped as `above`: the mean of the ranks that tied candidates share."""
         return self.above + (self.tied.double() + 1) / 2
+
+    @cached_property
+    def together(self) -> Together | None:
+        """The positives of each user together; None if no list holds several."""
+        if self.apart or self._grouped is None:
+            return None
+        return Together.of(*self._grouped, self.above)
+
+    @cached_property
+    def _grouped(self) -> tuple[Tensor, Tensor] | None:
+        """Which user each row is of, 0 to U' - 1, (N,), and the rows of each, (U',); None if each user has one."""
+        if (self.users[1:] > self.users[:-1]).all():
+            return None
+        _, user, counts = self.users.unique(return_inverse=True, return_counts=True)
+        return None if len(counts) == len(user) else (user, counts)
+
+    def mean(self, values: Tensor) -> float:
+        """Return the mean over users of `values` (N,), where a user's value is the mean of the user's rows."""
+        if self._grouped is None:
+            return float(values.mean())
+        user, counts = self._grouped
+        return float((values.new_zeros(len(counts)).index_add(0, user, values) / counts).mean())
 
     def tied_positives(self) -> int:
         """Return how many positives share their score with another candidate."""
@@ -163,9 +223,7 @@ def _chunks(rows: int, chunk: int) -> Iterator[slice]:
 
 def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
     """Return above, tied (..., B) int64 and whether any score is NaN (..., B) bool, for these rows of `targets`."""
-    users, items = targets.users[rows], targets.items[rows]
-    logits = score(users)  # (..., B, I)
-    check_scores(logits, len(users), targets.num_items)
+    items, logits = targets.items[rows], _scores(score, targets, rows)
     positive = logits.gather(-1, items.expand(logits.shape[:-1]).unsqueeze(-1))  # (..., B, 1)
     entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
     seen_rows = targets.seen_rows[entries] - rows.start  # (E,)
@@ -179,6 +237,19 @@ def _count(score: Scorer, targets: Targets, rows: slice) -> tuple[Tensor, Tensor
     above.index_add_(-1, seen_rows, (seen_logits > seen_positive).long(), alpha=-1)
     tied.index_add_(-1, seen_rows, (seen_logits == seen_positive).long(), alpha=-1)
     return above, tied, logits.amax(-1).isnan()  # the maximum of a row is NaN if any score is
+
+
+def _scores(score: Scorer, targets: Targets, rows: slice) -> Tensor:
+    """Return the logits (..., B, I) of these rows of `targets`; a user of several adjacent rows is scored once."""
+    users = targets.users[rows]
+    if not targets.several:
+        logits = score(users)
+        check_scores(logits, len(users), targets.num_items)
+        return logits
+    users, which = users.unique_consecutive(return_inverse=True)
+    logits = score(users)
+    check_scores(logits, len(users), targets.num_items)
+    return logits[..., which, :]
 
 
 def check_scores(logits: Tensor, users: int, items: int) -> None:
