@@ -4,6 +4,7 @@ A metric of the rank among m sampled items is a biased estimate of the full-rank
 models (Krichene and Rendle 2020, "On sampled metrics for item recommendation").
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,10 @@ _ROWS_AT_ONCE = 1024  # drawn from one stream; changing it changes the negatives
 
 
 class SampledRanking(FullRanking):
-    """Ranks each held-out positive among `negatives` items that its user has not seen, the same for every model."""
+    """Ranks each held-out positive among `negatives` items that its user has not seen, the same for every model.
+
+    Each positive has a list of its own, also where a user has several.
+    """
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class SampledRanking(FullRanking):
         refuse_nan(has_nan, targets)
         ranked = torch.full_like(targets.candidates.cpu(), 1 + self.negatives)
         candidates = ranked if self.correction is None else targets.candidates.cpu()
-        return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, candidates)
+        return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, candidates, apart=True)
 
     def negatives_of(self, targets: Targets) -> Tensor:
         """Return (N, negatives) int64, the items that each positive is ranked against; drawn or read only once."""
@@ -75,7 +79,7 @@ class SampledRanking(FullRanking):
         The correction assumes the median number of candidates for all positives, and averages over tied ranks.
         """
         if self.correction is None:
-            return super().per_positive(ranks)
+            return super().per_positive(replace(ranks, apart=True))
         values = self._corrected(int(ranks.candidates.median()))  # (names, 1 + negatives)
         total = torch.cat([values.new_zeros(len(values), 1), values.cumsum(1)], dim=1)
         means = (total[:, ranks.above + ranks.tied] - total[:, ranks.above]) / ranks.tied
@@ -84,7 +88,7 @@ class SampledRanking(FullRanking):
     def _corrected(self, candidates: int) -> Tensor:
         """Return (names, 1 + negatives): the corrected estimate of each metric at each sampled rank."""
         full = Ranks(
-            users=torch.zeros(candidates), items=torch.zeros(candidates), above=torch.arange(candidates),
+            users=torch.arange(candidates), items=torch.zeros(candidates), above=torch.arange(candidates),
             tied=torch.ones(candidates, dtype=torch.int64), candidates=torch.full((candidates,), candidates),
         )  # fmt: skip
         metrics = torch.stack([super(SampledRanking, self).per_positive(full)[name] for name in self.names])
