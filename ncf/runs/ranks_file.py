@@ -80,10 +80,10 @@ def _sound(number: int, row: list[str]) -> bool:
 
 
 def counted(table: pd.DataFrame) -> Ranks:
-    """Convert rows of `read_ranks` back to `Ranks`; their users and items are row numbers."""
+    """Convert rows of `read_ranks` back to `Ranks`; users are numbered as they come, and items are row numbers."""
     rank, tied, candidates = (torch.tensor(table[name].to_numpy()) for name in ("rank", "tied", "candidates"))
-    rows = torch.arange(len(table))
-    return Ranks(rows, rows, (rank.double() - (tied.double() + 1) / 2).round().long(), tied, candidates)
+    users, rows = torch.from_numpy(pd.factorize(table["user_id"])[0]).long(), torch.arange(len(table))
+    return Ranks(users, rows, (rank.double() - (tied.double() + 1) / 2).round().long(), tied, candidates)
 
 
 def evaluation_of(result: Mapping[str, Any]) -> FullRanking:
@@ -95,12 +95,15 @@ def evaluation_of(result: Mapping[str, Any]) -> FullRanking:
 def metrics_of(folder: Path, table: pd.DataFrame, result: Mapping[str, Any], part: str) -> pd.DataFrame:
     """Return a column per metric, computed for each row of `read_ranks` as the run's evaluation does.
 
+    A user with several positives has the mean over the user's rows.
+
     Raises:
-        DataError: their means differ from the metrics in `result`.
+        DataError: their means over the users differ from the metrics in `result`.
     """
-    values = evaluation_of(result).per_positive(counted(table))
+    ranks = counted(table)
+    values = evaluation_of(result).per_positive(ranks)
     metrics = pd.DataFrame({name: value.numpy() for name, value in values.items()})
     reported = result[part]
-    if not all(np.isclose(metrics[n].mean(), reported[n], rtol=0, atol=1e-9) for n in metrics if n in reported):
+    if not all(np.isclose(ranks.mean(v), reported[n], rtol=0, atol=1e-9) for n, v in values.items() if n in reported):
         raise DataError(f"{folder / RANKS}: its {part} ranks do not reproduce the metrics in {RESULT}")
     return metrics
