@@ -13,7 +13,7 @@ from ncf.core import command_line
 from ncf.core.files import atomic
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.models import GradientRecommender, Recommender
-from ncf.runs.loading import LoadedRun, load
+from ncf.runs.loading import LoadedRun, add_options, load_asked
 
 FORMS = ("npy", "parquet", "model")
 DEFAULT_FORMS = ("npy", "model")
@@ -47,7 +47,7 @@ class Score(nn.Module):
 def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.export", __doc__)
-    options.add_argument("--run", required=True, help="folder of a finished run")
+    add_options(options)
     options.add_argument("--output", required=True, type=Path, help="folder to write to; created if necessary")
     options.add_argument("--forms", help="forms to write, of npy, parquet, model (npy,model if the run supports them)")
     return options
@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> None:
     unknown = [form for form in forms if form not in FORMS]
     if unknown:
         raise ConfigError(f"forms: expected some of {', '.join(FORMS)}, got {unknown[0]!r}")
-    run = load(options.run)
+    run = load_asked(options)
+    run.refuse_unsound()
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         written = _write(run, forms, options.output, all_wanted=bool(options.forms))

@@ -1,36 +1,49 @@
 """`python -m ncf.recommend run=<folder> user=196 k=10`: show what a finished run recommends."""
 
 import argparse
+import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 from tqdm import tqdm
 
 from ncf.core import command_line
-from ncf.core.command_line import text_table
+from ncf.core.command_line import text_table, visible
 from ncf.core.files import atomic
-from ncf.errors import ConfigError
-from ncf.runs.loading import LoadedRun, load
+from ncf.errors import ConfigError, DataError
+from ncf.runs.loading import LoadedRun, add_options, load_asked
 
 _RECENT = 10  # positives of the user shown for comparison
 _USERS_AT_ONCE = 1000  # users per block of output
 FORMATS = ("table", "json", "csv")
+_EVERYONE = ("all", "*")
+_FORMULA = re.compile(r"[=+\-@]")  # at the start of a cell, for a spreadsheet
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+
+Record = dict[str, Any]
 
 
 def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.recommend", __doc__)
-    options.add_argument("--run", required=True, help="folder of a finished run")
+    add_options(options)
     asked = options.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--user", help="users to recommend to: an id, several (1,2,3), or all")
+    asked.add_argument(
+        "--user", help='users to recommend to: an id, several (1,2,3; an id with a comma as "a,b"), or all (or *)'
+    )
     asked.add_argument("--items_like", help="an item id: show the most similar items instead")
     options.add_argument("--k", type=int, default=10, help="number of items (10)")
     options.add_argument(
-        "--format", choices=FORMATS, default="table", help="table, csv, or json with one line per user"
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="table; csv, where text that a spreadsheet takes for a formula begins with an apostrophe; or json, with "
+        "one line per user and every text as it is",
     )
     options.add_argument("--output", type=Path, help="file to write to instead of stdout")
     return options
@@ -41,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
     options = parser().parse(arguments)
     if options.k < 1:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
-    run = load(options.run)
+    run = load_asked(options)
     blocks = _similar(run, options) if options.items_like is not None else _recommended(run, options)
     if options.output is None:
         for block in blocks:
@@ -56,51 +69,97 @@ def main(arguments: Sequence[str]) -> None:
 
 def _write(blocks: Iterator[str], file: BinaryIO) -> None:
     for block in blocks:
-        file.write(block.encode())
+        file.write(block.encode(errors="backslashreplace"))
 
 
 def _similar(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     frame = run.items_like(options.items_like, options.k)
     if options.format == "table":
         one = run.described(run.indices("item", [options.items_like]))
-        yield f"items like {' '.join(str(values[0]) for values in one.values())}\n"
-    yield _shown(frame, options.format)
+        yield f"items like {' '.join(visible(values[0]) for values in one.values())}\n"
+    yield _csv(frame) if options.format == "csv" else _shown(_records(frame), list(frame), options.format)
 
 
 def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     """Yield the output, a block of users at a time; all ids are checked before anything is written."""
-    ids = run.split.user_ids.tolist() if options.user == "all" else list(dict.fromkeys(options.user.split(",")))
-    run.indices("user", ids)
+    ids = _asked(run, options.user)
     with tqdm(total=len(ids), unit="users", disable=options.output is None) as bar:
         for start in range(0, len(ids), _USERS_AT_ONCE):
-            frame = run.recommend(ids[start : start + _USERS_AT_ONCE], options.k, bar.update)
+            some = ids[start : start + _USERS_AT_ONCE]
+            items = run.recommend(some, options.k, bar.update)
             if options.format == "csv":
-                yield frame.to_csv(index=False, header=start == 0, lineterminator="\n")
-                continue
-            for user, items in frame.groupby("user_id", sort=False):
-                yield _one_user(run, user, items.drop(columns="user_id"), options.format)
+                yield _csv(items, header=start == 0)
+            else:
+                yield _by_user(some, run.histories(some, _RECENT), items, options.format)
 
 
-def _one_user(run: LoadedRun, user: object, items: pd.DataFrame, form: str) -> str:
-    recent = run.history(user, _RECENT)
+def _asked(run: LoadedRun, text: str) -> list[Any]:
+    """Return the ids of the users asked for: one whose id is `text`, everyone, or those of a list of ids."""
+    known = run.split.user_ids
+    try:
+        return list(known[run.indices("user", [text])].tolist())
+    except DataError:
+        if text in _EVERYONE:
+            return list(known.tolist())
+        ids = next(csv.reader([text], skipinitialspace=True), [text])
+        if len(ids) == 1 and ids[0] == text:
+            raise
+    return list(dict.fromkeys(known[run.indices("user", ids)].tolist()))
+
+
+def _by_user(ids: Sequence[Any], recent: pd.DataFrame, items: pd.DataFrame, form: str) -> str:
+    """Return the recent positives and the recommended items of each user, as lines of JSON or as tables."""
+    known, new = _grouped(ids, recent), _grouped(ids, items)
     if form == "json":
-        lists = {"recent": _records(recent), "items": _records(items)}
-        return json.dumps({"user_id": user, **lists}, ensure_ascii=False) + "\n"
-    return f"user {user}: recent positives\n{_table(recent)}\n\nrecommended\n{_table(items)}\n\n"
+        lines = ({"user_id": user, "recent": known[user], "items": new[user]} for user in ids)
+        return "".join(_json(line) for line in lines)
+    columns, others = list(recent)[1:], list(items)[1:]
+    return "".join(
+        f"user {visible(user)}: recent positives\n{_shown(known[user], columns, form)}\n"
+        f"recommended\n{_shown(new[user], others, form)}\n"
+        for user in ids
+    )
 
 
-def _shown(frame: pd.DataFrame, form: str) -> str:
-    if form == "csv":
-        return frame.to_csv(index=False, lineterminator="\n")
-    return json.dumps(_records(frame), ensure_ascii=False) + "\n" if form == "json" else _table(frame) + "\n"
+def _grouped(ids: Sequence[Any], frame: pd.DataFrame) -> dict[Any, list[Record]]:
+    """Return the rows of each user, without the column user_id."""
+    rows: dict[Any, list[Record]] = {user: [] for user in ids}
+    for row in _records(frame):
+        rows[row.pop("user_id")].append(row)
+    return rows
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, object]]:
+def _records(frame: pd.DataFrame) -> list[Record]:
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*(frame[c].tolist() for c in frame), strict=True)]
 
 
-def _table(frame: pd.DataFrame) -> str:
-    return text_table([str(name) for name in frame], zip(*(frame[name].tolist() for name in frame), strict=True))
+def _shown(rows: list[Record], columns: list[str], form: str) -> str:
+    if form == "json":
+        return _json(rows)
+    cells = ([visible(value) if isinstance(value, str) else value for value in row.values()] for row in rows)
+    return text_table(columns, cells) + "\n"
+
+
+def _json(value: object) -> str:
+    """Return a line of JSON that holds every text as it is, control and direction characters as escapes."""
+    text = json.dumps(value, ensure_ascii=False)
+    return (text if text.isprintable() else "".join(map(_escaped, text))) + "\n"
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
+
+
+def _csv(frame: pd.DataFrame, header: bool = True) -> str:
+    """Return lines of CSV for people: a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    texts = {c: [_cell(value) for value in frame[c].tolist()] for c in frame if frame[c].dtype.kind not in "iuf"}
+    return frame.assign(**texts).to_csv(index=False, header=header, lineterminator="\n")
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return ("'" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else "") + visible(value)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,16 @@ search path import whatever they name, and its logging can write to any file. So
 section, and no YAML file may name a callable or configure logging in it, except this package's own `conf/hydra/`.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra._internal.utils import get_args_parser
 
+from ncf.core.outside import MEGABYTE, open_regular, read_text, read_yaml
 from ncf.errors import ConfigError
 
 _KEY = r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*"
@@ -28,7 +29,8 @@ _CODE_KEYS = (
     "setup",  # shell commands of a Slurm job
     *_LOGGING,
 )
-_PACKAGE = re.compile(rb"@package\s+(?!_global_\s|_group_\s)(\S+)")
+_LARGEST_OVERRIDES, _LARGEST_YAML = MEGABYTE // 16, MEGABYTE
+_PACKAGE = re.compile(r"@package\s+(?!_global_\s|_group_\s)(\S+)")
 
 
 def check_arguments(arguments: list[str], conf: Path, groups: Iterable[str]) -> None:
@@ -57,6 +59,8 @@ def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
         ConfigError: the folder holds no run, or a line is not an override that a run accepts.
     """
     path = folder / ".hydra" / "overrides.yaml"
+    with contextlib.suppress(FileNotFoundError), open_regular(path, _LARGEST_OVERRIDES, ConfigError):
+        pass  # a larger one would take seconds to parse
     overrides = _read(path)
     if not isinstance(overrides, list) or not all(isinstance(line, str) for line in overrides):
         raise ConfigError(f"{path}: expected a list of overrides")
@@ -65,7 +69,9 @@ def saved_overrides(folder: Path, groups: Iterable[str]) -> list[str]:
     setting = re.compile(rf"(?![~+]*({group})(=|$))(~{_KEY}(=.*)?|[+]{{0,2}}{_KEY}=.*)", re.DOTALL)
     for line in overrides:
         if not choice.fullmatch(line) and not setting.fullmatch(line):
-            raise ConfigError(f"{path}: expected overrides of a training run, found {line!r}")
+            raise ConfigError(f"{path}: expected overrides of a training run, found {line!r:.200}")
+        if "${" in line:  # it could ask for any variable of the environment, which then stands in the result
+            raise ConfigError(f"{path}: expected overrides without interpolations, found {line!r:.200}")
     return overrides
 
 
@@ -74,7 +80,7 @@ def refuse_code(folder: Path, exempt: Path) -> None:
     for path in _yaml_files(folder):
         if not path.is_relative_to(exempt):
             package = _PACKAGE.search(_content(path))
-            found = [package[1].decode(errors="replace")] if package else []
+            found = [package[1]] if package else []
             found += [part for part in path.relative_to(folder).parts if part in _CODE_KEYS]
             found += [key for key in _keys(_read(path)) if key in _CODE_KEYS]
             if found:
@@ -95,19 +101,18 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
         yield from (path / file for file in sorted(files) if file.endswith(".yaml"))
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> str:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return read_text(path, ConfigError, _LARGEST_YAML)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: cannot be read (No such file or directory)") from None
 
 
 def _read(path: Path) -> Any:
-    content = _content(path)
     try:
-        return yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+        return read_yaml(path, ConfigError)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: cannot be read (No such file or directory)") from None
 
 
 def _keys(node: Any) -> Iterator[str]:

@@ -14,10 +14,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 import ncf
 from ncf.core.files import append_text, write_text
+from ncf.core.outside import MEGABYTE, read_text
 from ncf.errors import DataError
 
 FORMAT = 1
 RESULT, RANKS, EPOCHS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl"
+_LARGEST_RESULT = 4 * MEGABYTE
 
 
 class _Result(BaseModel):
@@ -70,16 +72,18 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / RESULT
     try:
-        result = json.loads(path.read_text())
+        result = json.loads(read_text(path, DataError, _LARGEST_RESULT))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path}: cannot be read as the result of a run ({error})") from None
     known = result if isinstance(result, dict) else {}
     if known.get("format") != FORMAT:
         raise DataError(
             f"{path}: expected result format {FORMAT} (ncf {ncf.__version__}), "
-            f"found {known.get('format')!r} (ncf {_version(known)})"
+            f"found {known.get('format')!r:.40} (ncf {_version(known)!s:.40})"
         )
     try:
         _Result.model_validate(known)

@@ -1,28 +1,39 @@
 """Checkpoints: everything that the rest of a run depends on, as tensors and primitives only.
 
 `checkpoint.pt` is the newest, `checkpoint.previous.pt` the one before it. Each carries the SHA-256 of its content,
-which is verified on load: if the newest is damaged, the previous one is used.
+which is verified on load: if the newest is damaged, a run goes on from the previous one. A finished run answers only
+with the weights that its result was computed with. Reading changes no file.
 """
 
 import contextlib
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, get_type_hints
 
 import torch
-from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PlainValidator, PrivateAttr, ValidationError, create_model
 from torch import Tensor
 
 from ncf.core.files import atomic, writing
-from ncf.errors import CheckpointError, NcfError
+from ncf.core.memory import is_out_of_memory
+from ncf.core.outside import open_regular
+from ncf.errors import CheckpointError, NcfError, TrainingError
+from ncf.runs import torch_file
+from ncf.runs.artifacts import RESULT
+from ncf.runs.identity import refuse_foreign
 from ncf.training.trainer import Progress
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
 NEWEST, PREVIOUS, DAMAGED = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt"
+
+
+class _DamagedError(CheckpointError):
+    """The file is no checkpoint, or not the one that was written."""
 
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -62,6 +73,8 @@ class Checkpoint(BaseModel):
     sound: Tensor | None = None
     dynamics: dict[str, Any] | None = None
 
+    _name: str = PrivateAttr(NEWEST)  # of the file
+
     def state(self) -> dict[str, Any]:
         """Return what the trainer's `load` takes."""
         return {**dict(self), "progress": vars(self.progress)}
@@ -84,49 +97,106 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
 def load(folder: Path) -> Checkpoint | None:
     """Return the newest intact checkpoint of `folder`, on the CPU; None if there are no checkpoints.
 
-    A damaged newest one is set aside, so that the next save does not replace the intact one with it.
-
     Raises:
-        CheckpointError: all checkpoints are damaged, or the newest intact one does not hold the state of a run.
+        CheckpointError: all checkpoints are damaged; or the newest intact one does not hold the state of a run, cannot
+            be opened, or has the format of another version.
+        TrainingError: there is not enough memory to read it.
     """
     failures = []
-    for path in (folder / NEWEST, folder / PREVIOUS):
-        if not path.exists():
-            continue
+    for path in _both(folder):
         try:
-            content = _content(path)
-        except CheckpointError as error:
+            saved = read(path)
+        except _DamagedError as error:
             log.warning("%s", error)
             failures.append(str(error))
             continue
         if failures:
-            log.warning("%s: using this checkpoint instead; the damaged one is kept as %s", path, DAMAGED)
-            with writing(folder / DAMAGED):
-                (folder / NEWEST).replace(folder / DAMAGED)
-        return _validated(path, content)
+            log.warning("%s: using this checkpoint instead", path)
+        return saved
     if failures:
         raise CheckpointError("; ".join(failures) + "; delete the checkpoints to start the run over")
     return None
 
 
+def set_damaged_aside(folder: Path, used: Checkpoint) -> None:
+    """Rename the newest checkpoint if `used` is the previous one, so that the next save does not replace that one.
+
+    Only the process that claimed the run may call this.
+    """
+    if used._name == PREVIOUS and (folder / NEWEST).exists():
+        with writing(folder / DAMAGED):
+            (folder / NEWEST).replace(folder / DAMAGED)
+        log.warning("%s: damaged; it is kept as %s", folder / NEWEST, DAMAGED)
+
+
+def of_result(folder: Path, result: Mapping[str, Any]) -> Checkpoint:
+    """Return the checkpoint in `folder` with the weights that `result`, of its finished run, was computed with.
+
+    Raises:
+        CheckpointError: there is none, whatever other epochs or runs there are.
+        TrainingError: there is not enough memory to read it.
+    """
+    failures = []
+    for path in _both(folder):
+        try:
+            saved = read(path)
+        except _DamagedError as error:
+            failures.append(str(error))
+            continue
+        refuse_foreign(folder, RESULT, result["config"], saved.settings)
+        if _gave(saved, result):
+            return saved
+        failures.append(f"{path}: holds the weights of another epoch than {RESULT}")
+    found = "; ".join(failures) or "found none"
+    raise CheckpointError(f"{folder}: expected {NEWEST} with the weights of {RESULT} ({found})")
+
+
+def _gave(saved: Checkpoint, result: Mapping[str, Any]) -> bool:
+    """Return whether `result` is of the best weights of `saved`; the first versions recorded only the epochs."""
+    if (expected := result.get("weights_sha256")) is not None:
+        return bool(digest(saved.best) == expected)
+    reached = {"best_epoch": saved.progress.best_epoch, "epochs": len(saved.progress.history)}
+    return all(result.get(key, found) == found for key, found in reached.items())
+
+
+def _both(folder: Path) -> list[Path]:
+    """Return the checkpoints that are there, the newest first."""
+    return [path for name in (NEWEST, PREVIOUS) if os.path.lexists(path := folder / name)]
+
+
 def read(path: Path) -> Checkpoint:
-    """Return the checkpoint at `path`, on the CPU, checksum verified. Raises CheckpointError if it is damaged."""
-    return _validated(path, _content(path))
+    """Return the checkpoint at `path`, on the CPU, checksum verified. Raises as `load`, or that it is damaged."""
+    saved = _validated(path, _content(path))
+    saved._name = path.name
+    return saved
 
 
 def _content(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint file once its checksum is verified."""
     try:
-        with path.open("rb") as file:
-            content, expected = _parse(file)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({error})") from None
-    if digest(content) != expected:
-        raise CheckpointError(f"{path}: damaged: its content does not match its SHA-256")
-    if content.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {content.get('format')!r}")
-    return content
+        with open_regular(path, torch_file.LARGEST, CheckpointError) as file:
+            content = _parse(file)
+        found = content.get("format")
+        if found != FORMAT and isinstance(found, int):  # whose checksum may be another
+            raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {found}")
+        sound, damage = content.pop("sha256") == digest(content), "its content does not match its SHA-256"
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: No such file or directory") from None
+    except NcfError:
+        raise
+    except Exception as error:  # a damaged archive raises any of a dozen errors, all of which mean the same
+        if isinstance(error, OSError) and not is_out_of_memory(error):
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
+        sound, damage = False, "" if is_out_of_memory(error) else _in_a_line(error)
+    if sound:
+        return content
+    if not damage:  # raised here, where no other error is its context
+        raise TrainingError(f"{path}: not read, because there is no memory left; it may well be intact")
+    raise _DamagedError(f"{path}: not a checkpoint, or damaged ({damage})")
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
 
 
 def _validated(path: Path, content: dict[str, Any]) -> Checkpoint:
@@ -147,17 +217,20 @@ def understood(folder: Path) -> Iterator[None]:
     except (NcfError, torch.OutOfMemoryError):
         raise
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise CheckpointError(f"{folder / NEWEST}: its state does not fit this run ({found})") from None
 
 
-def _parse(file: BinaryIO) -> tuple[dict[str, Any], str]:
-    """Return the content and the SHA-256 stored with it. Raises ValueError if the file is not a checkpoint."""
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the only torch.load
-        return content, content.pop("sha256")
-    except Exception as error:  # a damaged archive raises any of a dozen errors, all of which mean the same
-        raise ValueError(type(error).__name__) from None
+def _parse(file: BinaryIO) -> dict[str, Any]:
+    """Return the content with its SHA-256. Raises any exception if the file is not a checkpoint."""
+    torch_file.check(file, os.fstat(file.fileno()).st_size)
+    file.seek(0)
+    content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the only torch.load
+    if not isinstance(content, dict) or "sha256" not in content:
+        raise ValueError("expected a dict with its SHA-256")
+    return content
 
 
 def digest(value: Any) -> str:

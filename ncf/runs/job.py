@@ -76,6 +76,7 @@ class Job:
             "tied_positives": {part: r.tied_positives() for part, r in ranks.items()},
             "best_epoch": trainer.progress.best_epoch,
             "epochs": len(history),
+            "weights_sha256": checkpoint.digest(trainer.model.state_dict()),
             "seed": plan.run.seed,
             "config": plan.settings,
             "config_hash": config_hash(plan.settings),
@@ -95,7 +96,7 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
     Raises:
         ConfigError: this machine does not support the settings; raised before any data is read.
         DataError: the data is invalid.
-        CheckpointError: `folder` holds a run with other settings, or only damaged checkpoints.
+        CheckpointError: `folder` holds a run with other settings, or no checkpoint that can be read.
     """
     device = pick_device(plan.run.device)
     refuse_without_cuda(plan, device)
@@ -122,6 +123,7 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
     trainer = build_trainer(plan, split, device, dynamics, record=epochs.append, save=save, stopped=stopped)
     if saved is not None:
         _restore(trainer, saved, folder)
+        checkpoint.set_damaged_aside(folder, saved)
     return Job(folder, plan, split, trainer, registration)
 
 

@@ -1,6 +1,8 @@
 """Load a finished run to score and recommend with: `ncf.load(folder)`."""
 
 import difflib
+import os
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,15 +15,17 @@ import torch
 from torch import Tensor
 
 from ncf import models
+from ncf.core.command_line import Parser
 from ncf.core.config import component
 from ncf.core.rng import generator
-from ncf.data import read_split
 from ncf.data.split import Split
 from ncf.errors import CheckpointError, DataError
 from ncf.evaluation.ranking import chunk_size
+from ncf.evaluation.top import top
 from ncf.models.non_gradient import positives_matrix
 from ncf.runs import artifacts, checkpoint
-from ncf.runs.identity import completed, refuse_foreign
+from ncf.runs.identity import completed
+from ncf.runs.known_data import split_of
 
 _MEMORY_MB = 64  # for one chunk of scores
 
@@ -56,15 +60,39 @@ class LoadedRun:
 
         Raises:
             DataError: an unknown id; the message suggests similar ones.
+            CheckpointError: a score is NaN or infinite; the message names the user.
         """
-        users = self.indices("user", user_ids)
-        scores = self.model.score(torch.from_numpy(users)).numpy()
+        scores = self._scores(self.indices("user", user_ids)).numpy()
         return scores if item_ids is None else scores[:, self.indices("item", item_ids)]
+
+    @torch.no_grad()
+    def _scores(self, users: np.ndarray) -> Tensor:
+        """Return scores (B, I); an item may have -inf, but not every item of a user. Raises CheckpointError."""
+        scores = self.model.score(torch.from_numpy(users))
+        highest = scores.amax(1) if scores.shape[1] else scores.new_zeros(len(scores))  # NaN if any score is
+        if not (sound := highest.isfinite()).all():
+            row = int((~sound).nonzero()[0])
+            raise CheckpointError(
+                f"{self.folder}: expected finite scores, got {float(highest[row])} for user "
+                f"{self.split.user_ids[users[row]]!s}{self._unsound()}"
+            )
+        return scores
+
+    def _unsound(self) -> str:
+        names = [name for name, weight in self.model.state_dict().items() if _holds_nan(weight)]
+        return f"; NaN or inf in the weights {names[0]!r}" if names else ""
+
+    def refuse_unsound(self) -> None:
+        """Raise CheckpointError, naming the weights, if any is NaN or inf: what is made of them would say nothing."""
+        if found := self._unsound():
+            raise CheckpointError(f"{self.folder}: expected finite weights{found.replace(';', ', found', 1)}")
 
     def recommend(
         self, user_ids: Sequence[Any], k: int, progress: Callable[[int], object] = lambda users: None
     ) -> pd.DataFrame:
         """Return, for each user, the `k` items with the highest scores that they do not have yet, best first.
+
+        Of items with equal scores, the one that comes first in `split.item_ids` does so here, whatever `k` is.
 
         Args:
             user_ids: ids of the data file; repeated ones get repeated rows.
@@ -76,6 +104,7 @@ class LoadedRun:
 
         Raises:
             DataError: an unknown id; the message suggests similar ones.
+            CheckpointError: a score is NaN or infinite; the message names the user.
         """
         parts = []
         for users in self._chunks(self.indices("user", user_ids)):
@@ -88,10 +117,10 @@ class LoadedRun:
         return (users[start : start + step] for start in range(0, len(users), step))
 
     def _best(self, users: np.ndarray, k: int) -> pd.DataFrame:
-        scores = self.model.score(torch.from_numpy(users)).clone()
+        scores = self._scores(users).clone()
         rows, items = self.seen[users].nonzero()
         scores[torch.from_numpy(rows), torch.from_numpy(items)] = -torch.inf
-        values, best = scores.topk(k, dim=1)
+        values, best = top(scores, k)
         new = (values > -torch.inf).numpy()
         columns = {
             "user_id": np.repeat(self.split.user_ids[users], new.sum(1)),
@@ -101,32 +130,50 @@ class LoadedRun:
 
     def history(self, user_id: Any, limit: int) -> pd.DataFrame:
         """Return the user's most recent positives, newest first: item_id, and title, genres and time if known."""
-        user = self.indices("user", [user_id])[0]
-        split = self.split
-        rows = [np.flatnonzero(part.users == user) for part in (split.train, split.valid, split.test)]
-        parts = list(zip((split.train, split.valid, split.test), rows, strict=True))
-        items = np.concatenate([part.items[r] for part, r in parts])[::-1][:limit]  # all are in order of time
-        frame = pd.DataFrame(self.described(items))
-        if split.train.timestamps is not None:
-            stamps = np.concatenate([part.timestamps[r] for part, r in parts if part.timestamps is not None])
-            frame["time"] = pd.to_datetime(stamps[::-1][:limit], unit="s").strftime("%Y-%m-%d")
+        return self.histories([user_id], limit).drop(columns="user_id")
+
+    def histories(self, user_ids: Sequence[Any], limit: int) -> pd.DataFrame:
+        """Return the most recent positives of each user, as `history` does, with a column user_id in front."""
+        users = self.indices("user", user_ids)
+        items, stamps, starts = self._positives
+        counts = np.minimum(starts[users + 1] - starts[users], limit)
+        back = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # 0 for the newest
+        rows = np.repeat(starts[users + 1] - 1, counts) - back
+        frame = pd.DataFrame({"user_id": np.repeat(self.split.user_ids[users], counts)} | self.described(items[rows]))
+        if stamps is not None:
+            frame["time"] = pd.to_datetime(stamps[rows], unit="s").strftime("%Y-%m-%d")
         return frame
+
+    @cached_property
+    def _positives(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Items and times (N,) of all positives, by user and then time, and where each user's begin (U + 1,)."""
+        parts = (self.split.train, self.split.valid, self.split.test)
+        users = np.concatenate([part.users for part in parts])
+        order = np.argsort(users, kind="stable")  # the parts are in order of time, and within a user sorted by it
+        starts = np.searchsorted(users[order], np.arange(self.split.num_users + 1))
+        stamps = [part.timestamps for part in parts if part.timestamps is not None]
+        times = np.concatenate(stamps)[order] if len(stamps) == len(parts) else None
+        return np.concatenate([part.items for part in parts])[order], times, starts
 
     def items_like(self, item_id: Any, k: int) -> pd.DataFrame:
         """Return the `k` other items whose vectors have the highest cosine with that of `item_id`.
 
         Raises:
             DataError: an unknown id, or a model without item vectors.
+            CheckpointError: a vector is not finite.
         """
         item = self.indices("item", [item_id])[0]
         embeddings = self.model.item_embeddings()
         if embeddings is None:
             raise DataError(f"items_like: model {type(self.model).__name__} has no item vectors to compare")
+        if not (sound := embeddings.isfinite().all(1)).all():
+            found = self.split.item_ids[int((~sound).nonzero()[0])]
+            raise CheckpointError(f"{self.folder}: expected finite item vectors, got NaN or inf for item {found!s}")
         vectors = torch.nn.functional.normalize(embeddings, dim=1)
         cosines = vectors @ vectors[item]
         cosines[item] = -torch.inf
-        values, best = cosines.topk(min(k, len(cosines) - 1))
-        return pd.DataFrame(self.described(best.numpy()) | {"cosine": values.numpy()})
+        values, best = top(cosines[None], min(k, len(cosines) - 1))
+        return pd.DataFrame(self.described(best[0].numpy()) | {"cosine": values[0].numpy()})
 
     def described(self, items: np.ndarray) -> dict[str, np.ndarray]:
         """Return item_id, and title and genres if known, of item indices (N,)."""
@@ -141,24 +188,30 @@ class LoadedRun:
             DataError: an unknown id; the message suggests similar ones.
         """
         known = self.split.user_ids if what == "user" else self.split.item_ids
+        if (found := _all_known(known, np.asarray(ids))) is not None:
+            return found
         return np.array([_index(what, known, raw) for raw in ids], np.int64)
 
 
-def load(run_folder: str | Path) -> LoadedRun:
-    """Load the finished run in `run_folder`, preparing its data again if necessary.
+def load(run_folder: str | Path, root: str | Path | None = None, archive: str | Path | None = None) -> LoadedRun:
+    """Load the finished run in `run_folder`, preparing its data again, in memory, if it is not stored.
+
+    The folder may be a stranger's: nothing is fetched or written, and its data is looked for as `known_data` says.
+
+    Args:
+        root: folder of data; None: the run's `data.root` if it is below the working folder, else the default one.
+        archive: its data file or folder; None: the run's `data.archive` if it has the SHA-256 recorded with it.
 
     Raises:
-        DataError: there is no such run, it is not finished, or its data has changed since training.
-        CheckpointError: its checkpoint is missing, damaged or another run's.
+        DataError: there is no such run, it is not finished, or its data is not found or has changed since training.
+        CheckpointError: no checkpoint holds the weights of its result.
+        TrainingError: there is not enough memory.
     """
     folder = Path(run_folder)
     result = finished(folder)
-    saved = checkpoint.load(folder)
-    if saved is None:
-        raise CheckpointError(f"{folder}: expected {checkpoint.NEWEST}, found none")
-    config = completed(result["config"])
-    refuse_foreign(folder, artifacts.RESULT, config, saved.settings)
-    split = read_split(config)
+    config = _settings(folder, result)
+    saved = checkpoint.of_result(folder, result)
+    split = split_of(config, *(None if place is None else Path(place).expanduser() for place in (root, archive)))
     if split.digest != result["data_digest"]:
         raise DataError(
             f"{folder}: expected data with digest {result['data_digest'][:16]}, on which the run was trained, "
@@ -168,12 +221,35 @@ def load(run_folder: str | Path) -> LoadedRun:
         return LoadedRun(folder, result, split, _restored(config, split, saved.best))
 
 
+def add_options(options: Parser) -> None:
+    """Add what every command that loads a run asks for: the run, and where its data lies."""
+    options.add_argument("--run", required=True, help="folder of a finished run")
+    options.add_argument("--root", help="folder of data (the run's data.root below the working folder, else data)")
+    options.add_argument("--archive", help="the run's data file or folder (its data.archive, if its SHA-256 matches)")
+
+
+def load_asked(options: Namespace) -> LoadedRun:
+    """Load the run that the options of `add_options` name. Raises as `load`."""
+    return load(options.run, options.root, options.archive)
+
+
+def _settings(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Return the run's settings. Raises DataError if they are not those of a run."""
+    config = result["config"]
+    for group in ("data", "split", "model"):
+        if not isinstance(config.get(group), dict):
+            raise DataError(f"{folder / artifacts.RESULT}: expected the settings of a run, found no {group!r}")
+    if not isinstance(config.get("seed"), int):
+        raise DataError(f"{folder / artifacts.RESULT}: expected the settings of a run, found no 'seed'")
+    return completed(config)
+
+
 def finished(folder: Path) -> dict[str, Any]:
     """Return the result of the run in `folder`. Raises DataError if there is no run or it is not finished."""
     if not folder.is_dir():
         raise DataError(f"run: expected a run folder, but {folder} does not exist{_others(folder)}")
     result = artifacts.read_result(folder)
-    if result is None and (folder / checkpoint.NEWEST).exists():
+    if result is None and os.path.lexists(folder / checkpoint.NEWEST):
         raise DataError(f"{folder}: expected a finished run; resume it with python -m ncf.train resume={folder}")
     if result is None:
         raise DataError(f"{folder}: expected a run folder, found no {artifacts.RESULT}{_others(folder / 'x')}")
@@ -194,6 +270,21 @@ def _restored(config: dict[str, Any], split: Split, state: dict[str, Tensor]) ->
     else:
         model.load_state_dict(state)
     return model.eval()
+
+
+def _holds_nan(weight: Any) -> bool:
+    """Return whether a tensor holds NaN or inf; -inf may rule an item out."""
+    if not isinstance(weight, Tensor) or not weight.is_floating_point() or not weight.numel():
+        return False
+    return not weight.max().isfinite() and float(weight.max()) != -torch.inf
+
+
+def _all_known(known: np.ndarray, asked: np.ndarray) -> np.ndarray | None:
+    """Return indices (N,) int64 of ids of the same type as the known ones (M,); None unless all are known."""
+    if not asked.size or not known.size or asked.ndim != 1 or not asked.dtype.kind == known.dtype.kind in "iU":
+        return None
+    found = np.searchsorted(known, asked).clip(max=len(known) - 1).astype(np.int64)
+    return found if (known[found] == asked).all() else None
 
 
 def _index(what: str, known: np.ndarray, raw: Any) -> int:

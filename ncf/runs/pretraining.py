@@ -14,7 +14,6 @@ from ncf.data.split import Split
 from ncf.errors import ConfigError
 from ncf.models.pretrained import PretrainedNeuMF
 from ncf.runs import artifacts, checkpoint
-from ncf.runs.identity import refuse_foreign
 
 _SOURCES = ("gmf", "mlp")
 
@@ -31,9 +30,7 @@ def weights(source: str, folder: Path) -> dict[str, Tensor]:
         raise ConfigError(
             f"model.pretrained_{source}: expected a run of model={source}, found model={name} in {folder}"
         )
-    saved = checkpoint.read(folder / checkpoint.NEWEST)
-    refuse_foreign(folder, artifacts.RESULT, result["config"], saved.settings)
-    return saved.best
+    return checkpoint.of_result(folder, result).best
 
 
 def digest(*folders: str) -> str:

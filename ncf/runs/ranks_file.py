@@ -3,9 +3,10 @@
 import contextlib
 import csv
 import io
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 
 from ncf.core.config import component
 from ncf.core.files import write_text
+from ncf.core.outside import MEGABYTE, open_regular
 from ncf.data.split import Split
 from ncf.errors import DataError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks
@@ -20,6 +22,10 @@ from ncf.runs.artifacts import RANKS, RESULT
 from ncf.runs.identity import completed
 
 HEADER = ["split", "user_id", "item_id", "rank", "candidates", "tied"]
+
+_LARGEST = 4096 * MEGABYTE
+_LONGEST_LINE = 64 * 1024
+_MOST_LOOKED_THROUGH = 1_000_000  # lines, for the number of the first invalid one
 
 
 def write_ranks(folder: Path, split: Split, ranks: Mapping[str, Ranks]) -> None:
@@ -44,13 +50,15 @@ def read_ranks(folder: Path, part: str) -> pd.DataFrame:
     path = folder / RANKS
     types = {"split": str, "user_id": str, "item_id": str, "rank": float, "candidates": int, "tied": int}
     try:
-        with path.open() as file:
-            if next(csv.reader(file), None) != HEADER:
+        with _opened(path) as file:
+            if next(csv.reader([file.readline(_LONGEST_LINE)]), None) != HEADER:
                 raise ValueError(f"expected the header {','.join(HEADER)}")
             table = pd.read_csv(file, names=HEADER, dtype=types, na_filter=False)
             if not isinstance(table.index, pd.RangeIndex):  # pandas makes an extra column the index
                 raise ValueError(f"expected {len(HEADER)} columns")
     except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, DataError):
+            raise
         reason = " ".join(str(error).split())
         raise DataError(f"{path}{_where(path)}: expected the ranks of a finished run ({reason})") from None
     bad = ~(table["rank"].between(1, table["candidates"]) & table["tied"].between(1, table["candidates"]))
@@ -62,10 +70,16 @@ def read_ranks(folder: Path, part: str) -> pd.DataFrame:
     return table
 
 
+def _opened(path: Path, errors: str = "strict") -> TextIO:
+    """Open the file as text. Raises FileNotFoundError, or DataError if it is no regular file or very large."""
+    return io.TextIOWrapper(open_regular(path, _LARGEST, DataError), "utf-8", errors, "")
+
+
 def _where(path: Path) -> str:
     """Locate the first invalid line for an error message, as ", line 3"; return "" if there is none."""
-    with contextlib.suppress(OSError, csv.Error), path.open(errors="replace") as file:
-        for number, row in enumerate(csv.reader(file), 1):
+    with contextlib.suppress(OSError, DataError, csv.Error), _opened(path, "replace") as file:
+        lines = iter(lambda: file.readline(_LONGEST_LINE), "")
+        for number, row in enumerate(itertools.islice(csv.reader(lines), _MOST_LOOKED_THROUGH), 1):
             if not _sound(number, row):
                 return f", line {number}"
     return ""

@@ -17,6 +17,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from ncf.core.files import write_text
+from ncf.core.outside import MEGABYTE, open_regular, read_json
 from ncf.errors import DataError, NcfError
 from ncf.runs.artifacts import EPOCHS, RESULT, read_result
 
@@ -25,6 +26,7 @@ State = Literal["done", "running", "failed", "stopped", "waiting"]
 
 _PROBE_SECONDS = 1.0  # longer than `state` holds a lock to find out whether it is free
 _TRACEBACK_LINES = 20
+_LARGEST_EPOCHS = 1024 * MEGABYTE
 
 
 class ClaimError(NcfError):
@@ -36,11 +38,12 @@ def claim(folder: Path) -> Iterator[None]:
     """Hold an exclusive lock on `folder`; the operating system releases it if the process dies.
 
     Raises:
-        ClaimError: another process holds the lock, or the folder is not writable.
+        ClaimError: another process holds the lock, the folder is not writable, or a file of it is a link to elsewhere.
     """
     lock = FileLock(folder / LOCK, timeout=_PROBE_SECONDS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _refuse_links(folder)
         lock.acquire()
     except Timeout:
         raise ClaimError(f"{folder}: run is locked by another process") from None
@@ -50,6 +53,14 @@ def claim(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise ClaimError if a link in `folder` leads out of it: whoever sent the run would pick what is overwritten."""
+    inside = folder.resolve()
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() and not (target := path.resolve()).is_relative_to(inside):
+            raise ClaimError(f"{path}: expected a file of the run, found a link to {target}; replace it by a copy")
 
 
 @contextlib.contextmanager
@@ -101,11 +112,11 @@ def state(folder: Path) -> State:
 def _held(folder: Path) -> bool:
     """Return whether a process holds the lock; this needs no write permission, so it works on read-only runs."""
     try:
-        with (folder / LOCK).open("rb") as file:
+        with open_regular(folder / LOCK, MEGABYTE, DataError) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:
+    except (OSError, DataError):
         return False
     return False
 
@@ -138,14 +149,13 @@ def run_status(folder: Path) -> RunStatus:
 
 def _epochs(folder: Path) -> int:
     """Count the lines of `metrics.jsonl`, without one still being written."""
-    try:
-        return (folder / EPOCHS).read_text().count("\n")
-    except OSError:
-        return 0
+    with contextlib.suppress(OSError, DataError), open_regular(folder / EPOCHS, _LARGEST_EPOCHS, DataError) as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(MEGABYTE), b""))
+    return 0
 
 
 def _error(folder: Path) -> str:
     try:
-        return str(json.loads((folder / FAILURE).read_text())["error"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return str(read_json(folder / FAILURE, DataError, MEGABYTE)["error"])
+    except (OSError, DataError, KeyError, TypeError) as error:
         return f"unreadable {FAILURE} ({type(error).__name__})"

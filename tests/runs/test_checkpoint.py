@@ -174,7 +174,10 @@ def test_a_damaged_newest_one_is_set_aside_loudly(tmp_path: Path, caplog: pytest
         checkpoint.save(tmp_path, state(epoch))
     flip(tmp_path / NEWEST, 0.5)
     with caplog.at_level(logging.WARNING):
-        assert epoch_of(tmp_path) == 1
+        loaded = checkpoint.load(tmp_path)
+    assert loaded is not None
+    assert loaded.progress.epoch == 1
+    checkpoint.set_damaged_aside(tmp_path, loaded)
     assert f"{NEWEST}: " in caplog.text
     assert "using this checkpoint instead" in caplog.text
     checkpoint.save(tmp_path, state(3))
