@@ -1,0 +1,60 @@
+"""`python -m ncf` and the installed `ncf`: every command is listed and run, and nothing is imported before."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ncf
+from ncf import __main__ as entrance
+
+PACKAGE = Path(ncf.__file__).parent
+
+
+def ended(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
+        patch.setattr(sys, "argv", ["ncf", *arguments])
+        entrance.main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_without_a_command_all_are_listed_with_what_they_do(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "errors"}
+    assert {line.split()[0] for line in lines} == modules | {path.parent.name for path in PACKAGE.glob("*/__main__.py")}
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("--version") == 0
+    assert capsys.readouterr().out == f"ncf {ncf.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("trian", "; did you mean train?"), ("zzz", ""), ("loss=focal", ""), ("errors", ""), ("..", "")]
+)
+def test_what_is_no_command_is_one_line(name: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(name) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: expected a command (beyond, compare, ")
+    assert said.endswith(f"got {name!r}{hint}\n")
+
+
+def test_a_command_gets_its_arguments_and_its_status_is_passed_on(tmp_path: Path) -> None:
+    """As the script does that installing makes."""
+    script = "import sys; from ncf.__main__ import main; sys.argv[0] = 'ncf'; main()"
+    command = [sys.executable, "-c", script, "status", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}: expected a sweep")
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    script = "import sys; import ncf.__main__ as m; m.commands(); print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
