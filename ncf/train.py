@@ -14,7 +14,12 @@ from ncf.runs.job import Job, open_job
 from ncf.runs.plan import plan_run
 
 
-def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: False) -> dict[str, Any] | None:
+def train(
+    cfg: DictConfig,
+    folder: Path,
+    stopped: Callable[[], bool] = lambda: False,
+    accepted: Callable[[], None] = lambda: None,
+) -> dict[str, Any] | None:
     """Train a run, evaluate its best epoch on the test items, and write `folder`; return the result, None if stopped.
 
     If `folder` already holds the finished run, its result is returned; an unfinished one is resumed.
@@ -23,6 +28,7 @@ def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: F
         cfg: configuration as returned by `ncf.core.compose.compose`.
         folder: folder of the run; must exist.
         stopped: called after every step; once it returns true, the run is saved and None is returned.
+        accepted: called before the first step, once nothing can be refused any more: `folder` belongs to this run.
 
     Raises:
         ConfigError: a setting is invalid.
@@ -34,6 +40,7 @@ def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: F
     job = open_job(plan, folder, stopped)  # build data, split, model, sampler and step; restore the checkpoint, if any
     if not isinstance(job, Job):
         return job  # the result of a run that was already finished
+    accepted()  # a refused run has changed nothing in the folder
     with job.tracked():  # report to the tracker, if any
         complete = job.fit()  # epochs, validation, early stopping; then restore the weights of the best epoch
         return job.finish() if complete else None  # rank the held-out positives; write ranks, metrics and result
@@ -41,9 +48,11 @@ def train(cfg: DictConfig, folder: Path, stopped: Callable[[], bool] = lambda: F
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 @hydra_job
-def main(cfg: DictConfig, folder: Path, stopped: Callable[[], bool]) -> dict[str, Any] | None:
+def main(
+    cfg: DictConfig, folder: Path, stopped: Callable[[], bool], accepted: Callable[[], None]
+) -> dict[str, Any] | None:
     """The entry point for Hydra, called once, or for each job of a sweep."""
-    return train(cfg, folder, stopped)
+    return train(cfg, folder, stopped, accepted)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 import functools
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ncf.core import trust
 from ncf.core.command_line import forgiving_streams, say, take_imports
@@ -21,6 +20,9 @@ from ncf.core.compose import CONF
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
+from ncf.launch import log_file, run_folder
+from ncf.launch.advice import explained, refuse_missing_run
+from ncf.launch.driver import driving, end_with_driver, is_driver
 from ncf.runs import resume
 from ncf.runs.components import CHOICES
 from ncf.runs.state import claim, failures_recorded
@@ -28,10 +30,14 @@ from ncf.runs.state import claim, failures_recorded
 BAD_INPUT = (ConfigError, DataError, CheckpointError)
 """Errors that exit with status 2; later failures exit with 1."""
 
-_WHILE_RESOLVING = r"\w+ raised while resolving interpolation: | full_key: \S+ object_type=\S+"  # added by OmegaConf
 _run_began = False  # whether this process has got as far as a run; errors before that concern the command line
+_failed: list[Path] = []  # runs of this process that failed in a sweep of another sweeper than ours
 
-Train = Callable[[DictConfig, Path, StopFlag], dict[str, Any] | None]
+Train = Callable[[DictConfig, Path, StopFlag, Callable[[], None]], dict[str, Any] | None]
+
+
+class FailedRunError(NcfError):
+    """A run of a sweep has failed, in a worker process; the record is in its folder."""
 
 
 def hydra_job(train: Train) -> Callable[[DictConfig], float | None]:
@@ -41,10 +47,14 @@ def hydra_job(train: Train) -> Callable[[DictConfig], float | None]:
     def _job(cfg: DictConfig) -> float | None:
         global _run_began
         _run_began = True
+        hydra: Any = HydraConfig.get()
+        if "submitit" not in str(OmegaConf.select(hydra, "launcher._target_")):  # a cluster's jobs outlive the driver
+            end_with_driver()
         try:
             return _one_run(train, cfg)
         except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if hydra.mode == RunMode.MULTIRUN:
+                _note_failure(Path(hydra.runtime.output_dir))
                 return None  # it is recorded in the run folder
             if not isinstance(error, NcfError):
                 raise
@@ -54,14 +64,29 @@ def hydra_job(train: Train) -> Callable[[DictConfig], float | None]:
     return _job
 
 
+def _note_failure(folder: Path) -> None:
+    """Note that the run in `folder` failed; our own sweeper sees it by its record, others would take it for done.
+
+    Raises:
+        FailedRunError: in a worker process of another sweeper, whose driver knows only what is raised.
+    """
+    hydra: Any = HydraConfig.get()
+    if OmegaConf.select(hydra, "runtime.choices.hydra/sweeper") in (None, "resumable"):
+        return
+    if not is_driver():
+        raise FailedRunError(f"{folder}: the run failed")
+    _failed.append(folder)
+
+
 def _one_run(train: Train, cfg: DictConfig) -> float:
     """Train one run and return the monitored validation metric, never a test metric, for sweepers to optimise."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone = HydraConfig.get().mode == RunMode.RUN
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
+    run_folder.refuse_links(folder)
     with claim(folder), failures_recorded(folder, but=not_recorded), stop_flag() as stopped, memory_explained():
         _refuse_stray_resume(cfg, folder)
-        result = train(cfg, folder, stopped)
+        result = train(cfg, folder, stopped, functools.partial(_begin, cfg, folder))
     if result is None:
         if alone:
             print(f"stopped; resume with python -m ncf.train resume={folder}", file=sys.stderr)
@@ -69,6 +94,14 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
     if alone:
         say(f"{table(result)}\n{folder}")
     return float(result["valid"][cfg.trainer.monitor])
+
+
+def _begin(cfg: DictConfig, folder: Path) -> None:
+    """Write what Hydra would have written to `folder` before it was known to be free for this run: record and log."""
+    log_file.begin()
+    hydra: Any = HydraConfig.get()
+    if not cfg.get("resume") and hydra.output_subdir is None:  # a resumed run keeps the record of its start
+        run_folder.record(folder, cfg, hydra.overrides.task, cast(DictConfig, HydraConfig.instance().cfg))
 
 
 def _refuse_stray_resume(cfg: DictConfig, folder: Path) -> None:
@@ -104,25 +137,35 @@ def run(main: Callable[[], object]) -> None:
     """Run a Hydra application; errors in its arguments are printed as one line.
 
     Raises:
-        SystemExit: 2 for such an error, 130 for Ctrl-C outside of training (which saves itself and exits with 75).
+        SystemExit: 2 for such an error, 130 for Ctrl-C outside of training (which saves itself and exits with 75), 1 if
+            a run of a sweep failed.
     """
     global _run_began
     _run_began = False
+    _failed.clear()
     forgiving_streams()
     logging.raiseExceptions = False  # logging to a full disk would print tracebacks
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra's own errors are raised up to here
     try:
         arguments = take_imports(sys.argv[1:])
         trust.check_arguments(arguments, CONF, CHOICES)
+        refuse_missing_run(arguments)
         sys.argv[1:] = resume.spelt_out(arguments, CHOICES)
-        main()
+        with driving():
+            main()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
+    except FailedRunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     except Exception as error:
         if _run_began:
             raise
-        causes = [error, *filter(None, [error.__cause__])]
-        text = " ".join(" ".join(map(str, causes)).split())
-        print("error: " + re.sub(_WHILE_RESOLVING, "", text), file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         raise SystemExit(2) from None
+    if _failed:
+        print(
+            f"error: {len(_failed)} runs failed; for details: python -m ncf.status {_failed[0].parent}", file=sys.stderr
+        )
+        raise SystemExit(1)

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.launch.progress import SweepProgress, progress_line, write_plan
+from ncf.launch.run_folder import outward_links
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import changes, resolved, run_id
 from ncf.runs.plan import plan_run
@@ -81,7 +82,10 @@ class Sweep:
         if launch_error:
             print(f"error: the launcher failed: {type(launch_error).__name__}: {launch_error}", file=sys.stderr)
         for left_out in unusable:
-            print(f"error: {left_out}: expected a writable folder; its run was skipped", file=sys.stderr)
+            print(
+                f"error: {left_out}: expected a writable folder without links out of it; its run was skipped",
+                file=sys.stderr,
+            )
         if states != {"done"}:
             print(f"not all runs are done; for details: python -m ncf.status {folder}", file=sys.stderr)
             raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
@@ -122,6 +126,7 @@ class Sweep:
         checked = set()
         for job in ([*_QUIET, *given] for given in lists):
             cfg = self._compose(job)
+            self._refuse_inner_sweep(cfg)
             seedless = tuple(line for line in job if not re.fullmatch(r"seed=\d+", line))
             if seedless not in checked:
                 plan_run(cfg)
@@ -134,6 +139,16 @@ class Sweep:
             own = resolved(cfg)
             _refuse_another(folder, own, settings.setdefault(folder, own))
         return jobs, ratios
+
+    def _refuse_inner_sweep(self, cfg: DictConfig) -> None:
+        """Raise ConfigError if a swept choice, `experiment=a,b`, defines a sweep of its own: it would be dropped."""
+        for key in ("params", "parts"):
+            inner = OmegaConf.select(cfg, f"hydra.sweeper.{key}")
+            if inner and inner != OmegaConf.select(self._config, f"hydra.sweeper.{key}"):
+                name = OmegaConf.select(cfg, "hydra.runtime.choices.experiment")
+                raise ConfigError(
+                    f"experiment: expected one choice, since {name} defines a sweep of its own; start a sweep for each"
+                )
 
     def _compose(self, job: list[str]) -> DictConfig:
         """Return a job's configuration, valid until the next call; cached over seeds and ratios, as it takes 0.1 s."""
@@ -184,8 +199,10 @@ class Sweep:
 
 def _unusable(folder: Path) -> bool:
     """Return whether no run can use `folder`; Hydra would end the whole sweep with an error about it."""
+    if not os.path.lexists(folder) or done(folder):
+        return False
     fit = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
-    return os.path.lexists(folder) and not fit and not done(folder)
+    return not fit or any(outward_links(folder))
 
 
 def _refuse_another(folder: Path, settings: dict[str, Any], first: dict[str, Any]) -> None:

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
 from ncf.core.compose import compose, configuration
-from ncf.core.files import write_text
 from ncf.core.signals import StopFlag, stop_flag
-from ncf.errors import NcfError
+from ncf.errors import CheckpointError, NcfError
+from ncf.launch.driver import end_with
+from ncf.launch.run_folder import record, refuse_links
 from ncf.runs.job import Job, open_job
 from ncf.runs.plan import plan_run
 from ncf.runs.state import ClaimError, claim, done, failures_recorded
@@ -72,8 +71,11 @@ class Worker:
             self._next = None
             return kept
         for folder, overrides in self._jobs:
-            with contextlib.suppress(ClaimError):
+            if self._stopped():
+                return None
+            with contextlib.suppress(ClaimError, CheckpointError):
                 if not done(folder):
+                    refuse_links(folder)
                     self._claim(folder)
                     job = self._prepare(folder, overrides)
                     if job is not None:
@@ -84,10 +86,10 @@ class Worker:
     def _prepare(self, folder: Path, overrides: Sequence[str]) -> Job | None:
         with contextlib.suppress(Exception), failures_recorded(folder):
             cfg = compose(overrides, self._config_dir)
-            record_config(folder, cfg, overrides)
             job = open_job(plan_run(cfg), folder, self._stopped)
             if not isinstance(job, Job):
                 return None
+            record(folder, cfg, [line for line in overrides if not line.startswith("hydra")])
             tracked = not isinstance(job.plan.tracking, NoTracker)  # a tracker follows one run at a time
             if isinstance(job.trainer, Trainer) and stackable(job.trainer) and not tracked:
                 return job
@@ -111,14 +113,6 @@ class Worker:
         self._claims.pop(folder).close()
 
 
-def record_config(folder: Path, cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Write `.hydra/` as a single run does, but without Hydra's own configuration."""
-    (folder / ".hydra").mkdir(exist_ok=True)
-    write_text(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(cfg))
-    own = [line for line in overrides if not line.startswith("hydra")]
-    write_text(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(OmegaConf.create(own)))
-
-
 def work(jobs: Mapping[Path, Sequence[str]], size: int | None, config_dir: str | None = None) -> None:
     """Run one worker process to its end; stacks hold at most `size` runs (None: `stack_size`)."""
     with configuration(), stop_flag() as stopped:
@@ -134,6 +128,7 @@ def work_in_processes(
         config_dir: folder of the user's own YAML files; see `compose`.
     """
     processes = min(n_jobs if n_jobs > 0 else os.cpu_count() or 1, len(jobs))
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with, initargs=(os.getpid(),)) as pool:
         for worker in [pool.submit(work, jobs, size, config_dir) for _ in range(processes)]:
             worker.result()

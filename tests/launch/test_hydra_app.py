@@ -103,8 +103,12 @@ def test_the_last_thing_printed_is_the_table_and_the_folder(cli: Cli, root: Path
 
 def as_hydra_runs_it(monkeypatch: pytest.MonkeyPatch, folder: Path, mode: str) -> None:
     """What Hydra says about the job in hand."""
-    said = OmegaConf.create({"runtime": {"output_dir": str(folder), "cwd": str(folder)}, "mode": RunMode[mode]})
-    monkeypatch.setattr(hydra_app.HydraConfig, "get", lambda: said)
+    said = {
+        "runtime": {"output_dir": str(folder), "cwd": str(folder)},
+        "mode": RunMode[mode],
+        "output_subdir": ".hydra",
+    }
+    monkeypatch.setattr(hydra_app.HydraConfig, "get", lambda: OmegaConf.create(said))
 
 
 @pytest.mark.parametrize("monitor", ["ndcg@10", "hit@5"])
@@ -129,7 +133,7 @@ ERRORS = [ConfigError("x"), DataError("x"), CheckpointError("x"), TrainingError(
 def test_an_error_of_one_run_ends_no_sweep_and_is_one_line_alone(
     error: Exception, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(cfg: object, folder: Path, stopped: StopFlag) -> None:
+    def fail(cfg: object, folder: Path, stopped: StopFlag, accepted: object) -> None:
         raise error
 
     as_hydra_runs_it(monkeypatch, tmp_path, mode)
@@ -154,7 +158,7 @@ def test_an_interrupted_run_ends_with_status_75_and_says_how_to_go_on(
 ) -> None:
     as_hydra_runs_it(monkeypatch, tmp_path, mode)
     with pytest.raises(SystemExit) as caught:
-        hydra_app.hydra_job(lambda cfg, folder, stopped: None)(OmegaConf.create({"resume": None}))
+        hydra_app.hydra_job(lambda *given: None)(OmegaConf.create({"resume": None}))
     assert caught.value.code == 75
     said = f"stopped; resume with python -m ncf.train resume={tmp_path}\n" if mode == "RUN" else ""
     assert capsys.readouterr().err == said

@@ -122,7 +122,9 @@ def test_a_folder_that_no_run_can_use_stops_no_other_run(sweep, root, tmp_path, 
     capsys.readouterr()
     assert sweep(*arguments, "seed=1,2") == 1
     assert "sweep: 1 of 2 done" in (said := capsys.readouterr().err)
-    assert f"error: {done}: expected a writable folder; its run was skipped" in said.splitlines()
+    assert (
+        f"error: {done}: expected a writable folder without links out of it; its run was skipped" in said.splitlines()
+    )
     done.unlink()
     assert sweep(*arguments, "seed=1,2") == 0
 
