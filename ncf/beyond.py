@@ -1,26 +1,34 @@
 """`python -m ncf.beyond run=<folder> k=10`: show what a mean metric hides, on a finished run's test positives."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from ncf.core import command_line
 from ncf.core.command_line import text_table
+from ncf.core.config import component
 from ncf.errors import ConfigError
-from ncf.evaluation import FullRanking, Ranks, beyond_accuracy, test_targets
-from ncf.evaluation.metrics import columns
-from ncf.runs.loading import LoadedRun, load
-from ncf.runs.ranks_file import evaluation_of
+from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, SampledRanking, Targets, beyond_accuracy, test_targets
+from ncf.evaluation.ranking import chunk_size
+from ncf.evaluation.top import top
+from ncf.runs.identity import completed
+from ncf.runs.loading import LoadedRun, add_options, load_asked
 
 _GROUPS = ("low", "middle", "high")
+
+Progress = Callable[[int], object]
+"""Called with a number of positives that have been scored."""
 
 
 def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.beyond", __doc__)
-    options.add_argument("--run", required=True, help="folder of a finished run")
+    add_options(options)
     options.add_argument("--k", type=int, default=10, help="cut-off (10)")
     return options
 
@@ -30,50 +38,91 @@ def main(arguments: Sequence[str]) -> None:
     options = parser().parse(arguments)
     if options.k < 1:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
-    print(report(load(options.run), options.k))
+    run = load_asked(options)
+    with tqdm(total=2 * len(run.split.test.users), unit=" users", delay=2, leave=False) as bar:
+        shown = report(run, options.k, bar.update)
+    print(shown)
 
 
-def report(run: LoadedRun, k: int) -> str:
-    """Return metrics of ranks and of recommended lists, and HR@k and NDCG@k by group, as text."""
-    evaluation = evaluation_of(run.result)
-    ranks = evaluation.evaluate(run.model.score, test_targets(run.split, "cpu"))
-    rows = [*rank_metrics(ranks, k, evaluation).items(), *list_metrics(run, ranks.users.numpy(), k).items()]
-    counted = values_of(ranks, ["hit", "ndcg"], k, evaluation)
+def report(run: LoadedRun, k: int, progress: Progress = lambda count: None) -> str:
+    """Return metrics of ranks and of recommended lists, and HR@k and NDCG@k by group, as text.
+
+    Raises:
+        ConfigError: k exceeds the number of items.
+        TrainingError: a score is NaN.
+    """
+    if k > run.split.num_items:
+        raise ConfigError(f"k: expected at most {run.split.num_items}, the number of items, got {k}")
+    targets = test_targets(run.split, "cpu")
+    evaluation = _evaluation(run.result, metrics=["hit", "ndcg"], cutoffs=[k])
+
+    def score(users: Tensor) -> Tensor:
+        progress(len(users))
+        return run.model.score(users)
+
+    ranks = evaluation.evaluate(score, targets)
+    lists = list_metrics(run, recommended(score, targets, k, evaluation.memory_mb), k)
+    counted = evaluation.per_positive(ranks)
     grouped = []
     for what, group in memberships(run, ranks).items():
         tables = {name: beyond_accuracy.by_group(v, group) for name, v in counted.items()}
         first = next(iter(tables.values()))
         grouped += [[what, _GROUPS[g], first[g][0], *(t[g][1] for t in tables.values())] for g in first]
-    return f"{text_table(['metric', 'value'], rows)}\n\n{text_table(['by', 'group', 'positives', *counted], grouped)}"
+    metrics = text_table(["metric", "value"], [*rank_metrics(run.result, ranks, k).items(), *lists.items()])
+    return f"{metrics}\n\n{text_table(['by', 'group', 'positives', *counted], grouped)}"
 
 
-def rank_metrics(ranks: Ranks, k: int, evaluation: FullRanking) -> dict[str, float]:
-    """Return the means of further rank metrics over the positives."""
-    values = values_of(ranks, ["precision", "recall", "map", "auc"], k, evaluation)
-    return {name: float(value.mean()) for name, value in values.items()}
+def rank_metrics(result: Mapping[str, Any], ranks: Ranks, k: int) -> dict[str, float]:
+    """Return the means of further rank metrics, as the run's evaluation takes them.
+
+    A correction of sampled ranking estimates the full precision, recall and MAP; AUC among samples needs none.
+    """
+    corrected = _evaluation(result, metrics=["precision", "recall", "map"], cutoffs=[k])
+    area = _evaluation(result, metrics=["auc"], cutoffs=[k])
+    if isinstance(area, SampledRanking):
+        area.correction = None
+        ranks_among_samples = replace(ranks, candidates=torch.full_like(ranks.candidates, 1 + area.negatives))
+        return corrected.metrics(ranks) | area.metrics(ranks_among_samples)
+    return corrected.metrics(ranks) | area.metrics(ranks)
 
 
-def values_of(ranks: Ranks, names: list[str], k: int, evaluation: FullRanking) -> dict[str, Tensor]:
-    """Return metric -> (N,) float64, one value per positive, at cut-off k and with the tie rule of `evaluation`."""
-    return {name: metric(ranks, at, evaluation.ties) for name, (metric, at) in columns(names, [k]).items()}
+def _evaluation(result: Mapping[str, Any], **changed: Any) -> FullRanking:
+    """Return the evaluation that ranked the run with this result, with other metrics."""
+    settings = completed(result["config"])["evaluation"] | changed
+    evaluation: FullRanking = component("evaluation", EVALUATIONS, settings)()
+    return evaluation
 
 
-def list_metrics(run: LoadedRun, users: np.ndarray, k: int) -> dict[str, float]:
-    """Return coverage, Gini index, novelty and popularity of the top-k lists of users (B,), without known positives."""
+@torch.no_grad()
+def recommended(score: Callable[[Tensor], Tensor], targets: Targets, k: int, memory_mb: float) -> np.ndarray:
+    """Return counts (I,) int64: in how many top-k lists each item is, one list for each user of `targets`.
+
+    A list has only items that the user has not seen, fewer than k if fewer are left, and of equal scores the lower
+    index first. Users are scored in chunks of `memory_mb`.
+    """
+    counts = np.zeros(targets.num_items, np.int64)
+    step = chunk_size(targets.num_items, memory_mb)
+    first = np.zeros(len(targets), dtype=bool)  # a user with several held-out positives has one list
+    first[np.unique(targets.users.numpy(), return_index=True)[1]] = True
+    for start in range(0, len(targets), step):
+        rows = slice(start, min(start + step, len(targets)))
+        scores = score(targets.users[rows]).clone()
+        entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
+        scores[targets.seen_rows[entries] - start, targets.seen_items[entries]] = -torch.inf
+        values, items = (found[torch.from_numpy(first[rows])] for found in top(scores, k))
+        counts += np.bincount(items[values > -torch.inf].numpy(), minlength=targets.num_items)
+    return counts
+
+
+def list_metrics(run: LoadedRun, counts: np.ndarray, k: int) -> dict[str, float]:
+    """Return coverage, Gini index, novelty and popularity of top-k lists, by how many of them have each item, (I,)."""
     split = run.split
-    scores = run.model.score(torch.from_numpy(users)).clone()
-    for part in (split.train, split.valid):
-        rows = np.full(split.num_users, -1)
-        rows[users] = np.arange(len(users))
-        known = rows[part.users] >= 0
-        scores[rows[part.users[known]], part.items[known]] = -torch.inf
-    lists = scores.topk(min(k, split.num_items), dim=1).indices.numpy()
     popularity = np.bincount(split.train.items, minlength=split.num_items)
     return {
-        f"coverage@{k}": beyond_accuracy.coverage(lists, split.num_items),
-        f"gini@{k}": beyond_accuracy.gini(lists, split.num_items),
-        f"novelty@{k}": beyond_accuracy.novelty(lists, popularity, split.num_users),
-        f"popularity@{k}": beyond_accuracy.average_popularity(lists, popularity),
+        f"coverage@{k}": beyond_accuracy.coverage(counts),
+        f"gini@{k}": beyond_accuracy.gini(counts),
+        f"novelty@{k}": beyond_accuracy.novelty(counts, popularity, split.num_users),
+        f"popularity@{k}": beyond_accuracy.average_popularity(counts, popularity),
     }
 
 

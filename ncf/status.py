@@ -3,19 +3,27 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from ncf.core import command_line
+from ncf.core.command_line import visible
 from ncf.errors import DataError
 from ncf.launch.progress import PLAN, SweepProgress, read_plan
-from ncf.runs.state import RunStatus
+from ncf.runs.state import RunStatus, run_status
 
 SWEEPS = Path("outputs/sweeps")
+_LONGEST = 500  # characters of an error
 
 
 def details(statuses: list[RunStatus]) -> list[str]:
     """Return a line per failed run, with its error, and per running or stopped one."""
-    failed = [f"failed   {a.name}: {a.error}" for a in statuses if a.state == "failed"]
+    failed = [f"failed   {a.name}: {_shortened(a.error or '')}" for a in statuses if a.state == "failed"]
     begun = [f"{a.state:<8} {a.name}: {a.epochs} epochs" for a in statuses if a.state in ("running", "stopped")]
-    return failed + begun
+    return list(map(visible, failed + begun))
+
+
+def _shortened(error: str) -> str:
+    return error if len(error) <= _LONGEST else f"{error[:_LONGEST]}..."
 
 
 def report(folder: Path) -> bool:
@@ -24,16 +32,26 @@ def report(folder: Path) -> bool:
     Raises:
         DataError: there is no sweep, or its plan file is damaged.
     """
-    sweeps = sorted({path.parent for pattern in ("", "*/") for path in folder.glob(f"{pattern}*{PLAN}")})
-    if not sweeps:
-        raise DataError(f"{folder}: expected a sweep (a folder with *{PLAN}), found none")
-    healthy = True
-    for sweep in sweeps:
-        progress = SweepProgress(sweep, read_plan(sweep))
-        statuses = progress.look()
-        print(f"{sweep}: {progress.line(statuses)}", *details(statuses), sep="\n  ")
-        healthy = healthy and not any(a.state == "failed" for a in statuses)
-    return healthy
+    try:
+        sweeps = sorted({path.parent for pattern in ("", "*/") for path in folder.glob(f"{pattern}*{PLAN}")})
+        if not sweeps:
+            raise DataError(f"{folder}: expected a sweep (a folder with *{PLAN}), found none")
+        healthy = [_report_one(sweep) for sweep in sweeps]
+        return all(healthy)
+    except (BrokenPipeError, DataError):
+        raise
+    except OSError as error:
+        where = f"{error.filename or folder}"
+        raise DataError(f"{where}: expected a folder that can be read ({error.strerror or error})") from None
+
+
+def _report_one(sweep: Path) -> bool:
+    """Print a sweep; return whether no run has failed."""
+    plan = read_plan(sweep)
+    progress = SweepProgress(sweep, plan)
+    statuses = [run_status(sweep / name) for name in tqdm(plan, unit=" runs", delay=2, leave=False)]
+    print(f"{visible(sweep)}: {progress.line(statuses)}", *details(statuses), sep="\n  ")
+    return not any(a.state == "failed" for a in statuses)
 
 
 def parser() -> command_line.Parser:

@@ -1,5 +1,7 @@
 """`python -m ncf.beyond`: what one mean hides, for a finished run."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from finished_runs import FinishedRuns
 import ncf
 from ncf import beyond
 from ncf.errors import ConfigError
-from ncf.evaluation import Ranks, test_targets
+from ncf.evaluation import Ranks, Targets, test_targets
 from ncf.runs.loading import LoadedRun
 from ncf.runs.ranks_file import evaluation_of
 
@@ -39,8 +41,7 @@ def test_the_report_shows_ranks_lists_and_groups(runs: FinishedRuns, capsys: pyt
 
 
 def test_groups_mean_to_the_metric_of_the_run(ease: LoadedRun, ranks: Ranks) -> None:
-    evaluation = evaluation_of(ease.result)
-    hits = beyond.values_of(ranks, ["hit"], 10, evaluation)["hit@10"].numpy()
+    hits = evaluation_of(ease.result).per_positive(ranks)["hit@10"].numpy()
     assert hits.mean() == pytest.approx(ease.result["test"]["hit@10"])
     for group in beyond.memberships(ease, ranks).values():
         sizes, means = zip(*((sum(group == g), hits[group == g].mean()) for g in set(group.tolist())), strict=True)
@@ -50,45 +51,92 @@ def test_groups_mean_to_the_metric_of_the_run(ease: LoadedRun, ranks: Ranks) -> 
 def test_with_one_held_out_positive_a_hit_is_the_recall_and_k_times_the_precision(
     ease: LoadedRun, ranks: Ranks
 ) -> None:
-    evaluation = evaluation_of(ease.result)
-    values = beyond.rank_metrics(ranks, 10, evaluation)
+    values = beyond.rank_metrics(ease.result, ranks, 10)
+    assert list(values) == ["precision@10", "recall@10", "map@10", "auc"]
     assert values["recall@10"] == pytest.approx(ease.result["test"]["hit@10"])
     assert values["precision@10"] == pytest.approx(ease.result["test"]["hit@10"] / 10)
     above = (ranks.average - 1) / (ranks.candidates - 1)
     assert values["auc"] == pytest.approx((1 - above).mean().item())
 
 
-def test_lists_hold_nothing_that_the_user_has_in_training_or_validation(
-    ease: LoadedRun, monkeypatch: pytest.MonkeyPatch
+def changed(result: dict[str, Any], **evaluation: Any) -> dict[str, Any]:
+    """The result of the run, had it been evaluated otherwise."""
+    config = result["config"]
+    return result | {"config": config | {"evaluation": config["evaluation"] | evaluation}}
+
+
+def test_a_correction_of_sampled_ranking_is_not_applied_to_counts_among_samples(ease: LoadedRun) -> None:
+    sampled = {"name": "sampled", "negatives": 10, "seed": 0, "file": None}
+    plain, corrected = (changed(ease.result, **sampled, correction=c) for c in (None, 0.1))
+    targets = test_targets(ease.split, "cpu")
+    found = []
+    for result in (plain, corrected):
+        evaluation = evaluation_of(result)
+        ranks = evaluation.evaluate(ease.model.score, targets)
+        found.append(beyond.rank_metrics(result, ranks, 10))
+        assert found[-1]["recall@10"] == pytest.approx(evaluation.metrics(ranks)["hit@10"])
+        assert found[-1]["precision@10"] == pytest.approx(found[-1]["recall@10"] / 10)
+    assert found[0]["auc"] == found[1]["auc"]
+    assert found[0]["recall@10"] > found[1]["recall@10"] + 0.1  # of 11 candidates, ten are among the first ten
+
+
+def lists(run: LoadedRun, k: int, memory_mb: float = 64) -> np.ndarray:
+    return beyond.recommended(run.model.score, test_targets(run.split, "cpu"), k, memory_mb)
+
+
+@pytest.mark.parametrize("k", [5, 60, 80])
+def test_lists_hold_the_best_items_that_the_user_has_neither_in_training_nor_in_validation(
+    ease: LoadedRun, k: int
 ) -> None:
-    seen: list[np.ndarray] = []
-
-    def coverage(lists: np.ndarray, num_items: int) -> float:
-        seen.append(lists)
-        return 0.0
-
-    monkeypatch.setattr(beyond.beyond_accuracy, "coverage", coverage)
-    users = np.array([7, 0, 59])
-    beyond.list_metrics(ease, users, 12)
-    split = ease.split
-    for user, items in zip(users, seen[0], strict=True):
+    split, expected = ease.split, np.zeros(ease.split.num_items, int)
+    for user in split.test.users:
         known = np.concatenate([part.items[part.users == user] for part in (split.train, split.valid)])
-        assert not set(items.tolist()) & set(known.tolist())
-        scores = ease.model.score(torch.tensor([user]))[0].numpy().copy()
-        scores[known] = -np.inf
-        assert set(items.tolist()) == set(np.argsort(-scores, kind="stable")[:12].tolist())
+        scores = ease.model.score(torch.tensor([user]))[0].numpy()
+        best = [item for item in np.argsort(-scores, kind="stable") if item not in known][:k]
+        expected[best] += 1
+    assert lists(ease, k).tolist() == expected.tolist()
+
+
+def test_of_equal_scores_the_lower_index_comes_first() -> None:
+    seen = torch.tensor([], dtype=torch.int64)
+    targets = Targets(torch.tensor([0]), torch.tensor([1]), torch.tensor([9]), seen, seen, (0, 0), 9)
+    for k in range(1, 10):
+        counts = beyond.recommended(lambda users: torch.zeros(len(users), 9), targets, k, 64)
+        assert counts.nonzero()[0].tolist() == list(range(k))
+
+
+def test_a_user_with_several_held_out_positives_has_one_list() -> None:
+    seen = torch.tensor([], dtype=torch.int64)
+    targets = Targets(
+        torch.tensor([0, 0, 1]), torch.tensor([1, 2, 3]), torch.tensor([9, 9, 9]), seen, seen, (0,) * 4, 9
+    )
+    assert beyond.recommended(lambda users: torch.zeros(len(users), 9), targets, 1, 64).tolist() == [2] + [0] * 8
+
+
+def test_users_are_scored_in_chunks_of_the_evaluations_memory(ease: LoadedRun) -> None:
+    sizes = []
+
+    def score(users: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(users))
+        return ease.model.score(users)
+
+    few = 7 * 2 * 4 * ease.split.num_items / 2**20  # MiB for seven users
+    counts = beyond.recommended(score, test_targets(ease.split, "cpu"), 5, few)
+    assert sizes == [7] * 8 + [4]
+    assert counts.tolist() == lists(ease, 5).tolist()
 
 
 def test_popularity_recommends_what_is_popular_to_everyone(runs: FinishedRuns) -> None:
     popular, ease = (ncf.load(runs[name]) for name in ("popularity", "ease"))
-    users = np.arange(60)
-    first, second = (beyond.list_metrics(run, users, 5) for run in (popular, ease))
+    first, second = (beyond.list_metrics(run, lists(run, 5), 5) for run in (popular, ease))
     assert first["coverage@5"] < second["coverage@5"]
     assert first["gini@5"] > second["gini@5"]
     assert first["novelty@5"] < second["novelty@5"]
     assert first["popularity@5"] > second["popularity@5"]
 
 
-def test_a_cut_off_below_one_is_refused() -> None:
+def test_a_cut_off_that_is_none_is_refused(runs: FinishedRuns) -> None:
     with pytest.raises(ConfigError, match=r"^k: expected at least 1, got 0$"):
         beyond.main(["run=x", "k=0"])
+    with pytest.raises(ConfigError, match=r"^k: expected at most 80, the number of items, got 1000000000000$"):
+        beyond.main([f"run={runs['ease']}", "k=1000000000000"])

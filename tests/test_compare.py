@@ -1,12 +1,16 @@
 """`python -m ncf.compare`: what differs between finished runs, and whether their users tell them apart."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from finished_runs import FinishedRuns
 
 from ncf import compare
-from ncf.errors import ConfigError, DataError
+from ncf.errors import ConfigError, DataError, NcfError
 from ncf.runs.loading import finished
 
 
@@ -15,7 +19,8 @@ def test_it_shows_what_differs_and_tests_pairs(runs: FinishedRuns, capsys: pytes
     shown = capsys.readouterr().out
     assert "seed" in shown
     assert "loss.name" not in shown  # the same in all
-    assert "difference from 1 over 60 users (Wilcoxon p, Holm over 2 runs)" in shown
+    said = "difference from 1 over 60 users (Wilcoxon p, Holm over 2 runs; not corrected over metrics)"
+    assert said in shown
 
 
 def test_settings_that_only_one_run_has_are_shown_with_a_dash(runs: FinishedRuns) -> None:
@@ -75,3 +80,87 @@ def test_options_may_stand_anywhere() -> None:
     assert compare.parser().parse(["a", "part=valid", "b"]).runs == [Path("a"), Path("b")]
     with pytest.raises(ConfigError, match="--part: invalid choice: 'train'"):
         compare.parser().parse(["a", "part=train"])
+
+
+@pytest.fixture
+def copied(runs: FinishedRuns, tmp_path: Path) -> Path:
+    """A folder with copies of two runs, which a test may spoil."""
+    for name in ("ease", "popularity"):
+        shutil.copytree(runs[name], tmp_path / name)
+    return tmp_path
+
+
+def test_ranks_that_contradict_the_result_are_one_line_with_run_metric_and_both_values(copied: Path) -> None:
+    path = copied / "popularity" / "ranks.csv"
+    *lines, last = path.read_text().splitlines()
+    part, user, item, _, candidates, _ = last.split(",")
+    better = "1" if not last.startswith(f"{part},{user},{item},1,") else "2"
+    path.write_text("\n".join([*lines, f"{part},{user},{item},{better},{candidates},1"]) + "\n")
+    told = finished(copied / "popularity")["test"]
+    with pytest.raises(DataError) as caught:
+        compare.main([str(copied / "ease"), str(copied / "popularity")])
+    said = str(caught.value)
+    found = re.fullmatch(
+        rf"{copied}/popularity: expected test/(\S+) (\S+), as in result\.json, but ranks\.csv gives (\S+); .*", said
+    )
+    assert found, said
+    assert float(found[2]) == pytest.approx(told[found[1]])
+    assert float(found[3]) != pytest.approx(told[found[1]], abs=1e-9)
+
+
+@pytest.mark.parametrize("text", ["", "split\n", "split,user_id,item_id,rank,candidates,tied\ntest,1,2,5,3,1\n"])
+def test_damaged_ranks_are_an_error_and_missing_ones_are_said(
+    copied: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copied / "popularity" / "ranks.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"popularity/ranks\.csv"):
+        compare.main([str(copied / "ease"), str(copied / "popularity")])
+    path.unlink()
+    compare.main([str(copied / "ease"), str(copied / "popularity")])
+    assert f"no paired test: {copied}/popularity: found no ranks.csv" in capsys.readouterr().out
+
+
+def test_a_folder_of_runs_stands_for_its_runs(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare.main([str(copied)])
+    folder = capsys.readouterr().out
+    compare.main([str(copied / "ease"), str(copied / "popularity")])
+    assert capsys.readouterr().out == folder
+
+
+def test_of_many_runs_each_has_a_line(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n in range(6):
+        shutil.copytree(copied / "ease", copied / f"z{n}")
+    compare.main([str(copied)])
+    blocks = capsys.readouterr().out.strip().split("\n\n")
+    assert [block.splitlines()[-1].split()[0] for block in blocks] == ["8"] * 4
+    assert blocks[2].splitlines()[0].split() == ["test", *finished(copied / "ease")["test"]]
+
+
+def test_names_with_control_characters_are_escaped(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copied / "ease").rename(copied / "ea\x1b[31mse\u202e")
+    compare.main([str(copied)])
+    shown = capsys.readouterr().out
+    assert r"ea\x1b[31mse\u202e" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+@pytest.mark.parametrize("config", [{}, {"loss": 3}, {"evaluation": None}, {"model": {"name": ["x"]}, "seed": {}}])
+def test_settings_that_are_none_are_one_line(copied: Path, config: dict[str, object]) -> None:
+    path = copied / "popularity" / "result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps(result | {"config": config}))
+    with pytest.raises(NcfError):
+        compare.main([str(copied / "ease"), str(copied / "popularity")])
+
+
+def test_positives_of_one_user_count_as_one(runs: FinishedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = [compare.ComparedRun(runs[name], finished(runs[name])) for name in ("ease", "popularity")]
+    alone = compare.report(compared, "test")
+
+    def twice(run: compare.ComparedRun, part: str) -> pd.DataFrame:
+        return pd.concat([own(run, part)] * 2)
+
+    own = compare.per_user
+    monkeypatch.setattr(compare, "per_user", twice)
+    assert compare.report(compared, "test") == alone

@@ -1,6 +1,8 @@
 """`python -m ncf.status`: how far the sweeps in a folder are, with an exit status that tells of failures."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,50 @@ def test_a_folder_without_a_sweep_and_what_is_no_folder_are_refused(tmp_path: Pa
             status.main(arguments)
     with pytest.raises(ConfigError, match="unrecognized arguments: b"):
         status.main(["a", "b"])
+
+
+def test_names_and_errors_from_outside_are_escaped_and_short(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_plan(sweep, "h2", {"ru\x1b[2Jn\u202e": 4})
+    name = sweep / "ru\x1b[2Jn\u202e"
+    with claim(name):
+        record_failure(name, "TrainingError: \x1b]0;title\x07" + "x" * 10_000)
+    record_failure(sweep / "c", "first\nsecond")
+    assert status.main([str(sweep)]) == 1
+    shown = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert r"failed   ru\x1b[2Jn\u202e: TrainingError: \x1b]0;title\x07xxx" in shown
+    assert r"first\nsecond" in shown
+    assert max(map(len, shown.splitlines())) < 700
+
+
+@pytest.mark.parametrize("name", ["result.json", "failure.json", "metrics.jsonl", ".lock"])
+def test_pipes_and_devices_in_place_of_a_runs_files_stall_nothing(sweep: Path, name: str) -> None:
+    for run, replace in (("c", os.mkfifo), ("d", lambda path: path.symlink_to("/dev/zero"))):
+        (sweep / run / name).unlink(missing_ok=True)
+        replace(sweep / run / name)
+    begun = time.monotonic()
+    status.main([str(sweep)])
+    assert time.monotonic() - begun < 2
+
+
+def test_what_is_no_plan_is_refused_at_once(sweep: Path) -> None:
+    plan = sweep / "x.sweep.json"
+    for text in ('{"runs": {"../a": 4}}', '{"runs": {"a": "b"}}', '{"runs": {"a": 1e99}}', "[" * 100_000):
+        plan.write_text(text)
+        with pytest.raises(DataError, match=r"x\.sweep\.json: cannot be read as the plan file of a sweep"):
+            status.main([str(sweep)])
+    plan.unlink()
+    for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to("nowhere")):
+        make(plan)
+        with pytest.raises(DataError, match=r"x\.sweep\.json: "):
+            status.main([str(sweep)])
+        plan.unlink()
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(status, "run_status", refused)
+    with pytest.raises(DataError, match=r"a: expected a folder that can be read \(Permission denied\)"):
+        status.main([str(sweep)])

@@ -5,34 +5,47 @@ import torch
 from torch import Tensor
 
 
-def coverage(lists: np.ndarray, num_items: int) -> float:
-    """Return the share of the catalogue that is in any of the recommended lists (B, k)."""
-    return len(np.unique(lists)) / num_items
+def coverage(counts: np.ndarray) -> float:
+    """Return the share of the catalogue that is in any list; counts (I,): in how many lists each item is."""
+    return float((counts > 0).mean())
 
 
-def gini(lists: np.ndarray, num_items: int) -> float:
-    """Return the Gini index of how often each item is in lists (B, k): 0 if equally often, near 1 if only one is."""
-    counts = np.sort(np.bincount(lists.ravel(), minlength=num_items))
-    ranks = np.arange(1, num_items + 1)
-    return float(((2 * ranks - num_items - 1) * counts).sum() / (num_items * counts.sum()))
+def gini(counts: np.ndarray) -> float:
+    """Return the Gini index of counts (I,): 0 if every item is in equally many lists, near 1 if only one is in any.
+
+    NaN if all lists are empty.
+    """
+    ordered, ranks = np.sort(counts), np.arange(1, len(counts) + 1)
+    if not ordered[-1]:
+        return float("nan")
+    return float(((2 * ranks - len(counts) - 1) * ordered).sum() / (len(counts) * ordered.sum()))
 
 
-def novelty(lists: np.ndarray, popularity: np.ndarray, num_users: int) -> float:
+def novelty(counts: np.ndarray, popularity: np.ndarray, num_users: int) -> float:
     """Return the mean self-information of recommended items in bits: -log2 of the share of users who have the item.
 
-    Zhou et al. 2010. An item without training positives counts as having one.
+    Zhou et al. 2010. An item without training positives counts as having one. NaN if all lists are empty.
 
     Args:
-        lists: (B, k) items.
+        counts: (I,) in how many lists each item is.
         popularity: (I,) training positives of each item.
         num_users: U.
     """
-    return float(-np.log2(np.maximum(popularity[lists], 1) / num_users).mean())
+    return _mean(counts, -np.log2(np.maximum(popularity, 1) / num_users))
 
 
-def average_popularity(lists: np.ndarray, popularity: np.ndarray) -> float:
-    """Return the mean number of training positives, `popularity` (I,), of the items in lists (B, k)."""
-    return float(popularity[lists].mean())
+def average_popularity(counts: np.ndarray, popularity: np.ndarray) -> float:
+    """Return the mean number of training positives, `popularity` (I,), of the items in lists; NaN if all are empty.
+
+    Args:
+        counts: (I,) in how many lists each item is.
+        popularity: (I,) training positives of each item.
+    """
+    return _mean(counts, popularity)
+
+
+def _mean(counts: np.ndarray, values: np.ndarray) -> float:
+    return float((counts * values).sum() / counts.sum()) if counts.any() else float("nan")
 
 
 def groups(sizes: np.ndarray, count: int) -> np.ndarray:

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ncf.core.files import write_text
+from ncf.core.outside import MEGABYTE, read_json
 from ncf.errors import DataError
 from ncf.runs.state import RunStatus, run_status
 
 PLAN = ".sweep.json"
+_LARGEST_PLAN = 16 * MEGABYTE
 
 _TERMINAL_SECONDS, _LOG_SECONDS = 2.0, 60.0  # between two progress lines
 
@@ -28,10 +30,21 @@ def read_plan(sweep: Path) -> dict[str, int]:
     runs: dict[str, int] = {}
     for path in sorted(sweep.glob(f"*{PLAN}")):
         try:
-            runs |= json.loads(path.read_text())["runs"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: cannot be read as the plan file of a sweep ({error!r})") from None
+            plan = read_json(path, DataError, _LARGEST_PLAN)
+        except (DataError, FileNotFoundError) as error:  # found by glob, so a link to nothing
+            reason = str(error).removeprefix(f"{path}: ")
+            raise DataError(f"{path}: cannot be read as the plan file of a sweep ({reason})") from None
+        own = plan.get("runs") if isinstance(plan, dict) else None
+        if not isinstance(own, dict) or not all(_planned(name, ratio) for name, ratio in own.items()):
+            raise DataError(f"{path}: cannot be read as the plan file of a sweep (it maps no runs to ratios)")
+        runs |= own
     return runs
+
+
+def _planned(name: str, ratio: object) -> bool:
+    """Return whether a plan may say this: the name of a folder in the sweep's, and negatives per positive."""
+    plain = name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    return plain and isinstance(ratio, int) and 0 < ratio < 2**31
 
 
 class SweepProgress:

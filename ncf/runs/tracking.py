@@ -5,7 +5,6 @@ The trainer does not know about it, and a run's identity and results are the sam
 
 import contextlib
 import importlib
-import json
 import logging
 import threading
 from abc import ABC, abstractmethod
@@ -16,9 +15,10 @@ from typing import Annotated, Any
 from omegaconf import OmegaConf
 
 from ncf.core.config import flatten
+from ncf.core.outside import read_json_lines
 from ncf.core.registry import Registry
 from ncf.core.roles import DISPLAY
-from ncf.errors import ConfigError
+from ncf.errors import ConfigError, DataError
 from ncf.runs import artifacts
 
 log = logging.getLogger(__name__)
@@ -142,12 +142,16 @@ def harmless() -> Iterator[None]:
         log.warning("tracking: the record is incomplete (%s: %s)", type(error).__name__, error)
 
 
-def epochs(folder: Path) -> list[dict[str, float]]:
-    """Return the finished epochs of the run in `folder`, without a line still being written."""
-    path = folder / artifacts.EPOCHS
-    if not path.exists():
+def epochs(folder: Path) -> list[dict[str, Any]]:
+    """Return the finished epochs of the run in `folder`, without a line still being written.
+
+    Raises:
+        DataError: the file cannot be read as epochs.
+    """
+    try:
+        return read_json_lines(folder / artifacts.EPOCHS, DataError)
+    except FileNotFoundError:
         return []
-    return [json.loads(line) for line in path.read_text().split("\n") if line.endswith("}")]
 
 
 def _tag(key: str) -> str:

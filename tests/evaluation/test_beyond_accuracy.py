@@ -8,32 +8,37 @@ from hypothesis import strategies as st
 
 from ncf.evaluation.beyond_accuracy import average_popularity, by_group, coverage, gini, groups, novelty
 
-LISTS = np.array([[0, 1], [0, 2]])
+COUNTS = np.array([2, 1, 1, 0])  # of the lists (0, 1) and (0, 2)
 POPULARITY = np.array([8, 4, 0, 2])
 
 
 def test_coverage_is_the_share_of_the_catalogue_in_any_list() -> None:
-    assert coverage(LISTS, 4) == 0.75
-    assert coverage(np.zeros((5, 1), np.int64), 4) == 0.25
+    assert coverage(COUNTS) == 0.75
+    assert coverage(np.array([5, 0, 0, 0])) == 0.25
 
 
 def test_the_gini_index_is_the_mean_difference_of_two_items_counts_over_twice_their_mean() -> None:
-    counts = (2, 1, 1, 0)
-    expected = sum(abs(a - b) for a in counts for b in counts) / (2 * 4 * sum(counts))
-    assert gini(LISTS, 4) == pytest.approx(expected)
+    expected = sum(abs(a - b) for a in COUNTS for b in COUNTS) / (2 * 4 * sum(COUNTS))
+    assert gini(COUNTS) == pytest.approx(expected)
 
 
 def test_the_gini_index_is_nought_where_all_are_alike_and_near_one_for_a_single_item() -> None:
-    assert gini(np.arange(4)[None], 4) == 0
-    assert gini(np.zeros((100, 1), np.int64), 1000) == pytest.approx(0.999)
+    assert gini(np.ones(4, np.int64)) == 0
+    assert gini(np.eye(1, 1000, dtype=np.int64)[0] * 100) == pytest.approx(0.999)
 
 
 def test_novelty_is_self_information_in_bits_and_an_unknown_item_counts_as_one_users() -> None:
-    assert novelty(LISTS, POPULARITY, 16) == pytest.approx((1 + 2 + 1 + 4) / 4)
+    assert novelty(COUNTS, POPULARITY, 16) == pytest.approx((1 + 2 + 1 + 4) / 4)
 
 
 def test_average_popularity_is_the_mean_count_of_what_is_recommended() -> None:
-    assert average_popularity(LISTS, POPULARITY) == 5
+    assert average_popularity(COUNTS, POPULARITY) == 5
+
+
+def test_empty_lists_have_no_mean() -> None:
+    nothing = np.zeros(4, np.int64)
+    assert coverage(nothing) == 0
+    assert np.isnan([gini(nothing), novelty(nothing, POPULARITY, 16), average_popularity(nothing, POPULARITY)]).all()
 
 
 def test_groups_are_about_equal_in_number() -> None:
