@@ -36,8 +36,18 @@ def ranked(folders: Sequence[Path], study: Study, config: Mapping[str, Any]) -> 
     kept = [folder for folder in folders if (folder / artifacts.RANKS).exists()]
     if not kept:
         return {name: pd.DataFrame() for name in ("sampled", "groups", "users")}
-    users = read_users(kept)
-    return {"sampled": sampled(users), "groups": groups(users, config), "users": over_users(users, study)}
+    positives = read_users(kept)
+    users = one_row_a_user(positives)
+    return {"sampled": sampled(positives), "groups": groups(positives, config), "users": over_users(users, study)}
+
+
+def one_row_a_user(positives: pd.DataFrame) -> pd.DataFrame:
+    """A row a run and user: of a user's several positives the mean rank and metrics, and otherwise the first row's."""
+    if not positives.duplicated(["run", "user_id"]).any():
+        return positives
+    how = {name: "mean" if kind.kind == "f" else "first" for name, kind in positives.dtypes.items()}
+    keys = [positives["run"], positives["user_id"]]
+    return positives.groupby(keys, sort=False).agg(how).reset_index(drop=True)
 
 
 def sampled(users: pd.DataFrame) -> pd.DataFrame:
@@ -45,17 +55,23 @@ def sampled(users: pd.DataFrame) -> pd.DataFrame:
     ranks = counted(users)
     above, tied, candidates = (column.numpy() for column in (ranks.above, ranks.tied, ranks.candidates))
     values = pd.DataFrame(expected_metrics(above, tied, candidates, CUTOFF))
-    return values.groupby(users["run"], sort=False).mean().reset_index()
+    values = one_row_a_user(pd.concat([users[["run", "user_id"]], values], axis=1))
+    return values.drop(columns="user_id").groupby("run", sort=False).mean().reset_index()
 
 
-def groups(users: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    """Metrics by run and third of users' activity, and of items' popularity where the data set can be read again."""
-    one = users[users["run"] == users["run"].iloc[0]].set_index("user_id")
+def groups(positives: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+    """Metrics by run and third of users' activity, and of items' popularity where the data set can be read again.
+
+    A user with several positives is in the third of their mean popularity.
+    """
+    users = one_row_a_user(positives)
+    one = positives[positives["run"] == positives["run"].iloc[0]].set_index("user_id")
     metrics = [name for name in (f"hit@{CUTOFF}", f"ndcg@{CUTOFF}") if name in users]
-    measures = {"user": -one["candidates"]}  # the fewer candidates are left, the more items the user knows
+    known = one["candidates"].groupby(level=0, sort=False).first()
+    measures = {"user": -known}  # the fewer candidates are left, the more items the user knows
     counts = popularity(config)
     if counts is not None:
-        measures["item"] = one["item_id"].map(counts).fillna(0)
+        measures["item"] = one["item_id"].map(counts).fillna(0).groupby(level=0, sort=False).mean()
     return pd.concat([metrics_by_third(users, name, measure, metrics) for name, measure in measures.items()])
 
 
