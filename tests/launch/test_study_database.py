@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -102,7 +103,7 @@ def dying_connection(call: int) -> Callable[[Path], sqlite3.Connection]:
 
 def test_a_creation_that_was_cut_short_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts = 0
-    for call in range(0, 1000, 7):
+    for call in range(0, 1000, 11):
         folder = tmp_path / str(call)
         with monkeypatch.context() as patch:
             patch.setattr(study_database, "_connect", dying_connection(call))
@@ -116,7 +117,8 @@ def test_a_creation_that_was_cut_short_is_completed(tmp_path: Path, monkeypatch:
     assert cuts > 5
 
 
-def test_a_full_disk_leaves_what_was_saved(tmp_path: Path, sound: bytes) -> None:
+def test_a_full_disk_leaves_what_was_saved(tmp_path: Path, sound: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # optuna's, before it tries again
     (tmp_path / DATABASE).write_bytes(sound)
 
     def lost() -> None:
