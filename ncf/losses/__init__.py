@@ -1,7 +1,8 @@
 """The registered losses. A loss is a pure function that returns one value per example; training takes their mean.
 
 `LOSSES` is the registry of the `loss` config group. `base` defines what a loss is, `pointwise` and `groupwise` contain
-the formulas, and `kernel` the fused form in which the focal family is computed by default.
+the formulas, and `kernel` the fused form in which the focal family is computed by default. `labelled` has `bce`,
+`alpha_bce` and `focal` as functions of logits and labels of any shape, for use outside of training.
 """
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from ncf.core.registry import Registry
 from ncf.data.batch import Batch
 from ncf.losses.base import AnyLoss, BatchLoss, FocalFamily, KernelArguments, Loss, Needed
 from ncf.losses.groupwise import BPR, LogQSoftmax, SampledSoftmax
+from ncf.losses.labelled import alpha_bce, bce, focal
 from ncf.losses.pointwise import BCE, GBCE, AlphaBCE, Focal, FocalClamped, WeightedBCE
 
 __all__ = [
@@ -28,6 +30,9 @@ __all__ = [
     "Loss",
     "SampledSoftmax",
     "WeightedBCE",
+    "alpha_bce",
+    "bce",
+    "focal",
     "needs",
     "per_example",
 ]

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Protocol
 from torch import Tensor
 
 from ncf.data.batch import Batch
+from ncf.errors import ConfigError
 
 Needed = Literal["ratings", "log_probs"]
 
@@ -27,6 +28,15 @@ class BatchLoss(ABC):
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return per-example losses (B, 1+K) of `logits` (B, 1+K) for `batch`."""
+
+
+def refuse_ungrouped(logits: Tensor) -> None:
+    """Raise ConfigError unless `logits` have the shape of groups, (..., B, 1+K): others would be misread as one."""
+    if logits.ndim < 2:
+        raise ConfigError(
+            f"loss: expected logits (B, 1+K), groups of a positive in column 0 and K negatives, got shape "
+            f"{tuple(logits.shape)}; ncf.losses.bce, alpha_bce and focal take any shape, with labels"
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.data.batch import Batch
-from ncf.losses.base import BatchLoss, Needed
+from ncf.losses.base import BatchLoss, Needed, refuse_ungrouped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,7 @@ class BPR:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """logits (B, 1+K) -> losses (B, 1+K): that of a pair in the column of its negative; column 0 is zero."""
+        refuse_ungrouped(logits)
         pairs = F.softplus(logits[..., 1:] - logits[..., :1])
         return torch.cat([torch.zeros_like(logits[..., :1]), pairs], dim=-1)
 
@@ -39,6 +40,7 @@ class SampledSoftmax:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """logits (B, 1+K) -> losses (B, 1+K): column 0 has the loss, the other columns are zero."""
+        refuse_ungrouped(logits)
         negatives = logits[..., 1:]
         if self.candidates is not None:
             negatives = negatives + math.log(self.candidates / negatives.shape[-1])
@@ -57,6 +59,7 @@ class LogQSoftmax(BatchLoss):
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """logits (B, 1+K) -> losses (B, 1+K): column 0 has the loss, the other columns are zero."""
+        refuse_ungrouped(logits)
         assert batch.log_probs is not None
         negatives = logits[..., 1:]
         return _softmax_loss(logits[..., :1], negatives - batch.log_probs - math.log(negatives.shape[-1]))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.core.balance import resolve_alpha
-from ncf.losses.base import FocalFamily, KernelArguments
+from ncf.losses.base import FocalFamily, KernelArguments, refuse_ungrouped
 
 Gamma = Annotated[float, Field(ge=0)]
 Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
@@ -24,6 +24,7 @@ Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
 
 def signed(logits: Tensor) -> Tensor:
     """logits (..., 1+K) -> z (..., 1+K), the logit of the true label: x for the positive, -x for a negative."""
+    refuse_ungrouped(logits)
     return torch.cat([logits[..., :1], -logits[..., 1:]], dim=-1)
 
 
@@ -53,8 +54,9 @@ class AlphaBCE(FocalFamily):
 
     def __call__(self, logits: Tensor) -> Tensor:
         """logits (B, 1+K) -> losses (B, 1+K): -a_t log p."""
+        z = signed(logits)
         alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
-        return weighted(-F.logsigmoid(signed(logits)), alpha, 1 - alpha)
+        return weighted(-F.logsigmoid(z), alpha, 1 - alpha)
 
     def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return the arguments of focal loss with gamma 0."""
@@ -94,6 +96,7 @@ class FocalClamped:
 
     def __call__(self, logits: Tensor) -> Tensor:
         """logits (B, 1+K) -> losses (B, 1+K): -a_t (1 - p)^gamma log p, p the clamped logit or 1 minus it."""
+        refuse_ungrouped(logits)
         alpha = resolve_alpha(self.alpha, logits.shape[-1] - 1)
         p = logits.clamp(1e-7, 1 - 1e-7)
         p = torch.cat([p[..., :1], 1 - p[..., 1:]], dim=-1)

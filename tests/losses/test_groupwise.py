@@ -67,7 +67,7 @@ def test_corrected_softmax_estimates_the_full_one() -> None:
     """With the correction, groups of few negatives average to the sum over the whole catalogue."""
     stream = torch.Generator().manual_seed(0)
     scores = torch.randn(500, generator=stream, dtype=torch.float64)
-    full = SampledSoftmax(candidates=None)(scores)[0]
+    full = SampledSoftmax(candidates=None)(scores[None])[0, 0]
     drawn = scores[1:][torch.randint(499, (4000, 50), generator=stream)]
     groups = torch.cat([scores[0].expand(4000, 1), drawn], dim=1)
     assert float(SampledSoftmax(candidates=499)(groups)[:, 0].mean()) == pytest.approx(float(full), abs=0.05)
