@@ -84,7 +84,7 @@ def keep(kept: dict[str, Any]) -> None:
 def first_logits(seeds: Iterable[int]) -> list[float]:
     """The highest first logit of a sample of users and items in our NeuMF, for each seed."""
     users, items = torch.arange(SAMPLE), torch.arange(SAMPLE).expand(SAMPLE, -1)
-    make = partial(NeuMF, gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32])
+    make = partial(NeuMF, gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32], dropout=0.0)
     built = (models.build(make, USERS, ITEMS, generator(seed, "initialisation")) for seed in seeds)
     with torch.no_grad():
         return [model(users, items).max().item() for model in built]

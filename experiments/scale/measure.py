@@ -28,7 +28,11 @@ from ncf.training.trainer import Trainer
 CPU = torch.device("cpu")
 GROUPS, ROWS_A_GROUP = 23, 11  # a batch of 256 rows at 1:10
 FACTORS = 64
-OPTIMISERS = {"adam": {"lr": 1e-3, "weight_decay": 0.0}, "row_adam": {"lr": 1e-3}}
+CONSTANT = {"clip_norm": None, "schedule": "constant", "warmup": None, "period": None, "decay": 0.1}
+OPTIMISERS: dict[str, dict[str, Any]] = {
+    "adam": {"lr": 1e-3, "weight_decay": 0.0, **CONSTANT},
+    "row_adam": {"lr": 1e-3},
+}
 STEPS = {"adam": 3, "row_adam": 20}  # a repeat
 SETTLE = 300  # steps of row_adam before its first timing: past those whose missed updates are summed one by one
 
@@ -38,7 +42,9 @@ class Side:
 
     def __init__(self, name: str, rows: int) -> None:
         self.name, self.rows = name, rows
-        make = partial(models.MODELS["neumf"], gmf_factors=FACTORS, mlp_factors=FACTORS, hidden=[128, 64, 32])
+        make = partial(
+            models.MODELS["neumf"], gmf_factors=FACTORS, mlp_factors=FACTORS, hidden=[128, 64, 32], dropout=0.0
+        )
         self.model: nn.Module = models.build(make, rows // 2, rows // 2, generator(0, "initialisation"))
         self.optimizer = OPTIMIZERS[name](self.model, **OPTIMISERS[name])
         self.stream = generator(0, "negatives")

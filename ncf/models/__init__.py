@@ -9,6 +9,7 @@ from torch import nn
 from ncf.core.registry import Registry
 from ncf.models.als import ALS, IALS
 from ncf.models.base import GradientRecommender, Recommender
+from ncf.models.dropout import Dropout
 from ncf.models.ease import EASE
 from ncf.models.gmf import GMF
 from ncf.models.knn import ItemKNN, UserKNN
@@ -20,7 +21,15 @@ from ncf.models.popularity import Popularity
 from ncf.models.pretrained import PretrainedNeuMF
 from ncf.models.puresvd import PureSVD
 
-__all__ = ["MODELS", "GradientRecommender", "NonGradientRecommender", "PretrainedNeuMF", "Recommender", "build"]
+__all__ = [
+    "MODELS",
+    "Dropout",
+    "GradientRecommender",
+    "NonGradientRecommender",
+    "PretrainedNeuMF",
+    "Recommender",
+    "build",
+]
 
 MODELS = Registry(
     "model",

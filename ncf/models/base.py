@@ -1,6 +1,7 @@
 """The interfaces of recommenders."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,13 @@ class Recommender(nn.Module, ABC):
 
 
 class GradientRecommender(Recommender):
-    """A recommender trained by gradient descent on the logits of (user, item) pairs."""
+    """A recommender trained by gradient descent on the logits of (user, item) pairs.
+
+    Attributes:
+        by_row: whether `forward` reads embeddings only by looking up rows, as optimizer=row_adam requires.
+    """
+
+    by_row: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, users: Tensor, items: Tensor) -> Tensor:

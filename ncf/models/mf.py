@@ -1,6 +1,6 @@
 """Matrix factorisation with biases, trained by gradient (Koren, Bell and Volinsky 2009)."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -11,6 +11,8 @@ from ncf.models.base import GradientRecommender, with_columns
 
 class MF(GradientRecommender):
     """logit = p_u . q_i + b_u + b_i + b (eq. 4). With loss=bpr it is BPR-MF (Rendle et al. 2009)."""
+
+    by_row: ClassVar[bool] = False  # the global bias
 
     def __init__(self, num_users: int, num_items: int, *, factors: Annotated[int, Field(ge=1)]) -> None:
         super().__init__()

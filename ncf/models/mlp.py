@@ -9,7 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncf.core.roles import Role
 from ncf.models.base import GradientRecommender
+from ncf.models.dropout import Dropout
+
+Share = Annotated[float, Field(ge=0, lt=1), Role(since=0.0)]
+"""The key `dropout`: the probability with which a training step zeroes a hidden value."""
 
 # Rows of hidden activations scored at once: on a CPU they stay in the L2 cache, on a GPU they fill the device.
 _CPU_ROWS, _GPU_ROWS = 2**10, 2**20
@@ -21,16 +26,18 @@ _COLUMN_MULTIPLE = 16
 class MLPTower(nn.Module):
     """ReLU layers over the concatenated factors of user and item, before the output layer.
 
-    Before its ReLU the first layer is linear, so its user half is computed once per user, not once per pair.
+    Before its ReLU the first layer is linear, so its user half is computed once per user, not once per pair. Dropout
+    follows each ReLU, in training steps only.
     """
 
-    def __init__(self, num_users: int, num_items: int, factors: int, hidden: list[int]) -> None:
+    def __init__(self, num_users: int, num_items: int, factors: int, hidden: list[int], dropout: float) -> None:
         super().__init__()
         self.features = hidden[-1]  # number of features per (user, item) pair
         self.users = nn.Embedding(num_users, factors)
         self.items = nn.Embedding(num_items, factors)
         self.first = nn.Linear(2 * factors, hidden[0])
         self.upper = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(hidden))
+        self.dropout = Dropout(dropout)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """users (B,), items (B, 1+K) -> features (B, 1+K, hidden[-1])."""
@@ -69,9 +76,9 @@ class MLPTower(nn.Module):
         return F.linear(factors, self.first.weight[:, factors.shape[-1] :])
 
     def _upper(self, hidden: Tensor) -> Tensor:
-        hidden = F.relu_(hidden)
+        hidden = self.dropout(F.relu_(hidden))
         for layer in self.upper:
-            hidden = F.relu_(layer(hidden))
+            hidden = self.dropout(F.relu_(layer(hidden)))
         return hidden
 
 
@@ -113,9 +120,10 @@ class MLP(GradientRecommender):
         *,
         factors: Annotated[int, Field(ge=1)],
         hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)],
+        dropout: Share,
     ) -> None:
         super().__init__()
-        self.tower = MLPTower(num_users, num_items, factors, hidden)
+        self.tower = MLPTower(num_users, num_items, factors, hidden, dropout)
         self.output = nn.Linear(hidden[-1], 1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:

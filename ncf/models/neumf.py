@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ncf.models.base import GradientRecommender
 from ncf.models.gmf import GMFTower
-from ncf.models.mlp import MLPTower
+from ncf.models.mlp import MLPTower, Share
 
 
 class NeuMF(GradientRecommender):
@@ -22,10 +22,11 @@ class NeuMF(GradientRecommender):
         gmf_factors: Annotated[int, Field(ge=1)],
         mlp_factors: Annotated[int, Field(ge=1)],
         hidden: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)],
+        dropout: Share,
     ) -> None:
         super().__init__()
         self.gmf = GMFTower(num_users, num_items, gmf_factors)
-        self.mlp = MLPTower(num_users, num_items, mlp_factors, hidden)
+        self.mlp = MLPTower(num_users, num_items, mlp_factors, hidden, dropout)
         self.output = nn.Linear(gmf_factors + hidden[-1], 1)
         self._widths = [gmf_factors, hidden[-1]]
 

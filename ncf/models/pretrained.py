@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ncf.core.roles import MACHINE
 from ncf.errors import ConfigError
+from ncf.models.mlp import Share
 from ncf.models.neumf import NeuMF
 
 Weights = Mapping[str, Tensor]
@@ -34,8 +35,11 @@ class PretrainedNeuMF(NeuMF):
         pretrained_mlp: Annotated[str, Field(min_length=1), MACHINE],
         pretrained_digest: str,
         alpha: Annotated[float, Field(ge=0, le=1)],
+        dropout: Share,
     ) -> None:
-        super().__init__(num_users, num_items, gmf_factors=gmf_factors, mlp_factors=mlp_factors, hidden=hidden)
+        super().__init__(
+            num_users, num_items, gmf_factors=gmf_factors, mlp_factors=mlp_factors, hidden=hidden, dropout=dropout
+        )
         self.pretrained_gmf, self.pretrained_mlp = pretrained_gmf, pretrained_mlp
         self.pretrained_digest, self.alpha = pretrained_digest, alpha
 

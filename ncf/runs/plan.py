@@ -15,7 +15,7 @@ from ncf.evaluation import EVALUATIONS, FullRanking
 from ncf.losses import LOSSES, AnyLoss
 from ncf.models import MODELS, Recommender
 from ncf.runs.components import GROUPS
-from ncf.runs.identity import RunSettings, resolved
+from ncf.runs.identity import RunSettings, completed, resolved
 from ncf.runs.tracking import TRACKERS, NoTracker, Tracker
 from ncf.training.batches import groups_per_batch
 from ncf.training.optimizers import OPTIMIZERS
@@ -47,7 +47,7 @@ class RunPlan:
 
 def plan_run(cfg: DictConfig) -> RunPlan:
     """Return the plan for `cfg`. Raises ConfigError, naming the key, for anything unknown, missing or out of range."""
-    settings = resolved(cfg)
+    settings = completed(resolved(cfg))  # YAML of one's own may be older than a key
     own = {key: value for key, value in settings.items() if key not in (*GROUPS, "experiment")}
     run = bind("", RunSettings, own)()
     trainer = bind("trainer", TrainerSettings, settings.get("trainer") or {})()
@@ -103,6 +103,14 @@ def _refuse_contradictions(plan: RunPlan) -> None:
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {trainer.monitor!r}")
     if trainer.compile and plan.settings["optimizer"]["name"] == "row_adam":
         raise ConfigError("trainer.compile: expected false with optimizer=row_adam, whose gradients are sparse")
+    model = plan.model.func
+    if plan.settings["optimizer"]["name"] == "row_adam" and not getattr(model, "by_row", True):
+        name = plan.settings["model"]["name"]
+        raise ConfigError(
+            f"optimizer: expected adam, adamw or sgd with model={name}, which reads whole embeddings, got row_adam"
+        )
+    if trainer.compile and plan.model.keywords.get("dropout"):
+        raise ConfigError("trainer.compile: expected false with model.dropout, whose random streams it cannot compile")
     if trainer.compile and trainer.precision == "bfloat16":
         raise ConfigError("trainer.compile: expected false with trainer.precision=bfloat16, got True")
     needs_fast = {

@@ -6,9 +6,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ncf.core.rng import generator
 from ncf.data.batch import Batch
 from ncf.losses import AnyLoss
-from ncf.models import GradientRecommender
+from ncf.models import Dropout, GradientRecommender
+from ncf.training.batches import Batches
+from ncf.training.schedules import Schedule
 
 Observer = Callable[[Batch, Tensor], None]
 """Called with each batch and its logits (B, 1+K) before the update; must modify neither."""
@@ -17,6 +20,12 @@ Observer = Callable[[Batch, Tensor], None]
 def set_if_not_finite(flag: Tensor, values: list[Tensor], one: Tensor) -> None:
     """Set `flag` () to 1 if any of `values` (...) is inf or NaN, without waiting for the device; `one` () is 1."""
     torch._amp_foreach_non_finite_check_and_unscale_(values, flag, one)  # divides `values` by `one`: no change
+
+
+def clip(gradients: list[Tensor], norm: float) -> None:
+    """Scale `gradients` (...) down to the joint L2 norm `norm` if theirs is larger, without waiting for the device."""
+    found = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (norm / found).clamp(max=1.0))
 
 
 class LazyOptimizer(torch.optim.Optimizer):
@@ -59,13 +68,22 @@ class Tally:
 
 
 class Step(ABC):
-    """Trains `model` batch by batch, minimising the mean of `loss` over rows. `PlainStep` is the definition."""
+    """Trains `model` batch by batch, minimising the mean of `loss` over rows. `PlainStep` is the definition.
+
+    Attributes:
+        regulated: whether gradients are clipped, the learning rate changes, or there is dropout: what stacks and CUDA
+            graphs of several steps do not reproduce.
+    """
 
     def __init__(self, model: GradientRecommender, loss: AnyLoss, optimizer: torch.optim.Optimizer) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.parameters = list(model.parameters())
         self.tally = Tally(self.parameters[0].device)
         self.observer: Observer | None = None
+        self._clip_norm: float | None = optimizer.defaults.get("clip_norm")  # see `ncf.training.optimizers.regulated`
+        self._schedule: Schedule | None = optimizer.defaults.get("schedule")
+        self._dropouts = [part for part in model.modules() if isinstance(part, Dropout) and part.p > 0]
+        self.regulated = self._clip_norm is not None or self._schedule is not None or bool(self._dropouts)
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:
@@ -75,12 +93,31 @@ class Step(ABC):
     def backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Compute the gradients of the mean loss; return the detached logits (B, 1+K) and the summed loss ()."""
 
+    def at(self, epoch: int, step: int, batches: Batches) -> None:
+        """Set the learning rate and the stream of dropout for step `step` (from 0) of `epoch` (from 1)."""
+        if self._schedule:
+            rate = self._schedule.rate((epoch - 1) * batches.steps + step, batches.steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+        if self._dropouts:
+            self._set_stream(generator(batches.seed, "dropout", epoch, step, batches.device))
+
+    def _set_stream(self, stream: torch.Generator | None) -> None:
+        for dropout in self._dropouts:
+            dropout.stream = stream
+
+    def clip(self) -> None:
+        """Scale the gradients down to the optimizer's `clip_norm`, if it has one and theirs is larger."""
+        if self._clip_norm is not None:
+            clip(self.gradients(), self._clip_norm)
+
     def gradients(self) -> list[Tensor]:
         """Return the values of all gradients."""
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         return [gradient._values() if gradient.is_sparse else gradient for gradient in gradients]
 
     def flush(self) -> None:
-        """Apply the updates that a lazy optimizer has pending; required before whole weight tables are read."""
+        """End dropout and apply a lazy optimizer's pending updates; required before the model is evaluated."""
+        self._set_stream(None)
         if isinstance(self.optimizer, LazyOptimizer):
             self.optimizer.flush()

@@ -29,6 +29,7 @@ class PlainStep(Step):
             self.observer(batch, logits)
         self.tally.check([total, *self.gradients()])  # from the first inf or NaN on, the tally is broken
         if not self.tally.broken:
+            self.clip()  # to optimizer.clip_norm, if it is set
             self.optimizer.step()
         self.tally.add(total)
         return total

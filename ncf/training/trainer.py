@@ -114,6 +114,7 @@ class Trainer:
     def _steps(self, bar: Any) -> bool:
         progress, start = self.progress, time.perf_counter()
         for batch in self.batches.epoch(progress.epoch, progress.step):
+            self.step.at(progress.epoch, progress.step, self.batches)
             self.step(batch)
             progress.step += 1
             bar.update(batch.rows)
@@ -146,7 +147,7 @@ class Trainer:
         Raises:
             TrainingError: a loss or gradient of this epoch was not finite.
         """
-        self.step.flush()  # `score` reads whole embedding tables
+        self.step.flush()  # `score` reads whole embedding tables, without dropout
         self._check_finite()
         progress = self.progress
         start = time.perf_counter()

@@ -187,4 +187,5 @@ def test_the_protocol_of_the_reference_study_is_the_default() -> None:
     assert (cfg.trainer.patience, cfg.trainer.monitor, cfg.optimizer.lr) == (10, "ndcg@10", 1e-3)
     assert (cfg.data.name, cfg.data.threshold, cfg.split.ties) == ("ml-100k", 4, "file")
     assert (cfg.evaluation.cutoffs, cfg.evaluation.ties) == ([5, 10, 20], "average")
-    assert dict(cfg.model) == {"name": "neumf", "gmf_factors": 64, "mlp_factors": 64, "hidden": [128, 64, 32]}
+    sizes = {"gmf_factors": 64, "mlp_factors": 64, "hidden": [128, 64, 32]}
+    assert dict(cfg.model) == {"name": "neumf", **sizes, "dropout": 0.0}

@@ -2,22 +2,28 @@
 
 import itertools
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import torch
 from toy_models import drawn, with_ratings
-from toys import PLAIN, loss_named, random_split
+from toys import PLAIN, keys_of, loss_named, random_split
 
 from ncf.core.config import component
 from ncf.data import Split
 from ncf.losses import AnyLoss, needs
 from ncf.models import GradientRecommender
+from ncf.training import optimizers
 from ncf.training.batches import Batches
-from ncf.training.optimizers import OPTIMIZERS, adam
+from ncf.training.optimizers import OPTIMIZERS
 from ncf.training.samplers import uniform
 from ncf.training.settings import TrainerSettings
 from ncf.training.step import PlainStep, Step, build_step
 from ncf.training.trainer import Trainer
+
+# The optimizers at a constant rate, without clipping.
+_CONSTANT: dict[str, Any] = {"clip_norm": None, "schedule": "constant", "warmup": None, "period": None, "decay": 0.1}
+adam, adamw, sgd = (partial(made, **_CONSTANT) for made in (optimizers.adam, optimizers.adamw, optimizers.sgd))
 
 SPLIT = with_ratings(random_split(20, 40))
 
@@ -53,7 +59,7 @@ def model_named(
 
 def optimizer_named(name: str, model: GradientRecommender, lr: float = 0.01) -> torch.optim.Optimizer:
     """The optimizer over the parameters of `model`."""
-    keys = {"name": name, "lr": lr} | ({"weight_decay": 0.0} if name == "adam" else {})
+    keys = keys_of("optimizer", name) | {"lr": lr}
     made: torch.optim.Optimizer = component("optimizer", OPTIMIZERS, keys)(model)
     return made
 

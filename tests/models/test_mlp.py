@@ -29,7 +29,7 @@ def _seeded() -> Iterator[None]:
 
 @pytest.fixture
 def model() -> MLP:
-    return MLP(4, 5, factors=3, hidden=[8, 6, 2]).double()
+    return MLP(4, 5, factors=3, hidden=[8, 6, 2], dropout=0.0).double()
 
 
 def test_the_halves_are_the_whole(model: MLP) -> None:
@@ -67,7 +67,7 @@ def test_scores_on_a_gpu_are_those_on_a_cpu() -> None:
 @pytest.mark.parametrize("items", [1, 3, 37, 1025, 1447])
 @pytest.mark.parametrize("alike", ["items", "a layer that no pair excites", "layers that no pair excites"])
 def test_items_alike_tie_to_the_bit(items: int, alike: str) -> None:
-    model = MLP(20, items, factors=16, hidden=[24, 20, 9])
+    model = MLP(20, items, factors=16, hidden=[24, 20, 9], dropout=0.0)
     tower = model.tower
     dead = {"items": [], "a layer that no pair excites": tower.upper[1:], "layers that no pair excites": tower.upper}
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_items_alike_tie_to_the_bit(items: int, alike: str) -> None:
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
 def test_scores_are_about_as_exact_as_logits(scale: float) -> None:
-    model = MLP(20, 300, factors=16, hidden=[24, 20, 9])
+    model = MLP(20, 300, factors=16, hidden=[24, 20, 9], dropout=0.0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale) if parameter.ndim > 1 else parameter.add_(scale * torch.randn(parameter.shape))
@@ -93,20 +93,21 @@ def test_scores_are_about_as_exact_as_logits(scale: float) -> None:
 
 
 def test_a_weight_that_is_not_a_number_shows_in_the_scores() -> None:
-    model = MLP(4, 5, factors=3, hidden=[7, 2])
+    model = MLP(4, 5, factors=3, hidden=[7, 2], dropout=0.0)
     with torch.no_grad():
         model.tower.items.weight[3, 1] = float("nan")
     assert model.score(torch.arange(4)).isnan().any(0).tolist() == [False, False, False, True, False]
 
 
 def test_one_hidden_layer_is_enough() -> None:
-    model = MLP(4, 5, factors=3, hidden=[2])
+    model = MLP(4, 5, factors=3, hidden=[2], dropout=0.0)
     torch.testing.assert_close(model.score(torch.arange(4)), model(torch.arange(4), torch.arange(5).expand(4, 5)))
     assert model(torch.arange(4), torch.zeros(4, 1, dtype=torch.int64)).shape == (4, 1)
 
 
 def test_the_first_layer_is_stored_as_one() -> None:
-    assert {name: tuple(w.shape) for name, w in MLP(4, 5, factors=3, hidden=[8, 2]).state_dict().items()} == {
+    model = MLP(4, 5, factors=3, hidden=[8, 2], dropout=0.0)
+    assert {name: tuple(w.shape) for name, w in model.state_dict().items()} == {
         "tower.users.weight": (4, 3), "tower.items.weight": (5, 3), "tower.first.weight": (8, 6),
         "tower.first.bias": (8,), "tower.upper.0.weight": (2, 8), "tower.upper.0.bias": (2,),
         "output.weight": (1, 2), "output.bias": (1,),

@@ -20,7 +20,7 @@ def made(make: partial, seed: int = 1) -> Any:
 
 
 def neumf(alpha: float = 0.5, **other: object) -> PretrainedNeuMF:
-    settings = {"gmf_factors": 3, "mlp_factors": 4, "hidden": [8, 5], "alpha": alpha} | other
+    settings = {"gmf_factors": 3, "mlp_factors": 4, "hidden": [8, 5], "dropout": 0.0, "alpha": alpha} | other
     runs = {"pretrained_gmf": "a", "pretrained_mlp": "b", "pretrained_digest": "c"}
     return made(partial(PretrainedNeuMF, **settings, **runs), seed=3)
 
@@ -30,7 +30,7 @@ Towers = tuple[GMF, MLP]
 
 @pytest.fixture
 def towers() -> Towers:
-    return made(partial(GMF, factors=3)), made(partial(MLP, factors=4, hidden=[8, 5]), seed=2)
+    return made(partial(GMF, factors=3)), made(partial(MLP, factors=4, hidden=[8, 5], dropout=0.0), seed=2)
 
 
 @pytest.mark.parametrize("alpha", [0.5, 0.2, 0.0, 1.0])
@@ -75,7 +75,7 @@ def test_the_first_gradients_reach_both_towers(towers: Towers) -> None:
 
 
 def test_without_a_start_it_is_a_neumf_like_any_other() -> None:
-    plain = made(partial(NeuMF, gmf_factors=3, mlp_factors=4, hidden=[8, 5]), seed=3)
+    plain = made(partial(NeuMF, gmf_factors=3, mlp_factors=4, hidden=[8, 5], dropout=0.0), seed=3)
     assert torch.equal(neumf().score(torch.arange(USERS)), plain.score(torch.arange(USERS)))
 
 

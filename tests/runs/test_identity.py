@@ -69,6 +69,8 @@ FROZEN = {
     "loss=logq_softmax": "b919eba23718",
     "optimizer=adam": "b5a5264eca68",
     "optimizer=row_adam": "3d02732198b2",
+    "optimizer=adamw": "3a314b523562",
+    "optimizer=sgd": "9154d35f5ffe",
     "trainer=default": "b5a5264eca68",
     "evaluation=full": "b5a5264eca68",
     "evaluation=sampled": "0fe408983478",
@@ -110,10 +112,18 @@ IN_NO_ID = {
 
 # The settings that came after runs were made, with the value that those count as having.
 CAME_LATER = {
+    "data.min_user_positives": 0,
+    "data.min_item_positives": 0,
     "trainer.fast": True,
     "trainer.compile": False,
     "trainer.precision": "float32",
     "evaluation.metrics": ["hit", "ndcg", "mrr"],
+    "model.dropout": 0.0,
+    "optimizer.clip_norm": None,
+    "optimizer.schedule": "constant",
+    "optimizer.warmup": None,
+    "optimizer.period": None,
+    "optimizer.decay": 0.1,
 }
 
 

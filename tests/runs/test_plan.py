@@ -109,3 +109,19 @@ def test_the_plain_step_goes_with_everything_that_it_can_do() -> None:
 def test_a_compiled_step_has_no_bfloat16() -> None:
     with pytest.raises(ConfigError, match=r"^trainer\.compile: expected false with trainer\.precision=bfloat16"):
         planned("trainer.compile=true", "trainer.precision=bfloat16")
+
+
+def test_yaml_of_ones_own_may_be_older_than_a_key() -> None:
+    """A key that came later counts as what is assumed of the runs before it."""
+    cfg = composed()
+    for key in ("clip_norm", "schedule", "warmup", "period", "decay"):
+        del cfg.optimizer[key]
+    del cfg.model["dropout"]
+    plan = plan_run(cfg)
+    assert plan.settings == planned().settings
+    assert plan.optimizer.keywords == planned().optimizer.keywords
+
+
+def test_row_adam_goes_with_models_that_look_up_rows() -> None:
+    for model in ("gmf", "mlp", "neumf", "ease"):
+        assert planned(f"model={model}", "optimizer=row_adam").optimizer.keywords == {"lr": 0.001}

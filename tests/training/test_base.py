@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from toy_training import batches, model_named, optimizer_named, plain_step
+from toy_training import adam, batches, model_named, optimizer_named, plain_step
 from toys import same
 
 from ncf.data import Batch
 from ncf.losses import BCE
 from ncf.training.base import LazyOptimizer, Step, Tally
-from ncf.training.optimizers import adam
 
 
 def weights(step: Step) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from toy_models import BY_GRADIENT, model_keys
-from toy_training import SPLIT, batches, model_named, optimizer_named, plain_step, step_of
+from toy_training import SPLIT, adam, batches, model_named, optimizer_named, plain_step, step_of
 from toys import compose, loss_named, same
 
 from ncf.data import Batch
@@ -16,7 +16,6 @@ from ncf.runs.job import build_trainer
 from ncf.runs.plan import plan_run
 from ncf.training.base import Step
 from ncf.training.fast.steps import ClosedFormStep, FusedLossStep
-from ncf.training.optimizers import adam
 from ncf.training.step import PlainStep
 from ncf.training.trainer import Trainer
 

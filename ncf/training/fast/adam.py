@@ -16,6 +16,8 @@ class FusedAdam(torch.optim.Adam):
     operation on one tensor.
     """
 
+    _kernel = staticmethod(torch._fused_adam_)
+
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, fused=True)
         self.found_inf: Tensor | None = None
@@ -74,7 +76,7 @@ class FusedAdam(torch.optim.Adam):
         """`tensors`: values, gradients, first and second moments; `counts`: the number of each one's step, from 1."""
         (group,) = self.param_groups
         values, gradients, means, squares = tensors
-        torch._fused_adam_(
+        self._kernel(
             values,
             gradients,
             means,
@@ -99,13 +101,19 @@ class FusedAdam(torch.optim.Adam):
         return state
 
 
+class FusedAdamW(FusedAdam):
+    """`FusedAdam` with decoupled weight decay: equal to `torch.optim.AdamW(fused=True)` to the bit."""
+
+    _kernel = staticmethod(torch._fused_adamw_)
+
+
 class JointAdam:
     """Steps several laid-out `FusedAdam`s, equal to the bit: one operation for all with the same settings."""
 
     def __init__(self, optimizers: Sequence[FusedAdam]) -> None:
         alike = defaultdict(list)
         for optimizer in optimizers:
-            alike[repr({**optimizer.param_groups[0], "params": None})].append(optimizer)
+            alike[type(optimizer), repr({**optimizer.param_groups[0], "params": None})].append(optimizer)
         self._alike = list(alike.values())
 
     def step(self) -> None:

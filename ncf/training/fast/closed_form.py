@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ncf.models import GMF, MLP, GradientRecommender, NeuMF
+from ncf.models import GMF, MLP, Dropout, GradientRecommender, NeuMF
 from ncf.models.gmf import GMFTower
 from ncf.models.mlp import MLPTower
 
@@ -223,6 +223,8 @@ class ClosedForm:
 
 
 def supports(model: GradientRecommender) -> bool:
-    """Return whether `ClosedForm` covers the model: its `forward` and towers are those of GMF, MLP or NeuMF."""
+    """Return whether `ClosedForm` covers the model: it has GMF's, MLP's or NeuMF's `forward` and towers, no dropout."""
+    if any(isinstance(part, Dropout) and part.p > 0 for part in model.modules()):
+        return False
     towers = {type(part) for part in model.children()} - {nn.Linear}
     return type(model).forward in (GMF.forward, MLP.forward, NeuMF.forward) and towers <= {GMFTower, MLPTower}

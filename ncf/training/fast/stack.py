@@ -55,12 +55,12 @@ def signature(trainer: Trainer) -> tuple[Any, ...]:
 def stackable(trainer: Trainer) -> bool:
     """Return whether the trainer can share a stack at all.
 
-    A lazy optimizer must see the rows that its own model looks up; compiled, plain and lower-precision steps are for
-    single runs.
+    A lazy optimizer must see the rows that its own model looks up; compiled, plain, lower-precision and regulated steps
+    are for single runs.
     """
     lazy = isinstance(trainer.step.optimizer, LazyOptimizer)
     batched = type(trainer.step) in (ClosedFormStep, FusedLossStep)
-    return batched and not lazy and trainer.settings.precision == "float32"
+    return batched and not lazy and not trainer.step.regulated and trainer.settings.precision == "float32"
 
 
 def stack_size(trainer: Trainer) -> int:

@@ -58,6 +58,7 @@ class FastStep(Step):
     def update(self, total: Tensor) -> None:
         """Update the parameters from their gradients, unless one or the summed loss `total` () is inf or NaN."""
         self.tally.check([total, *self.gradients()])
+        self.clip()
         if self._skips or not self.tally.broken:  # reading `broken` waits for the device
             self._update()
         self.tally.add(total)
@@ -134,7 +135,8 @@ class ClosedFormStep(FastStep):
     """Closed-form gradients for GMF, MLP and NeuMF, on parameters that lie in one tensor.
 
     Args:
-        graph: replay the step as a CUDA graph if the model is on a CUDA device and the optimizer is a `FusedAdam`.
+        graph: replay the step as a CUDA graph if the model is on a CUDA device and the optimizer is a `FusedAdam` that
+            takes every step alike (a graph would keep the learning rate that it was captured with).
     """
 
     def __init__(
@@ -144,7 +146,8 @@ class ClosedFormStep(FastStep):
         form = ClosedForm([model])
         self.lay_out(form.flat.values[0], form.flat.gradients[0])
         self._form = form
-        self.graphed = graph and self.tally.broken.is_cuda and isinstance(optimizer, FusedAdam)
+        fit = self.tally.broken.is_cuda and isinstance(optimizer, FusedAdam) and not self.regulated
+        self.graphed = graph and fit
         self._replay = GraphedStep(super().__call__, self.changed()) if self.graphed else None
 
     def lay_out(self, values: Tensor, gradients: Tensor) -> None:

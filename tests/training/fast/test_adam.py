@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ncf.training.fast.adam import FusedAdam, JointAdam
+from ncf.training.fast.adam import FusedAdam, FusedAdamW, JointAdam
 
 SHAPES: list[tuple[int, ...]] = [(30, 8), (8, 4), (4,), ()]
 
@@ -38,14 +38,17 @@ class Laid(nn.Module):
             p.grad.copy_(torch.randn(p.shape, generator=stream))
 
 
-def test_it_is_torchs_adam_to_the_bit_across_skipped_steps_and_a_reload() -> None:
+@pytest.mark.parametrize(("kind", "theirs_of"), [(FusedAdam, torch.optim.Adam), (FusedAdamW, torch.optim.AdamW)])
+def test_it_is_torchs_adam_to_the_bit_across_skipped_steps_and_a_reload(
+    kind: type[FusedAdam], theirs_of: type[torch.optim.Adam]
+) -> None:
     stream = torch.Generator().manual_seed(4)
     ours, theirs = parameters(), parameters()
-    a = FusedAdam(ours, lr=1e-2, weight_decay=0.1)
-    b = torch.optim.Adam(theirs, lr=1e-2, weight_decay=0.1, fused=True)
+    a = kind(ours, lr=1e-2, weight_decay=0.1)
+    b = theirs_of(theirs, lr=1e-2, weight_decay=0.1, fused=True)
     for step in range(60):
         if step == 30:  # as a resumed run does
-            fresh = FusedAdam(ours, lr=1e-2, weight_decay=0.1)
+            fresh = kind(ours, lr=1e-2, weight_decay=0.1)
             fresh.load_state_dict(a.state_dict())
             a = fresh
         found_inf = torch.tensor(float(step % 7 == 3))

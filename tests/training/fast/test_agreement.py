@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from toy_models import BY_GRADIENT
-from toy_training import batches, model_named, optimizer_named, plain_step, step_of
+from toy_training import adam, batches, model_named, optimizer_named, plain_step, step_of
 from toys import loss_named, same
 
 from ncf.losses import BCE, LOSSES, AnyLoss, Focal, kernel, needs
@@ -19,7 +19,6 @@ from ncf.models.mlp import MLPTower
 from ncf.training.fast.agreement import Outcome, disagreement, outcome
 from ncf.training.fast.closed_form import ClosedForm
 from ncf.training.fast.steps import ClosedFormStep, FastStep, FusedLossStep
-from ncf.training.optimizers import adam
 from ncf.training.step import PlainStep, Step
 
 FOCAL = Focal(gamma=2.0, alpha=0.25)

@@ -22,10 +22,12 @@ WIDTHS = st.integers(1, 9)
 HIDDEN = st.lists(WIDTHS, min_size=1, max_size=3)
 SHAPES = st.one_of(
     st.builds(lambda d: partial(GMF, factors=d), WIDTHS),
-    st.builds(lambda d, h: partial(MLP, factors=d, hidden=h), WIDTHS, HIDDEN),
-    st.builds(lambda g, m, h: partial(NeuMF, gmf_factors=g, mlp_factors=m, hidden=h), WIDTHS, WIDTHS, HIDDEN),
+    st.builds(lambda d, h: partial(MLP, factors=d, hidden=h, dropout=0.0), WIDTHS, HIDDEN),
+    st.builds(
+        lambda g, m, h: partial(NeuMF, gmf_factors=g, mlp_factors=m, hidden=h, dropout=0.0), WIDTHS, WIDTHS, HIDDEN
+    ),
 )
-SMALL = partial(NeuMF, gmf_factors=3, mlp_factors=4, hidden=[5, 2])
+SMALL = partial(NeuMF, gmf_factors=3, mlp_factors=4, hidden=[5, 2], dropout=0.0)
 
 
 def built(
@@ -91,7 +93,7 @@ def test_one_run_needs_no_dimension_of_its_own() -> None:
 
 
 def test_single_precision_agrees_to_rounding() -> None:
-    make = partial(NeuMF, gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32])
+    make = partial(NeuMF, gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32], dropout=0.0)
     plain, subject = (built(make, 1, torch.float32)[0] for _ in "ab")
     for model in (plain, subject):
         for parameter in model.parameters():

@@ -30,7 +30,7 @@ from ncf.training.step import build_step
 from ncf.training.trainer import Trainer
 
 ROWS, FACTORS = 6, 3
-SMALL_NEUMF = partial(MODELS["neumf"], gmf_factors=4, mlp_factors=4, hidden=[8, 4])
+SMALL_NEUMF = partial(MODELS["neumf"], gmf_factors=4, mlp_factors=4, hidden=[8, 4], dropout=0.0)
 
 
 class Lookup(nn.Module):
@@ -375,7 +375,7 @@ def test_the_guard_reads_sparse_gradients(value: float) -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-8), (torch.float32, 2e-5)])
 def test_neumf_on_movielens(ml100k: Split, dtype: torch.dtype, tolerance: float) -> None:
     """40 steps of 23 groups at 1:10."""
-    make = partial(MODELS["neumf"], gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32])
+    make = partial(MODELS["neumf"], gmf_factors=64, mlp_factors=64, hidden=[128, 64, 32], dropout=0.0)
     sampler = uniform(ml100k.train, ml100k.num_users, ml100k.num_items, "cpu")
     batches = Batches(ml100k.train, sampler, 10, 256, 0, "cpu")
     built = [models.build(make, ml100k.num_users, ml100k.num_items, generator(0, "initialisation")) for _ in range(2)]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from toy_training import adam, adamw, sgd
 from toys import PLAIN, compose, replayed, same, small
 
 from ncf import models
@@ -25,7 +26,6 @@ from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.training.fast.row_adam import row_adam
 from ncf.training.fast.stack import _JointUpdate, _Stack, signature, stack_size, stackable, train_stacked
 from ncf.training.fast.steps import ClosedFormStep
-from ncf.training.optimizers import adam
 from ncf.training.samplers import uniform
 from ncf.training.settings import TrainerSettings
 from ncf.training.step import PlainStep, build_step
@@ -34,8 +34,8 @@ from ncf.training.trainer import Trainer
 USERS, ITEMS, RATIO = 30, 40, 4
 SHAPES = {
     "gmf": {"factors": 8},
-    "mlp": {"factors": 8, "hidden": [16, 8]},
-    "neumf": {"gmf_factors": 8, "mlp_factors": 8, "hidden": [16, 8]},
+    "mlp": {"factors": 8, "hidden": [16, 8], "dropout": 0.0},
+    "neumf": {"gmf_factors": 8, "mlp_factors": 8, "hidden": [16, 8], "dropout": 0.0},
     "mf": {"factors": 8},
 }
 LOSSES: list[AnyLoss] = [BCE(), AlphaBCE(alpha=0.25), Focal(gamma=2.0, alpha=0.25), Focal(gamma=0.5, alpha="balanced")]
@@ -107,6 +107,23 @@ def test_losses_outside_the_focal_family_and_other_learning_rates_stack() -> Non
     for a, b in zip(stacked, solo, strict=True):
         b.fit()
         assert gap(a, b) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["neumf", "mf"])
+def test_runs_of_other_optimizers_stack(name: str) -> None:
+    momentum = partial(sgd, lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.01)
+    decayed = partial(adamw, lr=1e-3, weight_decay=0.3)
+    penalised = partial(adam, lr=1e-3, weight_decay=0.3)
+
+    def build(*optimizers: Callable[[GradientRecommender], torch.optim.Optimizer]) -> list[Trainer]:
+        return [make(1, BCE(), name=name, dtype=torch.float64, optimizer=own) for own in optimizers]
+
+    for optimizers in ([decayed, penalised, decayed], [momentum, decayed, penalised]):
+        stacked, solo = build(*optimizers), build(*optimizers)
+        assert all(error is None for _, error in train_stacked(iter(stacked), size=3))
+        for a, b in zip(stacked, solo, strict=True):
+            b.fit()
+            assert gap(a, b) < 1e-9
 
 
 @pytest.mark.parametrize("name", ["neumf", "mf"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from toy_models import BY_GRADIENT
-from toy_training import batches, model_named, optimizer_named, settings, step_of
+from toy_training import adam, batches, model_named, optimizer_named, settings, step_of
 from toys import compose, loss_named, replayed, run, same, small
 
 from ncf.errors import ConfigError, TrainingError
@@ -18,7 +18,6 @@ from ncf.runs.job import build_trainer
 from ncf.runs.plan import pick_device, plan_run, refuse_without_cuda
 from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.training.fast.steps import ClosedFormStep, CompiledStep, FastStep, FusedLossStep, choose
-from ncf.training.optimizers import adam
 from ncf.training.step import PlainStep, Step
 from ncf.training.trainer import Trainer
 
