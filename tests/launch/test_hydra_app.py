@@ -258,3 +258,82 @@ def test_too_little_memory_says_what_to_lower(error: Exception) -> None:
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match=r"^shapes differ$"), memory_explained():
         raise RuntimeError("shapes differ")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below the folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("refused", ["loss=focal", "loss=focal loss.gamma=-1", "loss=nosuch", "+loss.nosuch=1"])
+def test_a_refused_run_leaves_every_byte_of_a_run_that_can_still_be_resumed(
+    refused: str, cli: Cli, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = [*small(root, "trainer.epochs=1"), "hydra.run.dir=run"]
+    assert cli(*begun)[0] == 0
+    (tmp_path / "run" / artifacts.RESULT).unlink()
+    before = contents(tmp_path / "run")
+    assert cli(*begun, *refused.split())[0] == 2
+    assert contents(tmp_path / "run") == before
+    assert cli("resume=run")[0] == 0
+
+
+def test_the_record_of_a_run_is_hydras(cli: Cli, root: Path, tmp_path: Path) -> None:
+    """To the byte, as far as two folders can be alike."""
+    arguments = [*small(root, "trainer.epochs=1"), "seed=3"]
+    assert cli(*arguments, "hydra.run.dir=ours")[0] == 0
+    assert cli(*arguments, "hydra.run.dir=hydr", "hydra.output_subdir=.hydra")[0] == 0
+    ours, theirs = contents(tmp_path / "ours" / ".hydra"), contents(tmp_path / "hydr" / ".hydra")
+    asked = b"    - hydra.output_subdir=.hydra\n"
+    assert ours == {name: text.replace(asked, b"").replace(b"hydr\n", b"ours\n") for name, text in theirs.items()}
+    assert {path.name for path in (tmp_path / "ours").iterdir()} == {
+        path.name for path in (tmp_path / "hydr").iterdir()
+    }
+
+
+def test_a_resumed_run_keeps_the_record_of_its_start(cli: Cli, root: Path, tmp_path: Path) -> None:
+    assert cli(*small(root, "trainer.epochs=1"), "hydra.run.dir=run")[0] == 0
+    before = contents(tmp_path / "run" / ".hydra")
+    assert cli("resume=run", "trainer.epochs=2")[0] == 0
+    assert contents(tmp_path / "run" / ".hydra") == before
+
+
+@pytest.mark.parametrize("name", ["train.log", ".lock", "metrics.jsonl", ".hydra/hydra.yaml"])
+def test_a_strangers_folder_does_not_lead_a_resumed_run_elsewhere(
+    name: str, cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    assert cli(*small(root, "trainer.epochs=1"), "hydra.run.dir=run")[0] == 0
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).symlink_to(mine)
+    status, _, err = cli("resume=run", "trainer.epochs=2")
+    assert (status, mine.read_text()) == (2, "mine")
+    assert err.startswith(f"error: {tmp_path / 'run' / name}: expected a file of the run, found a link to {mine}")
+
+
+@pytest.mark.parametrize("sweeper", ["basic", "resumable"])
+def test_a_sweep_with_a_failed_run_ends_in_1_whoever_sweeps(sweeper: str, cli: Cli, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("no ratings\n")
+    line = ["-m", f"hydra/sweeper={sweeper}", "hydra/launcher=basic", "hydra.sweep.dir=s", "data=csv", "seed=1,2"]
+    status, _, err = cli(*line, f"data.archive={tmp_path / 'bad.csv'}", f"data.root='{root}'", "trainer.progress=false")
+    assert status == 1
+    assert "; for details: python -m ncf.status " in err.splitlines()[-1]
+    assert len(list((tmp_path / "s").glob(f"*/{FAILURE}"))) == 2
+
+
+def test_a_failure_in_a_worker_of_another_sweeper_reaches_its_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_hydra_runs_it(monkeypatch, tmp_path, "MULTIRUN")
+    said = hydra_app.HydraConfig.get()
+    said.runtime.choices = {"hydra/sweeper": "basic"}
+    monkeypatch.setattr(hydra_app.HydraConfig, "get", lambda: said)
+    monkeypatch.setenv("NCF_DRIVER", "1")
+    monkeypatch.setattr(hydra_app, "end_with_driver", lambda: None)
+
+    def fail(*given: object) -> None:
+        raise TrainingError("x")
+
+    with pytest.raises(hydra_app.FailedRunError, match=f"^{tmp_path}: the run failed$"):
+        hydra_app.hydra_job(fail)(OmegaConf.create({"resume": None}))

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apart
 import audited_train
@@ -226,3 +227,28 @@ def test_killed_and_started_again(sweep: Sweep, audit: Path, root: Path, tmp_pat
     (tmp_path / "alone").mkdir()
     assert train(compose(*small(root, "trainer.epochs=1", "seed=2")), tmp_path / "alone") is not None
     assert (folders["s2"] / RANKS).read_bytes() == (tmp_path / "alone" / RANKS).read_bytes()
+
+
+def test_a_swept_experiment_that_defines_a_sweep_is_refused(sweep: Sweep, tmp_path: Path, capsys: Any) -> None:
+    """Its choices would be dropped without a word."""
+    folder = tmp_path / "sweep"
+    arguments = ["-m", "experiment=ablation_gamma,ablation_loss", "seed=1", f"hydra.sweep.dir='{folder}'"]
+    assert sweep(*arguments) == 2
+    assert capsys.readouterr().err == (
+        "error: experiment: expected one choice, since ablation_gamma defines a sweep of its own; start a sweep for "
+        "each\n"
+    )
+    assert not folder.exists()
+
+
+def test_a_run_folder_with_a_link_out_of_it_is_left_out(sweep: Sweep, root: Path, tmp_path: Path, capsys: Any) -> None:
+    arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path / 'sweep'}'"]
+    assert sweep(*arguments, "seed=1") == 0
+    (run,) = (path.parent for path in (tmp_path / "sweep").glob("*/result.json"))
+    (run / "result.json").unlink()
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").symlink_to(tmp_path / "mine")
+    capsys.readouterr()
+    assert sweep(*arguments, "seed=1,2") == 1
+    assert f"error: {run}: expected a writable folder without links out of it" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()

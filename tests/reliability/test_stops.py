@@ -1,4 +1,4 @@
-"""Fault 6: SIGTERM, SIGINT and SIGUSR1, and a second signal during the save that the first one asked for."""
+"""Fault 6: SIGTERM, SIGINT, SIGUSR1 and SIGHUP, and a second signal during the save that the first one asked for."""
 
 import os
 import signal
@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from apart import differences, finish, outcome, start, status
 from torch import Tensor
+from toys import small
 
 from ncf.core.signals import STOPPED
+from ncf.models.als import IALS
 from ncf.runs import checkpoint, resume
-from ncf.runs.artifacts import EPOCHS, RESULT
+from ncf.runs.artifacts import EPOCHS, RANKS, RESULT
 from ncf.training.base import Tally
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1]
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP]
 
 
 def signal_at(step: int, number: int) -> None:
@@ -82,6 +84,49 @@ def test_a_signal_from_outside_does_the_same(arguments: list[str], tmp_path: Pat
     assert saved is not None
     assert saved.progress.epoch > 1
     assert not list(folder.glob(".tmp-*"))
+
+
+def no_hangup() -> None:
+    """A deed: start as nohup does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def test_under_nohup_a_hangup_stays_ignored(
+    arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
+) -> None:
+    folder, log = tmp_path / "run", tmp_path / "log"
+    deeds = no_hangup, partial(signal_at, 100, signal.SIGHUP)
+    assert finish([*arguments, f"hydra.run.dir='{folder}'"], log, *deeds) == 0, log.read_text()
+    assert differences(outcome(folder), uninterrupted) == []
+
+
+def signal_in_half_sweep(number: int) -> None:
+    """A deed: the process sends itself the signal in the second half-sweep of iALS, of a thousand sweeps."""
+    half_step, left = IALS._half_step, [2]
+
+    def signalling(self: IALS, *given: Any) -> Tensor:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), number)
+        assert left[0] >= 0, "it went on"
+        return half_step(self, *given)
+
+    IALS._half_step = signalling  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_fit_without_gradients_is_stopped_too_and_starts_over(
+    number: signal.Signals, root: Path, tmp_path: Path
+) -> None:
+    line = ["model=ials", "model.sweeps=9", *(o for o in small(root) if not o.startswith("model."))]
+    folder, log = tmp_path / "run", tmp_path / "log"
+    assert finish([*line, f"hydra.run.dir='{folder}'"], log, partial(signal_in_half_sweep, number)) == STOPPED
+    assert log.read_text() == f"stopped; resume with python -m ncf.train resume={folder}\n"
+    assert not (folder / RESULT).exists()
+    if number == signal.SIGINT:
+        assert finish([f"resume={folder}"], log) == 0, log.read_text()
+        assert finish([*line, f"hydra.run.dir='{tmp_path / 'whole'}'"], log) == 0, log.read_text()
+        assert (folder / RANKS).read_bytes() == (tmp_path / "whole" / RANKS).read_bytes()
 
 
 def interrupt_the_start() -> None:
