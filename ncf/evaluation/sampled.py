@@ -4,6 +4,7 @@ A metric of the rank among m sampled items is a biased estimate of the full-rank
 models (Krichene and Rendle 2020, "On sampled metrics for item recommendation").
 """
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from ncf.core.arrays import read_arrays
 from ncf.core.rng import generator
 from ncf.core.roles import MACHINE_IN_ID
 from ncf.errors import DataError
@@ -20,6 +22,8 @@ from ncf.evaluation.full import CutOff, FullRanking, MetricNames
 from ncf.evaluation.hypergeometric import correction_weights
 from ncf.evaluation.metrics import Ties
 from ncf.evaluation.ranking import Ranks, Scorer, Targets, check_scores, chunk_size, refuse_nan
+
+_log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 1024  # drawn from one stream; changing it changes the negatives of a seed
 
@@ -46,6 +50,7 @@ class SampledRanking(FullRanking):
         self.negatives, self.seed, self.correction = negatives, seed, correction
         self.file = None if file is None else Path(file)
         self._drawn: list[tuple[Targets, Tensor]] = []
+        self._file_parts: list[bool] = []  # whether `file` had the positives of each of the parts
 
     def evaluate(self, score: Scorer, targets: Targets) -> Ranks:
         """Rank `targets` among their negatives; with a correction, `candidates` is the size of the full set.
@@ -68,10 +73,23 @@ class SampledRanking(FullRanking):
         for known, negatives in self._drawn:
             if known is targets:
                 return negatives
-        stored = None if self.file is None else stored_negatives(self.file, targets, self.negatives)
+        stored = None if self.file is None else self._stored(self.file, targets)
         negatives = draw_negatives(targets, self.negatives, self.seed) if stored is None else stored
         self._drawn.append((targets, negatives))
         return negatives
+
+    def _stored(self, path: Path, targets: Targets) -> Tensor | None:
+        """Return the negatives in the file; None, with a warning, if it is of another part of the same data."""
+        stored = stored_negatives(path, targets, self.negatives)
+        self._file_parts.append(stored is not None)
+        if stored is None and len(self._file_parts) > 1 and not any(self._file_parts):
+            raise DataError(f"evaluation.file: expected negatives for held-out positives of this data, {path} has none")
+        if stored is None:
+            _log.warning(
+                "evaluation.file: %s has negatives for 0 of these %d positives; theirs are drawn instead",
+                path, len(targets),
+            )  # fmt: skip
+        return stored
 
     def per_positive(self, ranks: Ranks) -> dict[str, Tensor]:
         """Map metric names to (N,) float64, one value per held-out positive, of the sampled rank or corrected.
@@ -136,16 +154,17 @@ def stored_negatives(path: Path, targets: Targets, count: int) -> Tensor | None:
     """Read (N, count) int64 from a file made by `ncf.negatives`; return None if it has none of the targets' positives.
 
     Raises:
-        DataError: the file cannot be read, has only some of the positives or another number of negatives, or a negative
-            is a seen item or the positive.
+        DataError: the file cannot be read, is of other data, has only some of the positives or another number of
+            negatives, or a negative is a seen item or the positive.
     """
-    users, items, stored = _read(path)
+    users, items, stored = _read(path, targets.num_items)
     keys = users * targets.num_items + items
     order = np.argsort(keys)
     wanted = (targets.users * targets.num_items + targets.items).cpu().numpy()
     position = np.searchsorted(keys[order], wanted).clip(max=len(keys) - 1)
     found = keys[order][position] == wanted
     if not found.any():
+        _refuse_foreign(path, users, np.column_stack([items, stored]), targets)
         return None
     if not found.all() or stored.shape[1] != count:
         raise DataError(
@@ -157,18 +176,36 @@ def stored_negatives(path: Path, targets: Targets, count: int) -> Tensor | None:
     return negatives
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _read(path: Path, num_items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read users (N,), items (N,) and negatives (N, count), all int64 indices. Raises DataError."""
+    expected = f"evaluation.file: expected a file made by python -m ncf.negatives, got {path}"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            users, items, negatives = (file[name] for name in ("users", "items", "negatives"))
-            if len({len(users), len(items), len(negatives)}) > 1 or negatives.ndim != 2 or not len(users):
-                raise ValueError("the arrays differ in length or are empty")
-    except Exception as error:  # a damaged archive can fail in many ways
+        arrays = read_arrays(path, DataError)
+        users, items, negatives = (arrays[name] for name in ("users", "items", "negatives"))
+    except (DataError, FileNotFoundError, KeyError) as error:
+        raise DataError(f"{expected} ({str(error).removeprefix(f'{path}: ')})") from None
+    if any(array.dtype.kind not in "iu" for array in (users, items, negatives)):
+        raise DataError(f"{expected} (the arrays hold no indices)")
+    if len({users.shape, items.shape, negatives.shape[:1]}) > 1 or negatives.ndim != 2 or not len(users):
+        raise DataError(f"{expected} (the arrays differ in length or are empty)")
+    if min(users.min(), items.min()) < 0 or users.max() >= 2**31 or items.max() >= num_items:
+        raise DataError(f"{expected}, of other data (it has a user or an item that does not exist in this)")
+    return users.astype(np.int64), items.astype(np.int64), negatives.astype(np.int64)
+
+
+def _refuse_foreign(path: Path, users: np.ndarray, items: np.ndarray, targets: Targets) -> None:
+    """Raise DataError if `items` (N, 1 + count), held-out or negative, are not all unseen by their `users` (N,).
+
+    A file that has only test positives has none of the validation's, but those of other data are seen items here.
+    """
+    seen = np.unique((targets.users[targets.seen_rows] * targets.num_items + targets.seen_items).cpu().numpy())
+    keys = users[:, None] * targets.num_items + items
+    rows = np.flatnonzero(np.isin(keys, seen).any(axis=1))
+    if len(rows):
         raise DataError(
-            f"evaluation.file: expected a file made by python -m ncf.negatives, got {path} ({error})"
-        ) from None
-    return users, items, negatives
+            f"evaluation.file: expected negatives for held-out positives of this data, but {path} has none of these "
+            f"{len(targets)}, and items that {len(np.unique(users[rows]))} users have seen"
+        )
 
 
 def _refuse_seen(path: Path, negatives: Tensor, targets: Targets) -> None:

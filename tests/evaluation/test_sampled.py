@@ -1,5 +1,6 @@
 """Sampled ranking: the draw, its files, and the correction against the full ranking it estimates."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,58 @@ def test_a_file_gives_what_was_drawn_and_only_for_its_split(tmp_path: Path) -> N
         build(file=str(path)).negatives_of(TARGETS)
     path.write_bytes(b"no")
     with pytest.raises(DataError, match="expected a file made by"):
+        build(file=str(path)).negatives_of(TARGETS)
+
+
+def write_negatives(path: Path, users: np.ndarray, items: np.ndarray, negatives: np.ndarray) -> SampledRanking:
+    np.savez(path, users=users, items=items, negatives=negatives)
+    return build(file=str(path))
+
+
+def test_a_file_of_test_positives_only_serves_the_test_and_says_what_it_lacks(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    drawn = build(seed=3).negatives_of(TARGETS).numpy()
+    stored = write_negatives(tmp_path / "n.npz", TARGETS.users.numpy(), TARGETS.items.numpy(), drawn)
+    valid = validation_targets(SPLIT, "cpu")
+    assert torch.equal(stored.negatives_of(valid), build().negatives_of(valid))
+    assert "n.npz has negatives for 0 of these 30 positives; theirs are drawn instead" in caplog.text
+    assert np.array_equal(stored.negatives_of(TARGETS).numpy(), drawn)
+
+
+def test_a_file_of_other_data_is_refused_at_the_first_part(tmp_path: Path) -> None:
+    """Its users have seen some of its items: here every pair is one of train."""
+    train, path = SPLIT.train, tmp_path / "n.npz"
+    foreign = write_negatives(path, train.users, train.items, np.tile(np.arange(5), (len(train), 1)))
+    with pytest.raises(DataError, match=r"^evaluation\.file: .* of this data, but .*n\.npz has none of these 30"):
+        foreign.negatives_of(validation_targets(SPLIT, "cpu"))
+    larger = write_negatives(path, TARGETS.users.numpy(), TARGETS.items.numpy() + 40, np.zeros((30, 5), np.int64))
+    with pytest.raises(DataError, match=r"of other data \(it has a user or an item that does not exist in this\)"):
+        larger.negatives_of(TARGETS)
+
+
+def test_a_file_that_has_no_held_out_positive_at_all_is_refused(tmp_path: Path) -> None:
+    user = 10**6  # of whom nothing is known here, so that only the last part tells
+    stored = write_negatives(tmp_path / "n.npz", np.array([user]), np.array([0]), np.array([[1, 2, 3, 4, 5]]))
+    stored.negatives_of(validation_targets(SPLIT, "cpu"))
+    with pytest.raises(DataError, match=r"n\.npz has none$"):
+        stored.negatives_of(TARGETS)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "zero", "floats", "missing", "shape", "bomb"])
+def test_a_file_that_is_no_file_of_negatives_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path, some = tmp_path / "n.npz", np.zeros(3, np.int64)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "zero":
+        path = Path("/dev/zero")
+    elif kind == "floats":
+        np.savez(path, users=some, items=some, negatives=np.zeros((3, 5)))
+    elif kind == "shape":
+        np.savez(path, users=some, items=some, negatives=some)
+    elif kind == "bomb":
+        np.savez_compressed(path, users=some, items=some, negatives=np.zeros((1, 2**22), np.int64))
+    with pytest.raises(DataError, match=r"^evaluation\.file: expected a file made by python -m ncf\.negatives, got"):
         build(file=str(path)).negatives_of(TARGETS)
 
 
