@@ -128,7 +128,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on(root, tmp_path):
     assert "resuming at epoch" in log.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
     """The runs in hand save themselves, and go on from there."""
     audit, sweep = tmp_path / "audit", tmp_path / "sweep"
@@ -149,16 +149,34 @@ def test_a_sweep_that_is_asked_to_stop(number, root, tmp_path):
     assert all(run_status(sweep / name).epochs >= count for name, count in epochs.items())
 
 
-def test_orphans_finish_the_runs_that_they_have_in_hand(root, tmp_path):
-    """And know, as workers did while their driver lived, the component of one's own that it was told to import."""
+@pytest.mark.parametrize("launcher", ["cores", "stacked"])
+def test_workers_of_a_killed_driver_save_their_runs_and_end_within_two_seconds(launcher, root, tmp_path):
+    """And know, as they did while it lived, the component of one's own that it was told to import."""
     audit, sweep = tmp_path / "audit", tmp_path / "sweep"
-    own = ["--import", "own_sampler"]
-    arguments = [*own, "-m", *small(root, *LONG, "sampler.name=own"), "seed=1,2,3,4", f"hydra.sweep.dir='{sweep}'"]
-    driver = start([*arguments, "hydra.launcher.n_jobs=2"], audit)
-    wait_for(lambda: len(events(audit, "start")) == 2)
+    long = ("trainer.epochs=4000", "trainer.patience=4000", "sampler.name=own", "hydra.launcher.n_jobs=2")
+    arguments = ["--import", "own_sampler", "-m", *small(root, *long), "seed=1,2", f"hydra.sweep.dir='{sweep}'"]
+    driver = start(arguments, audit, launcher=launcher)
+    wait_for(lambda: len([path for path in sweep.glob("*/metrics.jsonl") if path.stat().st_size]) == 2)
     driver.kill()
     driver.wait()
-    wait_for(lambda: len(events(audit, "end")) == 2)
-    run_out(arguments, audit)
-    assert list(events(audit, "start").values()) == [1, 1, 1, 1]
-    assert list(events(audit, "end").values()) == [1, 1, 1, 1]
+    killed = time.monotonic()
+    wait_for(lambda: not of_session(driver.pid), 20)
+    assert time.monotonic() - killed < 2
+    assert list(states(sweep).values()) == ["stopped", "stopped"]
+    assert len(list(sweep.glob("*/checkpoint.pt"))) == 2
+    epochs = {path.name: run_status(path).epochs for path in sweep.iterdir() if path.is_dir()}
+    again = start(arguments, tmp_path / "again", launcher=launcher)
+    wait_for(lambda: all(run_status(sweep / name).epochs > count for name, count in epochs.items()))
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(timeout=60) == 75
+
+
+def of_session(leader: int) -> list[str]:
+    """The command lines of the processes of the session, its zombies left out."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == leader and fields[0] != "Z":
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found
