@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from ncf.core.arrays import LARGEST_FILE, most_unpacked
 from ncf.core.outside import open_regular
@@ -23,8 +23,11 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
+class Readable(Protocol):
+    """Anything that bytes can be read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
 
 
 class Source(ABC):
@@ -74,7 +77,7 @@ class Folder(Source):
         """Open `member` for reading bytes. Raises DataError if it cannot be read."""
         path = self._find(member)
         with open_data(path) as stream:
-            yield _CheckedStream(stream, str(path))  # type: ignore[misc]
+            yield CheckedStream(stream, str(path))  # type: ignore[misc]
 
     def label(self, member: str) -> str:
         """Return the path of `member`."""
@@ -122,7 +125,7 @@ class Archive(Source):
                 stream = stack.enter_context(archive.open(member))
             except (OSError, *_DAMAGE) as error:
                 raise DataError(f"{self.label(member)}: cannot be read ({error})") from None
-            yield _CheckedStream(stream, self.label(member))  # type: ignore[misc]
+            yield CheckedStream(stream, self.label(member))  # type: ignore[misc]
 
     def label(self, member: str) -> str:
         """Return the path of the archive, followed by `member`."""
@@ -133,16 +136,18 @@ class Archive(Source):
         return sha256_of_file(self.path)
 
 
-class _CheckedStream:
+class CheckedStream:
     """A stream that converts read errors to DataError."""
 
-    def __init__(self, stream: IO[bytes], label: str) -> None:
+    def __init__(self, stream: Readable, label: str) -> None:
         self._stream, self._label = stream, label
 
     def read(self, size: int = -1, /) -> bytes:
         """Read up to `size` bytes. Raises DataError."""
         try:
             return self._stream.read(size)
+        except DataError:
+            raise
         except (OSError, *_DAMAGE) as error:
             raise DataError(f"{self._label}: cannot be read ({error})") from None
 
@@ -178,7 +183,7 @@ def source_at(path: Path, ratings: str) -> Source:
     return source
 
 
-def sha256_of(stream: _Readable) -> str:
+def sha256_of(stream: Readable) -> str:
     """Return the SHA-256 hex of the rest of the stream."""
     digest = hashlib.sha256()
     while data := stream.read(_CHUNK):

@@ -1,23 +1,33 @@
 """Any delimited text file of users, items and, optionally, ratings and timestamps; also RecBole atomic files."""
 
+import itertools
+import logging
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from omegaconf import OmegaConf
 from pydantic import Field
 
-from ncf.core.roles import MACHINE
-from ncf.data.archive import Folder, sha256_of_file, user_path
+from ncf.core.roles import MACHINE, Role
+from ncf.data.archive import CheckedStream, Folder, open_data, sha256_of_file, user_path
 from ncf.data.cache import cached
-from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
-from ncf.data.ratings import Columns, Ratings, Scale, collect
+from ncf.data.compressed import PARQUET, text_stream
+from ncf.data.interactions import Duplicates, Interactions, Least, core, digest_of, positives
+from ncf.data.parquet import parquet_blocks, parquet_columns
+from ncf.data.ratings import Columns, Ratings, Scale, Time, collect
 from ncf.data.table import Layout, header_of, lines_of, read, refuse
 from ncf.errors import ConfigError, DataError
 
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
+_PADDED_ID = re.compile(r"\s.*|.*\s|[+-]?[0-9]+\.0+", re.DOTALL)
+_TABBED = (".tsv", ".tab", ".inter")
+_log = logging.getLogger(__name__)
+
 Column = Annotated[str, Field(min_length=1)]
 
 
@@ -27,19 +37,23 @@ def delimited(
     archive: Annotated[str, MACHINE],
     threshold: float | None,
     duplicates: Duplicates,
-    delimiter: Annotated[str, Field(pattern='^([^"\\r\\n]|::)$')],
+    delimiter: Annotated[str, Field(pattern='^([^"\\r\\n]|::|tab|\\\\t)$')],
     user: Column,
     item: Column,
     rating: Column | None,
     timestamp: Column | None,
+    time: Annotated[Time, Role(since="s")],
     columns: list[Column] | None,
     scale: Annotated[list[float], Field(min_length=3, max_length=3)] | None,
+    min_user_positives: Least,
+    min_item_positives: Least,
     sha256: str | None,
 ) -> Interactions:
     """Load the positives of the file at `archive`.
 
     Args:
-        columns: Names of all columns, for a file without a header line; None: the first line is the header.
+        columns: Names of all columns, for a file without a header line; None: the first line is the header, unless it
+            holds the values of `user`, `item`, `rating` and `timestamp`, in this order and nothing else.
         sha256: Expected SHA-256 hex of the file, which identifies the data of a run; None: not verified.
 
     Raises:
@@ -48,14 +62,15 @@ def delimited(
     """
     if rating is None and threshold is not None:
         raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
-    wanted, allowed = Columns(user, item, rating, timestamp), None if scale is None else Scale.of(scale)
+    wanted, allowed = Columns(user, item, rating, timestamp, time), None if scale is None else Scale.of(scale)
+    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     path = user_path(archive)
     if not path.exists():
         raise DataError(f"data.archive: no such file: {path}")
     source = Folder(path.parent)
     settings = {
         "threshold": threshold, "duplicates": duplicates, "delimiter": delimiter, "columns": columns,
-        "wanted": [user, item, rating, timestamp],
+        "wanted": [user, item, rating, timestamp], **({} if time == "s" else {"time": time}),
     }  # fmt: skip
     found = source.digest_of(path.name)
     if sha256 not in (None, found):
@@ -63,36 +78,104 @@ def delimited(
     digest = digest_of(ratings=found, **settings)
 
     def build() -> Interactions:
+        _log.info("csv: preparing the data at %s", path)
         ratings = read_ratings(path, delimiter, columns, wanted, allowed)
         if source.digest_of(path.name) != found:
             raise DataError(f"{path}: the file changed while it was being read")
         return positives(ratings, None, path.stem, digest, threshold, duplicates)
 
-    return cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
+    data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
+    _warn_of_near_equal_ids(path, user, data.user_ids)
+    _warn_of_near_equal_ids(path, item, data.item_ids)
+    return core(data, min_user_positives, min_item_positives)
 
 
 def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None) -> Ratings:
     """Read all rows of the file. Raises DataError naming the first invalid line."""
-    label = str(path)
-    with Folder(path.parent).open(path.name) as stream:
-        blocks, line = lines_of(stream, label), 1
+    label, kinds = str(path), wanted.kinds("text", "text" if wanted.time == "iso" else "number")
+    with open_data(path) as file:
+        if file.read(len(PARQUET)) == PARQUET:
+            reader, names = parquet_columns(file, label)
+            _refuse_missing(label, delimiter, names, wanted)
+            return collect(parquet_blocks(reader, label, wanted, kinds), label, wanted, scale, 1)
+        file.seek(0)
+        blocks, line = lines_of(CheckedStream(text_stream(file, label), label), label), 1
         if names is None:
-            names, blocks = _header(blocks, label, delimiter)
-            line = 2
-        layout, kinds = Layout(delimiter, tuple(names), quotes=True), wanted.kinds("text", "number")
+            names, blocks, line = _header(blocks, label, delimiter, wanted)
+        layout = Layout(delimiter, tuple(names), quotes=True)
         if len(set(names)) < len(names):
             refuse(label, 1, "each column name once", ", ".join(names))
-        for name in kinds:
-            if name not in names:
-                refuse(label, 1, f"a column {name!r}", ", ".join(names))
+        _refuse_missing(label, delimiter, names, wanted)
         return collect(read(blocks, label, layout, kinds, line), label, wanted, scale, line)
 
 
-def _header(blocks: Iterator[bytes], label: str, delimiter: str) -> tuple[list[str], Iterator[bytes]]:
-    """Return the column names, without RecBole's type suffixes (`user_id:token`), and the remaining lines."""
-    names, blocks = header_of(blocks, label, Layout(delimiter, (), quotes=True))
+def _header(
+    blocks: Iterator[bytes], label: str, delimiter: str, wanted: Columns
+) -> tuple[list[str], Iterator[bytes], int]:
+    """Return the column names, without RecBole's type suffixes (`user_id:token`), the other lines, and their number."""
+    first = next(blocks)
+    names, rest = header_of(itertools.chain([first], blocks), label, Layout(delimiter, (), quotes=True))
+    if _is_row(names, wanted):
+        _log.warning("%s has no header line; its columns are taken to be %s", label, ", ".join(wanted.names))
+        return wanted.names, itertools.chain([first], blocks), 1
     typed = [_TYPED.fullmatch(name) for name in names]
-    return [match[1] for match in typed if match] if all(typed) else names, blocks
+    return [match[1] for match in typed if match] if all(typed) else names, rest, 2
+
+
+def _is_row(fields: list[str], wanted: Columns) -> bool:
+    """Return whether the first line holds values: as many as there are columns, and numbers where they are needed."""
+    if len(fields) != len(wanted.names) or set(fields) & set(wanted.names):
+        return False
+    kinds = wanted.kinds("text", "text" if wanted.time == "iso" else "number").values()
+    numbers = [bool(_NUMBER.fullmatch(field)) for field in fields]
+    return any(numbers) and all(number for number, kind in zip(numbers, kinds, strict=True) if kind == "number")
+
+
+def _refuse_missing(label: str, delimiter: str, names: list[str], wanted: Columns) -> None:
+    """Raise DataError that names all columns that are missing, and a setting that may help."""
+    missing = [name for name in wanted.names if name not in names]
+    if not missing:
+        return
+    settings = {"data.user": wanted.user, "data.item": wanted.item, "data.rating": wanted.rating,
+                "data.timestamp": wanted.timestamp}  # fmt: skip
+    keys = [key for key, name in settings.items() if name in missing]
+    advice = f"{' and '.join(keys)} {'name' if len(keys) > 1 else 'names'} the column, null the lack of one"
+    if others := [other for other in ("\t", ";", "|", "::", ",") if len(names) == 1 and other in names[0]]:
+        advice = f"data.delimiter={others[0]!r} would separate them"
+    elif all(_NUMBER.fullmatch(name) for name in names):
+        advice = "data.columns names all columns of a file without a header line"
+    elif "data.rating" in keys:
+        advice += ", and data.threshold=null goes with data.rating=null"
+    expected = f"{'a column' if len(missing) == 1 else 'columns'} {', '.join(map(repr, missing))}"
+    found = ", ".join(names)
+    found = found if len(found) <= 80 else found[:77] + "..."
+    raise DataError(f"{label}, line 1: expected {expected}, found {found!r}; {advice}")
+
+
+def _warn_of_near_equal_ids(path: Path, name: str, ids: np.ndarray) -> None:
+    """Log a warning if ids differ only by blanks around them or by ".0", as after an export from a spreadsheet."""
+    if ids.dtype.kind != "U":
+        return
+    texts = ids.tolist()
+    known = {text: text for text in texts if not _PADDED_ID.fullmatch(text)}
+    doubles = []
+    for text in texts:
+        if _PADDED_ID.fullmatch(text):
+            plain = text.strip()
+            plain = plain.partition(".")[0] if _PADDED_ID.fullmatch(plain) else plain
+            if (first := known.setdefault(plain, text)) != text:
+                doubles.append((first, text))
+    if doubles:
+        first, second = doubles[0]
+        _log.warning(
+            "%s: %d of the %d ids in column %s differ from another only by blanks or '.0' (%r and %r, for example); "
+            "they count as different", path, len(doubles), len(ids), name, first, second,
+        )  # fmt: skip
+
+
+def _delimiter(archive: Any) -> str:
+    """Return the delimiter that a file's name stands for."""
+    return "\t" if str(archive).lower().removesuffix(".gz").endswith(_TABBED) else ","
 
 
 def _sha256(archive: Any) -> str | None:
@@ -111,3 +194,4 @@ def _sha256_at(path: Path, modified: int, size: int) -> str:
 
 
 OmegaConf.register_new_resolver("sha256", _sha256, replace=True)
+OmegaConf.register_new_resolver("delimiter", _delimiter, replace=True)

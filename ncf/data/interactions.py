@@ -2,17 +2,22 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
+from ncf.core.roles import Role
 from ncf.data.catalogue import Catalogue
 from ncf.data.ratings import Ratings
 from ncf.errors import DataError
 
 Duplicates = Literal["error", "first", "last"]
+Least = Annotated[int, Field(ge=0, le=1_000_000), Role(since=0)]
+"""The least number of positives that a user or an item needs to be kept."""
+
 FORMAT = 1  # increment when the same file and settings would give different interactions
 
 
@@ -91,6 +96,45 @@ def positives(
     before = Counts(len(ratings.users), len(ratings.user_ids), len(ratings.item_ids))
     return Interactions(
         users, items, ratings.ratings[keep], stamps, user_ids, item_ids, titles, genres, name, digest, before
+    )
+
+
+def core(interactions: Interactions, min_user_positives: int, min_item_positives: int) -> Interactions:
+    """Keep the largest part in which every user and every item has that many positives (0 or 1: as it is).
+
+    Dropping a user can leave an item with too few, and the other way round, so both are repeated until nothing changes.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    if max(min_user_positives, min_item_positives) <= 1:
+        return interactions
+    users, items = interactions.users, interactions.items
+    keep, left = np.ones(len(users), bool), -1
+    while left != (left := int(keep.sum())):
+        for codes, least in ((users, min_user_positives), (items, min_item_positives)):
+            keep &= (np.bincount(codes[keep], minlength=int(codes.max()) + 1) >= least)[codes]
+    if not left:
+        raise DataError(
+            f"{interactions.name}: no positive is left under data.min_user_positives={min_user_positives} and "
+            f"data.min_item_positives={min_item_positives}"
+        )
+    kept_items = np.zeros(interactions.num_items, bool)
+    kept_items[items[keep]] = True
+    new_users, user_ids = _reindex(users[keep], interactions.user_ids)
+    new_items, item_ids = _reindex(items[keep], interactions.item_ids)
+    titles, genres, times = interactions.titles, interactions.genres, interactions.timestamps
+    return replace(
+        interactions,
+        users=new_users,
+        items=new_items,
+        ratings=interactions.ratings[keep],
+        timestamps=None if times is None else times[keep],
+        user_ids=user_ids,
+        item_ids=item_ids,
+        titles=None if titles is None else titles[kept_items],
+        genres=None if genres is None else genres[kept_items],
+        digest=digest_of(data=interactions.digest, least=[min_user_positives, min_item_positives]),
     )
 
 

@@ -1,5 +1,6 @@
 """Load MovieLens: from the official files to interactions."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,11 +11,13 @@ from ncf.core.roles import MACHINE
 from ncf.data.archive import Source, user_path
 from ncf.data.cache import cached
 from ncf.data.catalogue import read_catalogue
-from ncf.data.interactions import Duplicates, Interactions, digest_of, positives
+from ncf.data.interactions import Duplicates, Interactions, Least, core, digest_of, positives
 from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.releases import Release
 from ncf.data.sources import Request, locate
 from ncf.data.table import Layout, header_of, lines_of, read, refuse
+
+_log = logging.getLogger(__name__)
 
 _COLUMNS = Columns("userId", "movieId", "rating", "timestamp")
 _NAMES = ("userId", "movieId", "rating", "timestamp")
@@ -34,6 +37,8 @@ def loader(release: Release) -> Callable[..., Interactions]:
         url: Annotated[str, Field(pattern="^https?://")],
         sha256: Sha256 | None,
         scale: Annotated[list[float], Field(min_length=3, max_length=3)],
+        min_user_positives: Least,
+        min_item_positives: Least,
     ) -> Interactions:
         """Load the release's positives. Raises ConfigError for an invalid scale, DataError for missing or bad files."""
         request = Request(release, Path(root, "raw"), url, sha256)
@@ -43,13 +48,14 @@ def loader(release: Release) -> Callable[..., Interactions]:
         raw = source.digest(release.ratings_member, *release.movies_members)
 
         def build() -> Interactions:
+            _log.info("%s: preparing the data at %s", release.name, source.path)
             catalogue = read_catalogue(source, release.movies_members, release.encoding)
             digest = digest_of(ratings=source.digest_of(release.ratings_member), **settings)
             ratings = read_ratings(source, release, allowed)
             return positives(ratings, catalogue, release.name, digest, threshold, duplicates)
 
         key = digest_of(name=release.name, raw=raw, scale=scale, **settings)
-        return cached(Path(root), release.name, key, build)
+        return core(cached(Path(root), release.name, key, build), min_user_positives, min_item_positives)
 
     return load
 

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ncf.data.table import Block, Kind, refuse
 from ncf.errors import ConfigError
+
+Time = Literal["s", "ms", "iso"]
+"""How timestamps are written: seconds or milliseconds since 1970, or dates as in ISO 8601, UTC unless they say."""
 
 LATEST = 4_102_444_800  # 2100-01-01 in seconds: anything later is in another unit
 LONGEST_ID = 256
@@ -69,6 +73,12 @@ class Columns:
     item: str
     rating: str | None
     timestamp: str | None
+    time: Time = "s"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of those that the file has: user, item, rating, timestamp."""
+        return [name for name in (self.user, self.item, self.rating, self.timestamp) if name is not None]
 
     def kinds(self, ids: Kind, times: Kind) -> dict[str, Kind]:
         """Return the kind of each column to read: `ids` for users and items, `times` for timestamps."""
@@ -93,7 +103,7 @@ def collect(blocks: Iterator[Block], label: str, columns: Columns, scale: Scale 
         if columns.rating is not None:
             ratings.append(_checked_ratings(block, columns.rating, label, scale))
         if columns.timestamp is not None:
-            times.append(_checked_times(block, columns.timestamp, label))
+            times.append(_checked_times(block, columns.timestamp, label, columns.time))
     if not users.chunks:
         refuse(label, first_line, "at least one rating", "the end of the file")
     user_codes, user_ids = users.result()
@@ -114,14 +124,32 @@ def _checked_ratings(block: Block, name: str, label: str, scale: Scale | None) -
     return values.astype(np.float32)
 
 
-def _checked_times(block: Block, name: str, label: str) -> np.ndarray:
+def _checked_times(block: Block, name: str, label: str, time: Time) -> np.ndarray:
+    """Return (rows,) int64 seconds since 1970."""
     values = block.columns[name]
-    bad = (values < 0) | (values >= LATEST) | (values != np.floor(values))
+    if time == "iso":
+        return _checked_dates(block, name, label)
+    unit, per_second = {"s": ("seconds", 1), "ms": ("milliseconds", 1000)}[time]
+    bad = (values < 0) | (values >= LATEST * per_second) | (values != np.floor(values))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        expected = f"{name} in whole seconds since 1970, before the year 2100"
+        expected = f"{name} in whole {unit} since 1970, before the year 2100"
+        if time == "s" and 1e11 <= values[row] < LATEST * 1000:
+            expected += " (data.time=ms reads milliseconds)"
         refuse(label, block.first_line + row, expected, f"{values[row]:.17g}")
-    return values.astype(np.int64)
+    return values.astype(np.int64) // per_second
+
+
+def _checked_dates(block: Block, name: str, label: str) -> np.ndarray:
+    texts = block.columns[name]
+    dates = pd.to_datetime(pd.Series(texts, dtype=str), format="ISO8601", utc=True, errors="coerce")
+    seconds = (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
+    bad = ~((seconds >= 0) & (seconds < LATEST)).to_numpy()  # not a time compares as false
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        expected = f"{name} as a date from 1970 to 2099, such as 2020-01-31T12:00:00Z"
+        refuse(label, block.first_line + row, expected, texts[row])
+    return seconds.to_numpy(np.int64)
 
 
 class _Ids:

@@ -31,6 +31,7 @@ def describe(interactions: Interactions, split: Split) -> dict[str, int | float]
         "validation": len(split.valid),
         "test": len(split.test),
         "test items not in train": _test_items_not_in_train(split),
+        **_later_in_train(split),
     }
 
 
@@ -43,6 +44,18 @@ def table(figures: dict[str, int | float]) -> str:
 def _test_items_not_in_train(split: Split) -> int:
     """Count the test positives whose item does not occur in train."""
     return int((np.bincount(split.train.items, minlength=split.num_items)[split.test.items] == 0).sum())
+
+
+def _later_in_train(split: Split) -> dict[str, int | float]:
+    """Return how much of train, of whatever user, is later than the test positives that it predicts."""
+    if split.train.timestamps is None or split.test.timestamps is None or not len(split.test):
+        return {}
+    times = np.sort(split.train.timestamps)
+    later = 1 - np.searchsorted(times, split.test.timestamps, side="right") / len(times)
+    return {
+        "test positives older than some of train": int((later > 0).sum()),
+        "median share of train after a test positive": float(np.median(later)),
+    }
 
 
 def _format(value: int | float) -> str:

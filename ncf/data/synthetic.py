@@ -16,7 +16,7 @@ from pydantic import Field
 from ncf.core.rng import generator
 from ncf.core.roles import MACHINE
 from ncf.data.cache import cached
-from ncf.data.interactions import Counts, Interactions, digest_of
+from ncf.data.interactions import Counts, Interactions, Least, core, digest_of
 from ncf.errors import ConfigError
 
 _USERS_AT_ONCE = 256
@@ -39,13 +39,15 @@ def synthetic(
     taste: Annotated[float, Field(ge=0, le=100)],
     popularity_skew: Annotated[float, Field(ge=0, le=10)],
     activity_skew: Annotated[float, Field(ge=0, le=10)],
+    min_user_positives: Least,
+    min_item_positives: Least,
 ) -> Interactions:
     """Draw distinct (user, item) pairs with timestamps; items that nobody likes are dropped.
 
     Raises:
         ConfigError: `interactions` is less than one per user, or more than half of the items per user.
     """
-    settings = locals() | {"root": None}
+    settings = {key: value for key, value in locals().items() if not key.startswith("min_")} | {"root": None}
     if not users <= interactions <= users * (items // 2):
         raise ConfigError(
             f"data.interactions: expected {users} to {users * (items // 2)} (1 to half of the items per user), "
@@ -58,7 +60,8 @@ def synthetic(
         liked, times = _draw(activity, popularity, factors, taste, seed)
         return _assemble(activity, liked, times, items)
 
-    return cached(Path(root), "synthetic", digest_of(synthetic=settings), build)
+    drawn = cached(Path(root), "synthetic", digest_of(synthetic=settings), build)
+    return core(drawn, min_user_positives, min_item_positives)
 
 
 def _activity(users: int, total: int, most: int, skew: float, seed: int) -> np.ndarray:

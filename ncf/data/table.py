@@ -13,11 +13,12 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, NoReturn
+from typing import Literal, NoReturn
 
 import numpy as np
 import pandas as pd
 
+from ncf.data.archive import Readable
 from ncf.errors import DataError
 
 Kind = Literal["integer", "number", "text"]
@@ -69,7 +70,7 @@ def refuse(label: str, line: int, expected: str, found: object) -> NoReturn:
     raise DataError(f"{label}, line {line}: expected {expected}, found {shown!r}")
 
 
-def lines_of(stream: BinaryIO, label: str) -> Iterator[bytes]:
+def lines_of(stream: Readable, label: str) -> Iterator[bytes]:
     """Yield blocks of whole lines, each ending in a newline, without byte-order mark or Windows line endings.
 
     Raises:

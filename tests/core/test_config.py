@@ -133,7 +133,8 @@ def test_keys_of_the_root_carry_no_group() -> None:
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g, registry in REGISTRIES.items() for n in registry])
 def test_every_component_has_a_yaml_with_its_keys_and_no_other(group: str, name: str) -> None:
     """`component` refuses a missing and an unknown key, so binding shows that the two lists are one."""
-    assert isinstance(component(group, REGISTRIES[group], keys_of(group, name)), partial)
+    keys = {key: "," if value == "${delimiter:${.archive}}" else value for key, value in keys_of(group, name).items()}
+    assert isinstance(component(group, REGISTRIES[group], keys), partial)
 
 
 @pytest.mark.parametrize("group", REGISTRIES)

@@ -1,5 +1,9 @@
 """Delimited files of every kind that the keys of conf/data/csv.yaml can describe."""
 
+import bz2
+import gzip
+import lzma
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from ncf.core.config import component
-from ncf.data import DATASETS, Interactions
+from ncf.data import DATASETS, Interactions, compressed
 from ncf.data.delimited import read_ratings
 from ncf.data.ratings import Columns
 from ncf.errors import ConfigError, DataError
@@ -66,6 +70,143 @@ def test_colons_and_other_columns(prepare: Prepare, tmp_path: Path) -> None:
     assert load(prepare, tmp_path, text, delimiter="::").user_ids.tolist() == ["a"]
 
 
+@pytest.mark.parametrize("written", ["\\t", "tab", "\t"])
+def test_a_tab_however_it_is_written(prepare: Prepare, tmp_path: Path, written: str) -> None:
+    data = load(prepare, tmp_path, CSV.replace(",", "\t"), delimiter=written)
+    assert data.digest == load(prepare, tmp_path, CSV.replace(",", "\t"), delimiter="\t").digest
+    assert data.user_ids.tolist() == ["u1", "u2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"),
+    [
+        ("x.csv", ","), ("x.tsv", "\t"), ("x.TSV", "\t"), ("x.tab", "\t"), ("x.inter", "\t"), ("x.inter.gz", "\t"),
+        ("x.csv.gz", ","), ("x", ","), ("x.tsv/x.csv", ","),
+    ],
+)  # fmt: skip
+def test_the_delimiter_follows_from_the_name_of_the_file(name: str, delimiter: str) -> None:
+    assert settings("csv", archive=name)["delimiter"] == delimiter
+
+
+def test_a_file_without_a_header_is_recognised(
+    prepare: Prepare, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = load(prepare, tmp_path, CSV.partition("\n")[2])
+    assert (data.user_ids.tolist(), times(data)) == (["u1", "u2"], [100, 200])
+    assert "my set.csv has no header line; its columns are taken to be user_id, item_id, rating, time" in caplog.text
+    clicks = {"rating": None, "timestamp": None, "threshold": None}
+    assert len(load(prepare, tmp_path, "1,7\n1,8\n2,7\n", **clicks)) == 3
+    assert len(load(prepare, tmp_path, "1,1,1,1\n", threshold=None)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["who,what,score,when\na,b,5,1\n", "u1,b,five,100\n", "who,item_id,5,100\n", "1,2,5\n", "1,2,5,100,7\n"],
+)
+def test_a_header_of_other_names_is_no_row(prepare: Prepare, tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"line 1: expected (a column|columns)"):
+        load(prepare, tmp_path, text)
+
+
+def test_gzip_is_read_as_what_it_holds(prepare: Prepare, tmp_path: Path) -> None:
+    halves = gzip.compress(CSV[:40].encode()) + gzip.compress(CSV[40:].encode())
+    for content in (gzip.compress(CSV.encode()), halves):
+        assert load(prepare, tmp_path, content).user_ids.tolist() == ["u1", "u2"]
+    with pytest.raises(DataError, match=r"my set\.csv: .*cut off"):
+        load(prepare, tmp_path, gzip.compress(CSV.encode())[:-12])
+    padded = gzip.compress(CSV.encode())[:-12] + bytes(4)  # cut off, with an end that declares nothing
+    with pytest.raises(DataError, match=r"my set\.csv: cannot be read \("):
+        load(prepare, tmp_path, padded)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"PK\x03\x04" + bytes(100), "a zip archive or a spreadsheet"),
+        (bz2.compress(CSV.encode()), "bzip2-compressed data"),
+        (lzma.compress(CSV.encode()), "xz-compressed data"),
+        (b"SQLite format 3\0" + bytes(100), "a database"),
+        (bytes(range(256)), "binary data"),
+    ],
+)
+def test_a_compressed_or_binary_file_is_called_so(prepare: Prepare, tmp_path: Path, content: bytes, found: str) -> None:
+    with pytest.raises(DataError, match=rf"expected text, gzip-compressed text or Parquet, found {found}$"):
+        load(prepare, tmp_path, content)
+
+
+def gzip_bomb(repeats: int) -> bytes:
+    """A megabyte of rows, many times; every one of the members unfolds without a byte too many."""
+    return gzip.compress(CSV.partition("\n")[0].encode() + b"\n") + repeats * gzip.compress(b"1,1,5,100\n" * 100_000)
+
+
+def test_a_gzip_bomb_is_refused_by_what_it_declares_or_as_it_unfolds(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "_ALWAYS_ALLOWED", 1 << 20)
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"at most 200 times its size, found an end that declares 10,000,000 bytes"):
+        load(prepare, tmp_path, gzip.compress(b"1,1,5,100\n" * 1_000_000))
+    assert time.monotonic() - started < 1
+    with pytest.raises(DataError, match=r"at most 200 times its size, found \d[\d,]+ bytes or more"):
+        load(prepare, tmp_path, gzip_bomb(20))
+
+
+@pytest.mark.parametrize(
+    ("time", "written"),
+    [
+        ("ms", ["100000", "200999", "300000"]),
+        ("ms", ["100000.0", "2.0e5", "300000"]),
+        ("iso", ["1970-01-01T00:01:40Z", "1970-01-01 00:03:20", "1970-01-01T01:05:00.5+01:00"]),
+    ],
+)
+def test_times_in_milliseconds_and_dates(prepare: Prepare, tmp_path: Path, time: str, written: list[str]) -> None:
+    text = CSV
+    for seconds, other in zip(("100", "200", "300"), written, strict=True):
+        text = text.replace(f",{seconds}\n", f",{other}\n")
+    data = load(prepare, tmp_path, text, time=time, threshold=None)
+    assert times(data) == [100, 200, 300]
+    assert data.digest != load(prepare, tmp_path, CSV, threshold=None).digest
+
+
+def test_a_bad_time_is_refused_by_its_line_with_the_setting_that_may_read_it(prepare: Prepare, tmp_path: Path) -> None:
+    for unit, value, complaint in (
+        ("s", "1580000000000", r"line 3: expected timestamp in whole seconds .*\(data\.time=ms reads milliseconds\)"),
+        ("ms", "-1", "line 3: expected timestamp in whole milliseconds since 1970"),
+        ("iso", "yesterday", "line 3: expected timestamp as a date from 1970 to 2099, such as .*, found 'yesterday'"),
+        ("iso", "1969-12-31", "line 3: expected timestamp as a date"),
+        ("iso", "2100-01-01", "line 3: expected timestamp as a date"),
+        ("iso", "", "line 3: expected timestamp as a date"),
+    ):
+        text = CSV.replace("200", value)
+        text = text if unit != "iso" else text.replace(",100\n", ",2001-01-01\n")
+        with pytest.raises(DataError, match=complaint):
+            load(prepare, tmp_path, text, time=unit)
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (
+            ["1", "1.0", "2"],
+            "1 of the 3 ids in column user_id differ from another only by blanks or '.0' ('1' and '1.0'",
+        ),
+        (["a", " a", "a "], "2 of the 3 ids in column user_id"),
+        (["1.0", "1.00", "x"], "1 of the 3 ids in column user_id"),
+        (["1.0", "2.0", "3.0"], None),
+        (["1.5", "1", "01"], None),
+    ],
+)
+def test_ids_that_differ_only_by_blanks_or_a_zero_are_warned_of(
+    prepare: Prepare, tmp_path: Path, caplog: pytest.LogCaptureFixture, ids: list[str], said: str | None
+) -> None:
+    text = CSV.partition("\n")[0] + "\n" + "".join(f"{one},i,5,1\n" for one in ids)
+    for _ in range(2):  # also when it is read from the cache
+        caplog.clear()
+        assert load(prepare, tmp_path, text).num_users == len(ids)
+        assert ("differ from another" in caplog.text) == (said is not None)
+        assert said is None or said in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "changes", "complaint"),
     [
@@ -81,7 +222,19 @@ def test_colons_and_other_columns(prepare: Prepare, tmp_path: Path) -> None:
         (CSV + '"u1,b,3,1\n', {}, ", line 5: expected matching quotes"),
         (CSV, {"user": "user"}, ", line 1: expected a column 'user', found 'user_id, item_id, rating, timestamp'"),
         (CSV.replace("timestamp", "rating"), {}, ", line 1: expected each column name once"),
-        (CSV, {"delimiter": ";"}, ", line 1: expected a column 'user_id'"),
+        (
+            CSV,
+            {"delimiter": ";"},
+            ", line 1: expected columns 'user_id', 'item_id', 'rating', 'timestamp', found "
+            "'user_id,item_id,rating,timestamp'; data.delimiter=',' would separate them",
+        ),
+        (
+            "who,item_id\na,b\n",
+            {},
+            ", line 1: expected columns 'user_id', 'rating', 'timestamp', found 'who, item_id'; data.user and "
+            "data.rating and data.timestamp name the column, null the lack of one, and data.threshold=null goes with",
+        ),
+        ("1,2,3,4,5\n", {}, "; data.columns names all columns of a file without a header line"),
         (CSV.splitlines()[0], {}, ", line 2: expected at least one rating, found 'the end of the file'"),
         ("", {}, "expected lines of text, found an empty file"),
         (CSV.encode("utf-16"), {}, ", line 1: expected UTF-8 text, found 'UTF-16 text"),

@@ -1,11 +1,13 @@
 """From ratings to positives: threshold, duplicates, re-indexing."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_helpers import RATINGS, MakeArchive, Prepare, members
+from data_helpers import RATINGS, MakeArchive, Prepare, interactions_of, members
 
+from ncf.data.interactions import core
 from ncf.errors import DataError
 
 AGAIN = (*RATINGS, (1, 10, 2, 900))
@@ -67,3 +69,53 @@ def test_an_empty_catalogue_gives_empty_titles(prepare: Prepare, tmp_path: Path)
     data = prepare("ml-20m", archive=str(tmp_path))
     assert data.titles is not None
     assert data.titles.tolist() == ["", "", ""]
+
+
+def naive_core(pairs: set[tuple[int, int]], least_user: int, least_item: int) -> set[tuple[int, int]]:
+    """Drop one user or item at a time until there is none to drop."""
+    while True:
+        users, items = Counter(u for u, _ in pairs), Counter(i for _, i in pairs)
+        few = [p for p in pairs if users[p[0]] < least_user or items[p[1]] < least_item]
+        if not few:
+            return pairs
+        user, item = few[0]
+        pairs = {p for p in pairs if (p[0] != user if users[user] < least_user else p[1] != item)}
+
+
+@pytest.mark.parametrize("least", [(2, 2), (3, 3), (1, 4), (4, 0), (5, 3)])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_core_is_the_fixed_point(least: tuple[int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pairs = sorted({(int(u), int(i)) for u, i in rng.integers(0, 25, (130, 2))})
+    _, users = np.unique([u for u, _ in pairs], return_inverse=True)
+    _, items = np.unique([i for _, i in pairs], return_inverse=True)
+    data = interactions_of([(int(u), int(i), row) for row, (u, i) in enumerate(zip(users, items, strict=True))])
+    expected = naive_core(set(zip(users.tolist(), items.tolist(), strict=True)), *least)
+    if not expected:
+        with pytest.raises(DataError, match=rf"no positive is left under data\.min_user_positives={least[0]}"):
+            core(data, *least)
+        return
+    kept = core(data, *least)
+    found = zip((kept.user_ids[kept.users] - 100).tolist(), (kept.item_ids[kept.items] - 1000).tolist(), strict=True)
+    assert set(found) == expected
+    assert np.array_equal(np.unique(kept.users), np.arange(kept.num_users))
+    assert np.array_equal(np.unique(kept.items), np.arange(kept.num_items))
+    assert kept.digest != data.digest
+
+
+def test_a_core_of_one_changes_nothing() -> None:
+    data = interactions_of([(0, 0, 1), (1, 1, 2)])
+    for least in ((0, 0), (1, 0), (1, 1)):
+        assert core(data, *least) is data
+
+
+def test_every_data_set_has_a_core(prepare: Prepare, archive: MakeArchive, tmp_path: Path) -> None:
+    data = prepare("ml-1m", archive=archive(RATINGS), min_item_positives=2)
+    assert (data.user_ids.tolist(), data.item_ids.tolist(), len(data)) == ([1, 2], [20], 2)
+    assert data.titles is not None
+    assert data.titles.tolist() == ["Two (1996)"]
+    assert data.before.ratings == 6
+    (tmp_path / "x.csv").write_text("user_id,item_id,rating,timestamp\na,x,5,1\na,y,5,2\nb,x,5,3\n")
+    assert prepare("csv", archive=str(tmp_path / "x.csv"), min_user_positives=2).user_ids.tolist() == ["a"]
+    small = {"users": 50, "items": 60, "interactions": 400}
+    assert np.bincount(prepare("synthetic", **small, min_item_positives=5).items).min() >= 5

@@ -50,6 +50,19 @@ def test_a_set_without_timestamps_is_refused(tmp_path: Path) -> None:
         main(["data=csv", f"data.archive={tmp_path / 'x.csv'}", *keys])
 
 
+def test_what_the_data_was_prepared_from_is_said_on_a_first_run_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive = write_zip(tmp_path / "set.zip", members("ml-1m"))
+    arguments = ["data=ml-1m", f"data.archive={archive}", "data.sha256=null", f"data.root={tmp_path / 'root'}"]
+    with caplog.at_level("INFO"):
+        main(arguments)
+        assert f"ml-1m: preparing the data at {archive}" in caplog.text
+        caplog.clear()
+        main(arguments)
+    assert "preparing" not in caplog.text
+
+
 def test_a_folder_of_the_users_own_yaml_is_looked_into(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "set.zip", members("ml-1m"))
     (tmp_path / "own" / "split").mkdir(parents=True)

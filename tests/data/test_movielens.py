@@ -85,8 +85,9 @@ def test_a_set_without_movies_has_no_titles(prepare: Prepare, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"treshold": 4}, "data.treshold: unknown key, expected one of archive, duplicates, root, scale, sha256, "
-                          "threshold, url (did you mean 'threshold'?)"),
+        ({"treshold": 4}, "data.treshold: unknown key, expected one of archive, duplicates, "
+                          "min_item_positives, min_user_positives, root, scale, sha256, threshold, url (did you "
+                          "mean 'threshold'?)"),
         ({"threshold": "high"}, "data.threshold: "),
         ({"threshold": float("nan")}, "data.threshold: "),
         ({"duplicates": "ignore"}, "data.duplicates: "),

@@ -6,6 +6,7 @@ import numpy as np
 from data_helpers import interactions_of
 
 from ncf.data.interactions import Counts
+from ncf.data.split import Pairs
 from ncf.data.splitting import leave_one_out
 from ncf.data.statistics import describe, table
 
@@ -20,7 +21,17 @@ def test_figures_by_hand() -> None:
         "users dropped": 2, "items dropped": 5, "density": 0.5, "imbalance": 1.0,
         "median positives per user": 2.0, "median positives per item": 1.5, "users with one positive": 1,
         "tied last positives": 1, "train": 3, "validation": 1, "test": 2, "test items not in train": 2,
+        "test positives older than some of train": 0, "median share of train after a test positive": 0.0,
     }  # fmt: skip
+
+
+def test_the_future_of_others_is_counted() -> None:
+    data = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 3), (1, 0, 9), (2, 0, 2), (2, 2, 8)])
+    figures = describe(data, leave_one_out(data, ties="file"))  # train at 1, 3 and 2; test at 2, 9 and 8
+    assert figures["test positives older than some of train"] == 1
+    assert figures["median share of train after a test positive"] == 0
+    untimed = dataclasses.replace(leave_one_out(data, ties="file"), train=Pairs(data.users[:1], data.items[:1]))
+    assert "test positives older than some of train" not in describe(data, untimed)
 
 
 def test_a_test_item_in_train_is_no_unseen_one() -> None:
