@@ -87,12 +87,18 @@ def vectors(run: LoadedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return "items" and "users" -> raw ids (I or U,) and float32 vectors (I or U, D) whose inner product is the score.
 
     Raises:
-        DataError: the model's score is not an inner product.
+        DataError: the model's score is not an inner product, or a vector holds NaN or inf.
     """
     users, items = run.model.user_vectors(), run.model.item_vectors()
     if users is None or items is None:
         raise DataError(f"vectors: the score of {type(run.model).__name__} is not an inner product of vectors")
-    return {"items": (run.split.item_ids, items.numpy()), "users": (run.split.user_ids, users.numpy())}
+    found = {"items": (run.split.item_ids, items.numpy()), "users": (run.split.user_ids, users.numpy())}
+    for what, (ids, table) in found.items():
+        if not (sound := np.isfinite(table).all(1)).all():
+            raise DataError(
+                f"vectors: expected finite ones, found NaN or inf for {what[:-1]} {ids[np.argmin(sound)]!s}"
+            )
+    return found
 
 
 def write_npy(run: LoadedRun, folder: Path) -> list[Path]:
@@ -133,7 +139,9 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
 
     Raises:
         ExportError: the model cannot be exported, or the program's scores differ from the model's.
+        CheckpointError: these scores are not finite.
     """
+    run.score(run.split.user_ids[:8])
     path = folder / MODEL
     users = torch.arange(min(8, run.split.num_users))
     if "starts" in run.model.state_dict():

@@ -1,5 +1,6 @@
 """`python -m ncf.recommend`: what a finished run would recommend, in every format, and mistakes by their option."""
 
+import csv
 import json
 from io import StringIO
 from pathlib import Path
@@ -8,9 +9,11 @@ import pandas as pd
 import pytest
 from apart import finish
 from finished_runs import FinishedRuns
+from toys import compose
 
 from ncf import recommend
 from ncf.errors import ConfigError, DataError
+from ncf.train import train
 
 
 def test_every_format_says_the_same(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,3 +103,79 @@ def test_an_error_is_one_line_on_stderr_and_status_2(tmp_path: Path) -> None:
     assert finish(["run=nowhere", "user=1"], log, module="ncf.recommend") == 2
     assert log.read_text().startswith("error: run: expected a run folder, but nowhere does not exist")
     assert log.read_text().count("\n") == 1
+
+
+FORMULA, COLOUR, TURNED = "=cmd|'/c calc'!A1", "\x1b[31mred", "a\u202etxt.exe"
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose users and items have ids that mean something to a spreadsheet, a terminal or an option."""
+    folder = tmp_path_factory.mktemp("odd")
+    users = ["all", "Doe, J", "1", "2", FORMULA, COLOUR, "*"]
+    items = [FORMULA, COLOUR, TURNED, "-5", "+1.5", "@x", "plain", "8", "9", 'say "x"']
+    rows = [(user, item) for n, user in enumerate(users) for m, item in enumerate(items) if (n + m) % 3 != 1]
+    with (folder / "own.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("user_id", "item_id", "rating", "timestamp")])
+        csv.writer(file).writerows((*row, 5, place) for place, row in enumerate(rows))
+    (folder / "run").mkdir()
+    cfg = compose(
+        "data=csv",
+        f"data.archive='{folder / 'own.csv'}'",
+        f"data.root='{folder}'",
+        "model=popularity",
+        "evaluation.cutoffs=[5,10]",
+    )
+    assert train(cfg, folder / "run") is not None
+    return folder / "run"
+
+
+def said(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    recommend.main(list(options))
+    return capsys.readouterr().out
+
+
+def users_of(capsys: pytest.CaptureFixture[str], run: Path, user: str) -> list[str]:
+    lines = said(capsys, f"run={run}", f"user={user}", "k=1", "format=json").splitlines()
+    return [json.loads(line)["user_id"] for line in lines]
+
+
+def test_an_id_counts_before_a_list_or_everyone(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert users_of(capsys, odd, "Doe, J") == ["Doe, J"]
+    assert users_of(capsys, odd, "all") == ["all"]
+    assert users_of(capsys, odd, '2,"Doe, J",1,2') == ["2", "Doe, J", "1"]
+    with pytest.raises(DataError, match="got 'Doe'"):
+        recommend.main([f"run={odd}", "user=Doe, K"])
+
+
+@pytest.mark.parametrize("everyone", ["all", "*"])
+def test_everyone_has_two_names(everyone: str, runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(users_of(capsys, runs["popularity"], everyone)) == 60
+
+
+def test_csv_holds_no_formula_and_json_every_text_as_it_is(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    users = '1,2,"Doe, J"'
+    rows = list(csv.DictReader(StringIO(said(capsys, f"run={odd}", f"user={users}", "k=9", "format=csv"))))
+    cells = {row["item_id"] for row in rows}
+    assert {f"'{FORMULA}", "'@x", "-5", "+1.5", "plain", 'say "x"'} <= cells | {"plain", "-5", "+1.5"}
+    assert not [cell for cell in cells if cell[0] in "=@"]
+    lines = [
+        json.loads(line) for line in said(capsys, f"run={odd}", f"user={users}", "k=9", "format=json").splitlines()
+    ]
+    raw = {item["item_id"] for line in lines for item in line["items"] + line["recent"]}
+    assert {FORMULA, COLOUR, TURNED, "@x"} <= raw
+
+
+@pytest.mark.parametrize("form", recommend.FORMATS)
+def test_no_control_or_direction_character_reaches_the_terminal(
+    form: str, odd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = said(capsys, f"run={odd}", f'user=1,2,"Doe, J",{COLOUR}', "k=9", f"format={form}")
+    assert "red" in shown
+    assert "txt.exe" in shown
+    assert all(character.isprintable() for character in shown.replace("\n", ""))
+
+
+def test_the_first_of_ten_are_the_nine(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shorter, longer = (said(capsys, f"run={odd}", "user=1", f"k={k}", "format=csv").splitlines() for k in (2, 3))
+    assert longer[: len(shorter)] == shorter

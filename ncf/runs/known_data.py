@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ncf.data import Split, read_split
-from ncf.data.archive import Archive, sha256_of_file, source_at
+from ncf.data.archive import Archive, sha256_of_file, source_at, user_path
 from ncf.data.cache import storing_nothing
 from ncf.data.releases import RELEASES, Release
 from ncf.errors import DataError
@@ -53,7 +53,7 @@ def _root(saved: str, typed: Path | None) -> str:
 def _archive(data: Mapping[str, Any]) -> str:
     """Return the path of the data file or, for a release, of an earlier download. Raises DataError if there is none."""
     saved, release = data["archive"], _RELEASES.get(str(data.get("name")))
-    if isinstance(saved, str) and _known(Path(saved).expanduser(), data.get("sha256"), release):
+    if isinstance(saved, str) and _known(saved, data.get("sha256"), release):
         return saved
     if release is not None:
         return _download(release, Path(data["root"]))
@@ -62,9 +62,10 @@ def _archive(data: Mapping[str, Any]) -> str:
     )
 
 
-def _known(path: Path, sha256: Any, release: Release | None) -> bool:
-    """Return whether the file at `path` has the content that `sha256` says; of a release, only an archive can."""
+def _known(saved: str, sha256: Any, release: Release | None) -> bool:
+    """Return whether the file at `saved` has the content that `sha256` says; of a release, only an archive can."""
     try:
+        path = user_path(saved)
         if not path.is_file():
             return False
         if release is None:

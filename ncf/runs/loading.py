@@ -141,7 +141,7 @@ class LoadedRun:
         rows = np.repeat(starts[users + 1] - 1, counts) - back
         frame = pd.DataFrame({"user_id": np.repeat(self.split.user_ids[users], counts)} | self.described(items[rows]))
         if stamps is not None:
-            frame["time"] = pd.to_datetime(stamps[rows], unit="s").strftime("%Y-%m-%d")
+            frame["time"] = np.datetime_as_string(stamps[rows].astype("datetime64[s]"), unit="D")
         return frame
 
     @cached_property

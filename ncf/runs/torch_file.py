@@ -34,7 +34,7 @@ _ITEM_BYTES = {
 _CALLED = re.compile(
     r"torch\._utils _rebuild_(tensor_v2|tensor_v3|parameter)|collections OrderedDict|torch (Size|device)"
 )
-_NAMED = re.compile(rf"{_CALLED.pattern}|torch ([a-z]\w*|\w+Storage)")
+_NAMED = re.compile(rf"{_CALLED.pattern}|torch ([a-z]\w*|\w+Storage)|torch\.storage UntypedStorage")
 _CHANGES = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
 
 
