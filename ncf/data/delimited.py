@@ -106,7 +106,12 @@ def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Co
         if len(set(names)) < len(names):
             refuse(label, 1, "each column name once", ", ".join(names))
         _refuse_missing(label, delimiter, names, wanted)
-        return collect(read(blocks, label, layout, kinds, line), label, wanted, scale, line)
+        try:
+            return collect(read(blocks, label, layout, kinds, line), label, wanted, scale, line)
+        except DataError as error:
+            if f"expected {wanted.timestamp} as a finite number" not in str(error):
+                raise
+            raise DataError(f"{error}; data.time=iso reads dates, data.timestamp=null does without times") from None
 
 
 def _header(

@@ -10,6 +10,7 @@ from pydantic import Field
 from toys import compose, keys_of
 
 from ncf.core.compose import CONF
+from ncf.core.compose import compose as compose_command
 from ncf.core.config import bind, component, flatten, float_keys, plain, roles
 from ncf.core.roles import DISPLAY, MACHINE, RESULT
 from ncf.errors import ConfigError
@@ -70,6 +71,12 @@ def test_a_number_without_end_is_refused_in_one_short_line(digits: int) -> None:
     assert len(message) < 200
     with pytest.raises(ConfigError, match=r"^sizes: expected a number that fits in 64 bits, got a number of thousands"):
         plain(OmegaConf.create({"sizes": [1, 16**5000]}))
+
+
+@pytest.mark.parametrize("override", ["seed={}", "optimizer.lr={}", "model.hidden=[{}]"])
+def test_a_number_that_python_does_not_read_is_one_line(override: str) -> None:
+    with pytest.raises(ConfigError, match="4300 digits"):
+        compose_command([override.format("9" * 5000)])
 
 
 def test_a_declared_upper_bound_is_the_only_one() -> None:

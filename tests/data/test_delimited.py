@@ -171,6 +171,7 @@ def test_times_in_milliseconds_and_dates(prepare: Prepare, tmp_path: Path, time:
 def test_a_bad_time_is_refused_by_its_line_with_the_setting_that_may_read_it(prepare: Prepare, tmp_path: Path) -> None:
     for unit, value, complaint in (
         ("s", "1580000000000", r"line 3: expected timestamp in whole seconds .*\(data\.time=ms reads milliseconds\)"),
+        ("s", "2020-01-31", r"line 3: expected timestamp as a finite number, found '2020-01-31'; data\.time=iso reads"),
         ("ms", "-1", "line 3: expected timestamp in whole milliseconds since 1970"),
         ("iso", "yesterday", "line 3: expected timestamp as a date from 1970 to 2099, such as .*, found 'yesterday'"),
         ("iso", "1969-12-31", "line 3: expected timestamp as a date"),

@@ -1,5 +1,6 @@
 """Parquet files: the same positives as of the text that they stand for, or one line."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,12 @@ def test_a_damaged_file_and_one_of_endless_rows(prepare: Prepare, tmp_path: Path
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match=r"expected a Parquet file of data, found 2,000,000 rows in"):
         load(prepare, tmp_path, {name: np.zeros(2_000_000, np.int8) for name in COLUMNS})
+
+
+def test_without_pyarrow_one_line_says_what_to_install(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pq.write_table(pa.table(COLUMNS), tmp_path / "x.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(DataError, match=r"x\.parquet: reading Parquet needs pyarrow; pip install 'ncf\[export\]'"):
+        prepare("csv", archive=str(tmp_path / "x.parquet"))
