@@ -10,7 +10,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`ncf.load` and `ncf.register`, imported when asked for: torch takes a second that not every command needs."""
+    """`ncf.fit`, `evaluate`, `load` and `register`, imported when asked for: not every command needs torch."""
+    if name in ("fit", "evaluate"):
+        from ncf.runs import api
+
+        return getattr(api, name)
     if name == "load":
         from ncf.runs.loading import load
 

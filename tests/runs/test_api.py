@@ -1,0 +1,171 @@
+"""The few lines of Python that a notebook needs: fit on one's own frame, and evaluate any scores."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from finished_runs import FinishedRuns
+
+import ncf
+from ncf.errors import ConfigError, DataError, TrainingError
+from ncf.runs.loading import LoadedRun, load
+
+QUIET = ["trainer.progress=false"]
+
+
+@pytest.fixture
+def clicks() -> pd.DataFrame:
+    """Clicks without rating and time, under names that people use; ids are text."""
+    stream = np.random.default_rng(0)
+    frame = pd.DataFrame({"user": stream.integers(40, size=700), "item": stream.integers(30, size=700)})
+    return "u" + frame.drop_duplicates().astype(str)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def run(runs: FinishedRuns, root: Path) -> LoadedRun:
+    return load(runs["mf"], root=root)
+
+
+def test_a_frame_of_clicks_is_fitted_in_one_line_and_recommended_from_in_another(
+    here: Path, clicks: pd.DataFrame
+) -> None:
+    fitted = ncf.fit("neumf", data=clicks, epochs=2, neg_ratio=4, overrides=QUIET)
+    assert fitted.result["epochs"] <= 2
+    assert fitted.result["config"]["split"]["name"] == "ratio"
+    assert fitted.split.num_users == clicks["user"].nunique()
+    best = fitted.recommend(["u3"], 5)
+    assert best["item_id"].nunique() == 5
+    assert fitted.folder.is_relative_to("outputs/python")
+
+
+def test_the_same_call_again_returns_the_finished_run(here: Path, clicks: pd.DataFrame) -> None:
+    first = ncf.fit("ease", data=clicks, overrides=QUIET)
+    written = (first.folder / "result.json").stat().st_mtime_ns
+    again = ncf.fit("ease", data=clicks.copy(), overrides=QUIET)
+    assert again.folder == first.folder
+    assert (again.folder / "result.json").stat().st_mtime_ns == written
+    other = ncf.fit("ease", data=clicks.iloc[::-1], overrides=QUIET)
+    assert other.folder != first.folder
+
+
+def test_a_file_and_a_folder_given_as_text_are_taken_and_made(here: Path, clicks: pd.DataFrame) -> None:
+    rated = clicks.assign(stars=5, when=range(len(clicks)))
+    rated.to_csv(here / "mine.csv", index=False)
+    columns = ["data.user=user", "data.item=item", "data.rating=stars", "data.timestamp=when"]
+    fitted = ncf.fit("popularity", "mine.csv", folder="a/b/run", overrides=[*QUIET, *columns])
+    assert fitted.folder == Path("a/b/run")
+    assert fitted.result["config"]["split"]["name"] == "leave_one_out"
+
+
+def test_ratings_and_times_of_a_frame_are_used(here: Path, clicks: pd.DataFrame) -> None:
+    stars = np.where(np.arange(len(clicks)) % 3, 5, 2)
+    frame = clicks.assign(rating=stars, timestamp=range(len(clicks)))
+    fitted = ncf.fit("popularity", frame, overrides=QUIET)
+    assert sum(len(part.users) for part in (fitted.split.train, fitted.split.valid, fitted.split.test)) == sum(
+        stars == 5
+    )
+    assert fitted.split.train.timestamps is not None
+    assert ncf.fit("popularity", frame, split="random", overrides=QUIET).result["config"]["split"]["name"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (pd.DataFrame({"item": [1]}), "data: expected a column user_id or user or userId, found item"),
+        ("gone.csv", "data: expected a frame, a file or one of"),
+    ],
+)
+def test_data_that_are_none_are_one_line(here: Path, data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        ncf.fit("ease", data)
+    assert not list(here.rglob("*"))
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_made(here: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.epochs"):
+        ncf.fit("neumf", "synthetic", epochs=0, folder="x", overrides=QUIET)
+    assert not (here / "x" / "result.json").exists()
+
+
+def test_a_runs_own_metrics_come_out_whatever_form_its_scores_have(run: LoadedRun) -> None:
+    expected = pytest.approx(run.result["test"], abs=1e-12)
+    matrix = run.score(run.split.user_ids)
+    listed = pd.DataFrame(
+        {
+            "user_id": np.repeat(run.split.user_ids, run.split.num_items),
+            "item_id": np.tile(run.split.item_ids, run.split.num_users),
+            "score": matrix.ravel(),
+        }
+    )
+    forms = [
+        matrix,
+        torch.from_numpy(matrix),
+        matrix.astype(np.float64),
+        listed,
+        run.model,
+        run.model.score,
+        listed.sample(frac=1, random_state=0),
+    ]
+    for scores in forms:
+        assert ncf.evaluate(scores, run) == expected
+    assert ncf.evaluate(matrix, run.split) == expected
+    assert ncf.evaluate(matrix, run, part="valid") == pytest.approx(run.result["valid"], abs=1e-12)
+
+
+def test_scores_as_whole_numbers_or_in_half_precision_are_taken(run: LoadedRun) -> None:
+    order = run.score(run.split.user_ids).argsort(1).argsort(1)
+    assert ncf.evaluate(order, run) == pytest.approx(ncf.evaluate(order.astype(float), run))
+    assert ncf.evaluate(torch.from_numpy(order).half(), run)["hit@10"] >= 0
+
+
+def test_a_perfect_a_constant_and_a_listed_ranking_have_the_values_that_follow(run: LoadedRun) -> None:
+    split = run.split
+    perfect = np.zeros((split.num_users, split.num_items))
+    perfect[split.test.users, split.test.items] = 1
+    assert set(ncf.evaluate(perfect, run).values()) == {1.0}
+    seen = np.bincount(np.concatenate([split.train.users, split.valid.users]), minlength=split.num_users)
+    chance = (10 / (split.num_items - seen[split.test.users])).mean()
+    assert ncf.evaluate(np.zeros_like(perfect), run, cutoffs=[10])["hit@10"] == pytest.approx(chance)
+    listed = pd.DataFrame({"user_id": split.user_ids[split.test.users], "item_id": split.item_ids[split.test.items]})
+    assert ncf.evaluate(listed.assign(rank=1), run, metrics=["mrr"]) == {"mrr": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "message"),
+    [
+        (np.zeros((2, 3)), DataError, r"scores: expected a matrix of \d+ users by \d+ items, got shape \(2, 3\)"),
+        (np.zeros(3), DataError, r"got shape \(3,\)"),
+        (np.zeros((2, 3), complex), DataError, "expected real numbers"),
+        (
+            pd.DataFrame({"user_id": [1]}),
+            DataError,
+            "expected columns user_id, item_id and score or rank, found user_id",
+        ),
+        (pd.DataFrame({"user_id": [-7], "item_id": [0], "score": [1]}), DataError, "user -7 is not in the split"),
+    ],
+)
+def test_scores_that_fit_nothing_are_one_line(
+    run: LoadedRun, scores: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        ncf.evaluate(scores, run)
+
+
+def test_a_nan_an_unknown_metric_and_an_unknown_part_are_refused(run: LoadedRun) -> None:
+    matrix = run.score(run.split.user_ids).copy()
+    matrix[3, 4] = np.nan
+    with pytest.raises(TrainingError, match="NaN"):
+        ncf.evaluate(matrix, run)
+    for wrong in ({"metrics": ["ndgc"]}, {"cutoffs": [10**6]}, {"part": "train"}, {"ties": "none"}):
+        with pytest.raises(ConfigError):
+            ncf.evaluate(np.zeros_like(matrix), run, **wrong)  # type: ignore[arg-type]
