@@ -1,6 +1,7 @@
-"""`python -m ncf.report`: a study's page, tables, figures and README, from run folders or from an earlier report."""
+"""`python -m ncf.report`: a sweep's or a study's page, tables and figures, from run folders or an earlier report."""
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +10,25 @@ from ncf.core import command_line
 from ncf.errors import ConfigError
 from ncf.study import load as load_registration
 
+_UNREGISTERED = "note: none of the {} runs is registered; without registration= the report compares them"
+
 
 def parser() -> command_line.Parser:
     """The options of the command."""
     options = command_line.Parser("ncf.report", __doc__)
-    options.add_argument("--registration", type=Path, required=True, help="the YAML file that registers the study")
+    options.add_argument(
+        "--registration", type=Path, help="the YAML file that registers the study; without one, arms are compared"
+    )
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument("--sweep", help="run folders: a sweep's folder, or several with commas between")
     source.add_argument(
         "--results", type=Path, help="or the results.csv of an earlier report, with what lies beside it"
     )
     options.add_argument("--output", type=Path, help="folder to write (<sweep>/report, or the folder of results)")
+    options.add_argument("--baseline", help="of a sweep without registration: its baseline, as in loss=bce,neg_ratio=4")
+    options.add_argument(
+        "--margin", type=float, default=0.05, help="and its smallest relative change of interest (0.05)"
+    )
     options.add_argument("--formats", default="svg,png", help="of the figures: some of svg, png, pdf (svg,png)")
     return options
 
@@ -27,16 +36,46 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    from ncf.report import study as tables  # here: --help works without matplotlib and Jinja
-    from ncf.report.collect import collect
-    from ncf.report.kit.page import PAGE, build, refuse_doubles
+    from ncf.report.kit.page import PAGE  # here: --help works without matplotlib and Jinja
     from ncf.report.kit.style import METADATA
+
+    formats = _formats(options.formats, list(METADATA))
+    if not 0 < options.margin < 1:
+        raise ConfigError(f"--margin: expected a relative change between 0 and 1, got {options.margin}")
+    if options.registration and options.baseline:
+        raise ConfigError("--baseline: expected none beside --registration, which says what is compared")
+    sweeps = [Path(folder) for folder in (options.sweep or "").split(",") if folder]
+    output = _output(options, sweeps)
+    (_report_study if options.registration else _report_sweep)(options, sweeps, output, formats)
+    print(command_line.visible(output / PAGE))
+
+
+def _report_sweep(options: Namespace, sweeps: Sequence[Path], output: Path, formats: Sequence[str]) -> None:
+    """Compare the arms of a sweep without registration."""
+    from ncf.report import study as tables
+    from ncf.report import sweep, sweep_page
+    from ncf.report.staging import staged
+
+    in_place = bool(options.results) and output.resolve() == options.results.parent.resolve()
+    if in_place and sweep.load(output, options.margin, options.baseline).runs["registration"].notna().any():
+        raise ConfigError(f"--registration: the runs in {options.results} are registered; name it, or another --output")
+    with staged(output, keeps=tables.own_tables(output) if in_place else ()) as folder:
+        if sweeps:
+            sweep.collect(sweeps, folder)
+        elif not in_place:
+            tables.copy(options.results.parent, folder)
+        source = output if in_place else folder
+        sweep_page.build(sweep.load(source, options.margin, options.baseline), folder, formats)
+
+
+def _report_study(options: Namespace, sweeps: Sequence[Path], output: Path, formats: Sequence[str]) -> None:
+    """Judge a registered study."""
+    from ncf.report import study as tables
+    from ncf.report.collect import collect
+    from ncf.report.kit.page import build, refuse_doubles
     from ncf.report.sections import chosen
     from ncf.report.staging import staged
 
-    formats = _formats(options.formats, list(METADATA))
-    sweeps = [Path(folder) for folder in (options.sweep or "").split(",") if folder]
-    output = _output(options, sweeps)
     registration = load_registration(options.registration, options.registration.with_name(tables.PRESENTATION))
     sections = chosen(registration.report.sections)
     refuse_doubles(sections)
@@ -52,8 +91,9 @@ def main(arguments: Sequence[str]) -> None:
             else:
                 tables.copy(options.results.parent, folder)
                 study = tables.load(folder, registration)
+            if not study.finished[0]:
+                print(_UNREGISTERED.format(len(study.runs)), file=sys.stderr)
             build(study, sections, folder, output, formats)
-    print(command_line.visible(output / PAGE))
 
 
 def _output(options: Namespace, sweeps: Sequence[Path]) -> Path:

@@ -38,7 +38,7 @@ def collect(sweeps: Sequence[Path], registration: Registration, output: Path) ->
     folders = one_of_each(finished_runs(sweeps))
     runs = read_runs(folders)
     output.mkdir(parents=True, exist_ok=True)
-    _write(runs, output / RESULTS, None)
+    write_table(runs, output / RESULTS, None)
     facts = protocol([_result(folder) for folder in folders])
     write_text(output / PROTOCOL, json.dumps(facts, indent=1, sort_keys=True) + "\n")
     study = load(output, registration)
@@ -47,7 +47,7 @@ def collect(sweeps: Sequence[Path], registration: Registration, output: Path) ->
     tables = {"curves": curves(chosen), **dynamics(chosen, study.runs), **ranked(chosen, study, config)}
     for name, table in tables.items():
         if not table.empty:
-            _write(table, output / COMPANIONS[name], "%.6g")
+            write_table(table, output / COMPANIONS[name], "%.6g")
     return load(output, registration)
 
 
@@ -143,7 +143,7 @@ def _epochs(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def _write(table: pd.DataFrame, path: Path, float_format: str | None) -> None:
+def write_table(table: pd.DataFrame, path: Path, float_format: str | None) -> None:
     """The table as CSV, gzipped without a time where the name says so: equal tables are equal bytes."""
     compression: Any = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
     with atomic(path) as file:

@@ -282,7 +282,7 @@ def of_arm(table: pd.DataFrame, arm: Selector, ratio: int) -> pd.DataFrame:
     rows = table[table["neg_ratio"] == ratio]
     choices = rows[list(arm)].drop_duplicates()
     own = [in_arm(choice, arm, ratio) for choice in choices.to_dict("records")]
-    return rows.merge(choices[own])
+    return rows.merge(choices[np.array(own, dtype=bool)])
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -123,11 +123,6 @@ def test_a_mistake_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_registration_the_missing_option_is_named() -> None:
-    with pytest.raises(NcfError, match="the following arguments are required: --registration"):
-        main(["results=results.csv"])
-
-
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     """typed(*arguments) -> the exit status of `python -m ncf.report` with them; what it imports is forgotten after."""

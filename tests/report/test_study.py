@@ -73,6 +73,7 @@ def test_of_arm_has_the_rows_of_an_arm_at_a_ratio(study: Study) -> None:
     assert set(rows["loss"]) == {"focal"}
     assert rows["alpha"].tolist() == pytest.approx([10 / 11] * 10)
     assert of_arm(study.runs, {"loss": "bce", "lr": 0.1}, 10).empty
+    assert of_arm(study.runs, arms["bce"], 7).empty
     assert study.by_seed({"a": arms["bce"], "b": arms["focal"]}, 50, "test/hit@10").shape == (6, 2)
 
 

@@ -5,6 +5,7 @@ Every template knows `study` and `SAMPLED`, the functions `contrast_name` and `r
 """
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -12,7 +13,6 @@ from ncf.errors import ConfigError
 from ncf.evaluation.hypergeometric import SAMPLED
 from ncf.report.kit import naming
 from ncf.report.kit.section import Facts
-from ncf.report.study import Study
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -21,11 +21,11 @@ class Prose:
     """The templates, filled in for one study.
 
     Args:
-        study: what they speak of.
+        study: what they speak of: a `Study`, or a `Sweep` for the templates of unregistered sweeps.
         html: escape what is filled in.
     """
 
-    def __init__(self, study: Study, html: bool = False) -> None:
+    def __init__(self, study: Any, html: bool = False) -> None:
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=html, trim_blocks=True,
             lstrip_blocks=True, keep_trailing_newline=True,

@@ -43,3 +43,23 @@ def _fills(svg: str) -> list[str]:
     """The style that each marker is drawn in, its own or its group's."""
     parents = {child: parent for parent in ElementTree.fromstring(svg).iter() for child in parent}
     return [use.get("style") or parent.get("style", "") for use, parent in parents.items() if use.tag.endswith("}use")]
+
+
+def test_the_same_figure_is_the_same_bytes_in_every_format(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        with mpl.rc_context(RC):
+            figure = Figure()
+            figure.subplots().plot([1, 2, 3], label="γ")
+            save(figure, tmp_path / folder, "one", ["pdf", "png", "svg"])
+    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert files == ["one.pdf", "one.png", "one.svg"]
+    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
+    assert (tmp_path / "a" / "one.pdf").read_bytes().startswith(b"%PDF")
+    assert b"/Type3" not in (tmp_path / "a" / "one.pdf").read_bytes()
+
+
+def test_only_the_formats_that_are_asked_for_are_written(tmp_path: Path) -> None:
+    figure = Figure()
+    assert "<svg" in save(figure, tmp_path, "one", ["png"])
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
