@@ -33,25 +33,27 @@ def report(folder: Path) -> bool:
         DataError: there is no sweep, or its plan file is damaged.
     """
     try:
-        sweeps = sorted({path.parent for pattern in ("", "*/") for path in folder.glob(f"{pattern}*{PLAN}")})
-        if not sweeps:
-            raise DataError(f"{folder}: expected a sweep (a folder with *{PLAN}), found none")
-        healthy = [_report_one(sweep) for sweep in sweeps]
-        return all(healthy)
-    except (BrokenPipeError, DataError):
-        raise
+        found = [_looked_at(sweep) for sweep in _sweeps(folder)]
     except OSError as error:
-        where = f"{error.filename or folder}"
-        raise DataError(f"{where}: expected a folder that can be read ({error.strerror or error})") from None
+        reason = f"expected a folder that can be read ({error.strerror or error})"
+        raise DataError(f"{error.filename or folder}: {reason}") from None
+    for sweep, line, statuses in found:
+        print(f"{visible(sweep)}: {line}", *details(statuses), sep="\n  ")
+    return not any(a.state == "failed" for _, _, statuses in found for a in statuses)
 
 
-def _report_one(sweep: Path) -> bool:
-    """Print a sweep; return whether no run has failed."""
+def _sweeps(folder: Path) -> list[Path]:
+    sweeps = sorted({path.parent for pattern in ("", "*/") for path in folder.glob(f"{pattern}*{PLAN}")})
+    if not sweeps:
+        raise DataError(f"{folder}: expected a sweep (a folder with *{PLAN}), found none")
+    return sweeps
+
+
+def _looked_at(sweep: Path) -> tuple[Path, str, list[RunStatus]]:
+    """Return the sweep, its line of progress, and the status of each run."""
     plan = read_plan(sweep)
-    progress = SweepProgress(sweep, plan)
     statuses = [run_status(sweep / name) for name in tqdm(plan, unit=" runs", delay=2, leave=False)]
-    print(f"{visible(sweep)}: {progress.line(statuses)}", *details(statuses), sep="\n  ")
-    return not any(a.state == "failed" for a in statuses)
+    return sweep, SweepProgress(sweep, plan).line(statuses), statuses
 
 
 def parser() -> command_line.Parser:

@@ -1,11 +1,13 @@
 """Read many run folders into one tidy table, a row per run or per run and user; all must share one protocol."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from ncf.core.balance import resolve_alpha
 from ncf.errors import DataError
@@ -44,10 +46,15 @@ def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
     Raises:
         DataError: a result is damaged or of another format, or the runs differ in data, split or protocol.
     """
-    results = {folder: _result(folder) for folder in finished_runs(folders)}
-    rows = [_row(folder, result) for folder, result in results.items()]
-    _refuse_mixed(results)
-    settings = [_further(result["config"]) for result in results.values()]
+    bar = tqdm(finished_runs(folders), desc="results", unit=" runs", delay=2, leave=False)
+    results = {folder: _result(folder) for folder in bar}
+    rows, protocols, settings = [], {}, []
+    for folder, result in results.items():
+        with _understood(folder):
+            rows.append(_row(folder, result))
+            protocols[folder] = _protocol(result)
+            settings.append(_further(result["config"]))
+    _refuse_mixed(protocols)
     varying = [key for key in dict.fromkeys(k for s in settings for k in s) if _differs(s.get(key) for s in settings)]
     table = pd.DataFrame(
         [{**row, **{key: own.get(key) for key in varying}} for row, own in zip(rows, settings, strict=True)]
@@ -80,31 +87,38 @@ def _result(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _row(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+@contextlib.contextmanager
+def _understood(folder: Path) -> Iterator[None]:
+    """Raise DataError, which names the run, for a result that lacks a key or has one of another kind."""
     try:
-        config, registration = result["config"], result["registration"]
-        loss = {key: value for key, value in config["loss"].items() if key != "name"}
-        if "alpha" in loss:
-            loss["alpha"] = resolve_alpha(loss["alpha"], config["neg_ratio"])
-        return {
-            "run": folder.name,
-            "model": config["model"]["name"],
-            "loss": config["loss"]["name"],
-            "gamma": np.nan,
-            "alpha": np.nan,
-            **loss,
-            **{key: config[key] for key in ("neg_ratio", "seed")},
-            **{f"{part}/{name}": value for part in ("valid", "test") for name, value in result[part].items()},
-            **{f"{part}/tied": count for part, count in result["tied_positives"].items()},
-            **{key: result[key] for key in ("best_epoch", "epochs")},
-            **result["timings"],
-            **{key: result[key] for key in ("device", "config_hash", "data_digest")},
-            "registration": registration and registration["sha256"],
-            "commit": result["commit"],
-            "ncf": result["versions"]["ncf"],
-        }
+        yield
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder / RESULT}: damaged: a key of the result is missing or invalid ({error!r})") from None
+        reason = f"a key of the result is missing or invalid ({error!r:.200})"
+        raise DataError(f"{folder / RESULT}: damaged: {reason}") from None
+
+
+def _row(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    config, registration = result["config"], result["registration"]
+    loss = {key: value for key, value in config["loss"].items() if key != "name"}
+    if "alpha" in loss:
+        loss["alpha"] = resolve_alpha(loss["alpha"], config["neg_ratio"])
+    return {
+        "run": folder.name,
+        "model": config["model"]["name"],
+        "loss": config["loss"]["name"],
+        "gamma": np.nan,
+        "alpha": np.nan,
+        **loss,
+        **{key: config[key] for key in ("neg_ratio", "seed")},
+        **{f"{part}/{name}": value for part in ("valid", "test") for name, value in result[part].items()},
+        **{f"{part}/tied": count for part, count in result["tied_positives"].items()},
+        **{key: result[key] for key in ("best_epoch", "epochs")},
+        **result["timings"],
+        **{key: result[key] for key in ("device", "config_hash", "data_digest")},
+        "registration": registration and registration["sha256"],
+        "commit": result["commit"],
+        "ncf": result["versions"]["ncf"],
+    }
 
 
 def _protocol(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,9 +131,8 @@ def _protocol(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"data_digest": result["data_digest"], **kept}
 
 
-def _refuse_mixed(results: Mapping[Path, Mapping[str, Any]]) -> None:
+def _refuse_mixed(protocols: Mapping[Path, Mapping[str, Any]]) -> None:
     """Raise DataError if runs differ in protocol, naming two of them and what differs."""
-    protocols = {folder: _protocol(result) for folder, result in results.items()}
     first, shared = next(iter(protocols.items()))
     for folder, protocol in protocols.items():
         differing = [key for key in shared.keys() | protocol.keys() if shared.get(key) != protocol.get(key)]

@@ -1,6 +1,9 @@
 """From really trained runs to tables: every number in them is one that a run left behind."""
 
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from toys import compose, small
 
 from ncf.core.signals import StopFlag
+from ncf.errors import DataError
 from ncf.evaluation.hypergeometric import expected_metrics
 from ncf.report.collect import collect, flat, one_of_each
 from ncf.report.study import COMPANIONS, Study
@@ -170,3 +174,21 @@ def test_a_line_of_dynamics_as_columns() -> None:
         "epoch": 1, "positive_rows": 5, "positive_histogram_0": 0.1, "positive_histogram_1": 0.9, "ece": 0.2,
         "rows_0": 3, "rows_1": 4,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "dynamics.jsonl"])
+def test_hostile_epochs_and_dynamics_are_one_line_at_once(sweep: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "sweep").mkdir()
+    for run in ("bce-42", "focal-42"):
+        shutil.copytree(sweep / run, tmp_path / "sweep" / run)
+    registration, path = load_registration(sweep / "registration.yaml"), tmp_path / "sweep" / "focal-42" / name
+    texts = ["[1]\n", '{"epoch": ' + "[" * 50_000 + "\n", '{"epoch": ' + "9" * 50_000 + "}\n", "{}\n" * 200_000]
+    makers = [lambda p, t=text: p.write_text(t) for text in texts]
+    for make in (*makers, os.mkfifo, lambda p: p.symlink_to("/dev/zero")):
+        path.unlink()
+        make(path)
+        begun = time.monotonic()
+        with pytest.raises(DataError, match=rf"focal-42/{name}") as caught:
+            collect([tmp_path / "sweep"], registration, tmp_path / "out")
+        assert time.monotonic() - begun < 4
+        assert "\n" not in str(caught.value)

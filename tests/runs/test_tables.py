@@ -1,6 +1,7 @@
 """Reading runs back: the table says what the folders say, and refuses runs that cannot be compared."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from toys import compose, small
 
-from ncf.errors import DataError
+from ncf.errors import DataError, NcfError
 from ncf.runs.tables import finished_runs, read_runs, read_users
 from ncf.study import load, verdict
 from ncf.train import train
@@ -177,3 +178,22 @@ def test_a_folder_without_runs_is_refused(sweep, tmp_path):
 def test_each_run_is_read_once_and_halves_are_not(sweep):
     (sweep / "wide" / "result.json").unlink()
     assert [run.name for run in finished_runs([sweep / "focal", sweep])] == ["focal", "balanced", "bce"]
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"loss": 3}, {"loss": {"name": "bce"}, "model": 3}, {"evaluation": 3}, {"loss": [1], "seed": {}}]
+)
+def test_settings_that_are_none_are_refused_with_the_run(sweep, config):
+    path = sweep / "focal" / "result.json"
+    result = json.loads(path.read_text())
+    path.write_text(json.dumps(result | {"config": config and result["config"] | config}))
+    with pytest.raises(NcfError):
+        read_runs([sweep])
+
+
+def test_pipes_and_devices_in_place_of_a_result_stall_nothing(sweep):
+    for replace in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+        (sweep / "focal" / "result.json").unlink()
+        replace(sweep / "focal" / "result.json")
+        with pytest.raises(DataError, match="expected a regular file"):
+            read_runs([sweep])
