@@ -1,10 +1,11 @@
 """The models by name. A model maps users (B,) and items (B, 1+K) to logits (B, 1+K), and scores all items (B, I)."""
 
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ncf.core.registry import Registry
 from ncf.models.als import ALS, IALS
@@ -54,14 +55,23 @@ M = TypeVar("M", bound=nn.Module)
 _EMBEDDING_STD = 0.01
 
 
+class _Undrawn(TorchFunctionMode):
+    """Skips the draws of modules' constructors, for which the meta device would import torch's compiler, a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def build(make: partial[M], num_users: int, num_items: int, stream: torch.Generator) -> M:
     """Return `make(num_users, num_items)` on the CPU, with all weights drawn from `stream`.
 
     Embeddings are N(0, 0.01); linear layers are uniform within 1 / sqrt(fan-in), as by default in PyTorch.
     """
-    with torch.device("meta"):  # allocates and draws nothing: the global generator is not used
+    with torch.device("meta"), _Undrawn():  # allocates and draws nothing: the global generator is not used
         model = make(num_users, num_items)
-    model.to_empty(device="cpu")
+    model._apply(lambda meta: torch.empty(meta.shape, dtype=meta.dtype))  # to_empty imports sympy, half a second
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=_EMBEDDING_STD, generator=stream)

@@ -163,7 +163,8 @@ def set_up_torch(plan: RunPlan) -> None:
     torch.set_num_threads(plan.trainer.threads)
     if plan.run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it before CUDA starts
-    torch.use_deterministic_algorithms(plan.run.deterministic)
+    if plan.run.deterministic != torch.are_deterministic_algorithms_enabled():  # setting it imports torch's compiler
+        torch.use_deterministic_algorithms(plan.run.deterministic)
 
 
 def _observer(plan: RunPlan, split: Split, model: models.GradientRecommender, batches: Batches, path: Path) -> Dynamics:

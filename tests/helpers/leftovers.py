@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+OUTPUTS = REPOSITORY / "outputs"  # where runs go by default
 MARK = "NCF_TESTS"  # an environment variable that the processes which a test starts inherit, and hand on to theirs
 _PATIENCE = 10.0  # seconds that processes which have been told to end have for it
 
@@ -41,11 +42,13 @@ def nothing_left_behind(_marked: None) -> Iterator[None]:
 
 
 def files() -> set[Path]:
-    """Every file of the repository that a run could have left."""
+    """Every file of the repository that a run could have left, and every folder in `outputs/`."""
     found = set()
     for folder, folders, names in os.walk(REPOSITORY):
         folders[:] = [name for name in folders if name not in _CACHES and not name.startswith(".")]
         found |= {Path(folder, name) for name in names if Path(name).suffix not in _EDITED}
+        if Path(folder).is_relative_to(OUTPUTS):  # a refused run may leave no more than an empty folder
+            found |= {Path(folder, name) for name in folders}
     return found
 
 

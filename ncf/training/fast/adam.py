@@ -1,11 +1,17 @@
 """Adam with less overhead: one step counter for all parameters, one operation if they lie in a single tensor."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+
+def _uncompiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of PyTorch as it is under its `_disable_dynamo`, whose first call imports the compiler: 1 s."""
+    plain: Callable[..., Any] = getattr(method, "__wrapped__", method)
+    return plain
 
 
 class FusedAdam(torch.optim.Adam):
@@ -17,6 +23,9 @@ class FusedAdam(torch.optim.Adam):
     """
 
     _kernel = staticmethod(torch._fused_adam_)
+    add_param_group = _uncompiled(torch.optim.Optimizer.add_param_group)
+    state_dict = _uncompiled(torch.optim.Optimizer.state_dict)
+    zero_grad = _uncompiled(torch.optim.Optimizer.zero_grad)
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
         super().__init__(parameters, lr=lr, weight_decay=weight_decay, fused=True)
@@ -46,7 +55,7 @@ class FusedAdam(torch.optim.Adam):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """See `torch.optim.Optimizer`; the flat layout is kept."""
-        super().load_state_dict(state_dict)
+        _uncompiled(torch.optim.Optimizer.load_state_dict)(self, state_dict)
         if self._flat:
             self.lay_out(*self._flat[:2])
 
