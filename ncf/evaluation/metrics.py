@@ -141,7 +141,7 @@ class AveragePrecision(Metric):
         """
         places = (len(gains) - first).clamp(min=0).minimum(span)  # of its ranks, those within the cut-off
         inverse = own * span  # the sum over j of 1 / (first + j)
-        beside = (together.level - 1) / (span - 1).clamp(min=1)
+        beside = (together.level - 1).double() / (span - 1).clamp(min=1)  # integers would divide to float32
         total = (1 + together.before) * inverse + beside * (places - (first + 1) * inverse)
         return total / span * together.counts / together.counts.clamp(max=len(gains))
 

@@ -95,6 +95,15 @@ def test_a_user_has_what_every_order_of_the_tied_gives(
 
 @pytest.mark.parametrize("ties", RULES)
 @pytest.mark.parametrize("name", METRICS)
+def test_every_short_list_has_what_every_order_of_the_tied_gives(name: str, ties: Ties) -> None:
+    short = [(list(s), p) for n in (2, 3, 4) for s in itertools.product(range(2), repeat=n) for p in range(1, n)]
+    for k in (1, 2, 3):
+        expected = [by_every_order(name, *user, k, ties) for user in short]
+        assert by_user(name, ranks_of(short), k, ties) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("ties", RULES)
+@pytest.mark.parametrize("name", METRICS)
 def test_with_one_positive_a_user_the_value_is_the_same_to_the_bit_beside_users_of_several(
     name: str, ties: Ties
 ) -> None:
