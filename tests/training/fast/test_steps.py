@@ -10,14 +10,17 @@ import torch
 from torch import Tensor
 from toy_models import BY_GRADIENT
 from toy_training import adam, batches, model_named, optimizer_named, settings, step_of
-from toys import compose, loss_named, replayed, run, same, small
+from toys import compose, keys_of, loss_named, replayed, run, same, small
 
+from ncf.core.config import component
 from ncf.errors import ConfigError, TrainingError
 from ncf.losses import LOSSES, Focal, needs
 from ncf.runs.job import build_trainer
 from ncf.runs.plan import pick_device, plan_run, refuse_without_cuda
+from ncf.training.base import Tally
 from ncf.training.fast.cuda_graph import GraphedStep
 from ncf.training.fast.steps import ClosedFormStep, CompiledStep, FastStep, FusedLossStep, choose
+from ncf.training.optimizers import OPTIMIZERS
 from ncf.training.step import PlainStep, Step
 from ncf.training.trainer import Trainer
 
@@ -152,6 +155,35 @@ def test_on_a_cpu_no_step_is_replayed() -> None:
         step = chosen("gmf", cuda_graph=graph)
         assert isinstance(step, ClosedFormStep)
         assert not step.graphed
+
+
+class _OnCUDA(Tensor):
+    """A tensor that says it is on a CUDA device."""
+
+    is_cuda = property(lambda self: True)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, True),
+        ({"clip_norm": 1.0}, False),
+        ({"warmup": "5steps"}, False),
+        ({"schedule": "cosine", "period": "5epochs"}, False),
+    ],
+)
+def test_no_graph_keeps_a_rate_that_changes(
+    keys: dict[str, object], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnCUDA(Tally):
+        def __init__(self, device: torch.device) -> None:
+            super().__init__(device)
+            self.broken = self.broken.as_subclass(_OnCUDA)
+
+    monkeypatch.setattr("ncf.training.base.Tally", OnCUDA)
+    model = model_named("gmf")
+    optimizer = component("optimizer", OPTIMIZERS, keys_of("optimizer", "adam") | keys)(model)
+    assert ClosedFormStep(model, loss_named("bce"), optimizer, graph=True).graphed is expected
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
