@@ -141,7 +141,7 @@ def write_model(run: LoadedRun, folder: Path) -> list[Path]:
         ExportError: the model cannot be exported, or the program's scores differ from the model's.
         CheckpointError: these scores are not finite.
     """
-    run.score(run.split.user_ids[:8])
+    run.score(run.split.user_ids[:8].tolist())
     path = folder / MODEL
     users = torch.arange(min(8, run.split.num_users))
     if "starts" in run.model.state_dict():

@@ -151,33 +151,36 @@ def with_row(folder: Path, row: str) -> None:
     (folder / artifacts.RANKS).write_text("\n".join(lines) + "\n")
 
 
-def test_ranks_that_are_not_those_of_the_result_are_not_tested(runs: list[Path]) -> None:
+CONTRADICTED = r"as in result\.json, but ranks\.csv gives .*; one of the two was changed after the run$"
+
+
+def test_ranks_that_are_not_those_of_the_result_are_not_compared(runs: list[Path]) -> None:
     assert "difference from 1 over 60 users" in compared(runs)
     with_row(runs[1], "1,60,1")
-    assert f"no paired test: {runs[1] / artifacts.RANKS}: its test ranks do not reproduce the metrics in" in compared(
-        runs
-    )
+    with pytest.raises(DataError, match=rf"^{runs[1]}: expected test/.*{CONTRADICTED}"):
+        compared(runs)
 
 
 def test_a_result_that_was_edited_does_not_go_with_its_ranks(runs: list[Path]) -> None:
     result = json.loads((runs[0] / artifacts.RESULT).read_text())
     result["test"]["ndcg@10"] += 0.01
     (runs[0] / artifacts.RESULT).write_text(json.dumps(result))
-    assert f"no paired test: {runs[0] / artifacts.RANKS}: its test ranks do not reproduce the metrics in" in compared(
-        runs
-    )
+    with pytest.raises(DataError, match=rf"^{runs[0]}: expected test/ndcg@10 .*{CONTRADICTED}"):
+        compared(runs)
 
 
 @pytest.mark.parametrize("row", ["61,60,1", "x,60,1"])
-def test_ranks_that_no_run_writes_are_no_traceback(row: str, runs: list[Path]) -> None:
+def test_ranks_that_no_run_writes_are_named_by_their_line(row: str, runs: list[Path]) -> None:
     with_row(runs[0], row)
-    assert f"no paired test: {runs[0] / artifacts.RANKS}" in compared(runs)
+    with pytest.raises(DataError, match=rf"^{runs[0] / artifacts.RANKS}, line \d+: expected "):
+        compared(runs)
 
 
-def test_ranks_cut_short_are_no_traceback(runs: list[Path]) -> None:
+def test_ranks_cut_short_are_named(runs: list[Path]) -> None:
     text = (runs[0] / artifacts.RANKS).read_text()
     (runs[0] / artifacts.RANKS).write_text(text[: text.index("test,")])
-    assert "ranks.csv: expected rows of split 'test', found none" in compared(runs)
+    with pytest.raises(DataError, match=r"ranks\.csv: expected rows of split 'test', found none"):
+        compared(runs)
 
 
 def test_a_user_called_na_is_a_user(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_an_archive_that_unpacks_a_thousandfold_is_refused(run: Path) -> None:
 BOMB = "- &a0 [x]\n" + "".join(f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 
 
-@pytest.mark.parametrize("text", [BOMB, "- seed=1\n" * 200_000, "[" * 60_000], ids=["aliases", "long", "nested"])
+@pytest.mark.parametrize("text", [BOMB, "- seed=1\n" * 100_000, "[" * 60_000], ids=["aliases", "long", "nested"])
 def test_overrides_that_unfold_are_refused_at_once(text: str, run: Path) -> None:
     (run / ".hydra" / "overrides.yaml").write_text(text)
     start, before = time.perf_counter(), peak()
