@@ -22,7 +22,7 @@ from ncf.core.outside import read_json_lines
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
 from ncf.report.collect import one_of_each, write_table
-from ncf.report.kit.naming import LOSS_NAMES, number
+from ncf.report.kit.naming import level_name, setting_text
 from ncf.report.study import COMPANIONS, RESULTS, own_tables, read_table, refuse_incomplete, refuse_unfinished
 from ncf.runs import artifacts
 from ncf.runs.tables import NAMES, finished_runs, read_runs
@@ -42,7 +42,6 @@ _RESULTS = (
     "best_epoch", "epochs", "train_seconds", "valid_seconds", "device", "config_hash", "data_digest", "registration",
     "commit", "ncf",
 )  # fmt: skip
-_GREEK = {"gamma": "γ", "alpha": "α"}
 
 
 @dataclass(frozen=True)
@@ -154,10 +153,12 @@ class Sweep:
         return tuple(choices)
 
     def _chosen(self, columns: Sequence[str], level: tuple[Any, ...]) -> bool:
-        return all(_text(value) == self.chosen[c] for c, value in zip(columns, level, strict=True) if c in self.chosen)
+        return all(
+            setting_text(value) == self.chosen[c] for c, value in zip(columns, level, strict=True) if c in self.chosen
+        )
 
     def _label(self, levels: tuple[tuple[Any, ...], ...]) -> str:
-        parts = [_words(columns, level) for columns, level in zip(self.factors.values(), levels, strict=True)]
+        parts = [level_name(columns, level) for columns, level in zip(self.factors.values(), levels, strict=True)]
         return ", ".join(filter(None, parts)) or "all runs"
 
     @cached_property
@@ -275,7 +276,7 @@ def _refuse_unusable(sweep: Sweep, path: Path) -> None:
         if column not in differing:
             known = ", ".join(differing) or "nothing"
             raise ConfigError(f"--baseline: expected settings that differ among the runs ({known}), got {column!r}")
-        values = sorted({_text(_plain(v)) for v in differing[column]})
+        values = sorted({setting_text(_plain(v)) for v in differing[column]})
         if value not in values:
             raise ConfigError(f"--baseline: expected {column} to be one of {', '.join(values)[:200]}, got {value!r}")
 
@@ -321,10 +322,6 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
-def _text(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
 def _ordered(level: tuple[Any, ...]) -> list[tuple[int, float, str]]:
     """A key that sorts numbers by size, and words after them."""
     return [_key(value) for value in level]
@@ -334,22 +331,6 @@ def _key(value: Any) -> tuple[int, float, str]:
     if isinstance(value, tuple):
         return (2, 0.0, str(_ordered(value)))
     return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
-
-
-def _words(columns: Sequence[str], level: tuple[Any, ...]) -> str:
-    """A level for the reader: "focal (γ 2, α 0.25)", "1:4", "lr 0.01"."""
-    named = {c: v for c, v in zip(columns, level, strict=True) if v is not None}
-    heads = [c for c in named if c in ("loss", "model") or c.endswith(".name")]
-    head = ", ".join(LOSS_NAMES.get(str(named[c]), str(named[c])) for c in heads)
-    rest = [
-        f"1:{_text(v)}" if c == "neg_ratio" else f"{_GREEK.get(c, c.rpartition('.')[2])} {_shown(v)}"
-        for c, v in named.items() if c not in heads
-    ]  # fmt: skip
-    return f"{head} ({', '.join(rest)})" if head and rest else head or ", ".join(rest)
-
-
-def _shown(value: Any) -> str:
-    return number(value) if isinstance(value, int | float) else str(value)
 
 
 def _defaults() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How names and numbers are written for readers."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from ncf.study import Registration
 from ncf.study.registration import Compared, Selector, Value
 
 LOSS_NAMES = {"bce": "BCE", "alpha_bce": "α-BCE", "focal": "focal", "focal_clamped": "clamped focal"}
+GREEK = {"gamma": "γ", "alpha": "α"}
 METRIC_NAMES = {"hit": "HR", "ndcg": "NDCG", "mrr": "MRR"}
 
 
@@ -104,3 +106,24 @@ def seeds_text(seeds: Sequence[int]) -> str:
         else:
             runs.append([seed, seed])
     return ", ".join(f"{a}" if a == b else f"{a} to {b}" for a, b in runs)
+
+
+def level_name(columns: Sequence[str], level: Sequence[Any]) -> str:
+    """A level for the reader: "focal (γ 2, α 0.25)", "1:4", "lr 0.01"."""
+    named = {c: v for c, v in zip(columns, level, strict=True) if v is not None}
+    heads = [c for c in named if c in ("loss", "model") or c.endswith(".name")]
+    head = ", ".join(LOSS_NAMES.get(str(named[c]), str(named[c])) for c in heads)
+    rest = [
+        f"1:{setting_text(v)}" if c == "neg_ratio" else f"{GREEK.get(c, c.rpartition('.')[2])} {_shown(v)}"
+        for c, v in named.items() if c not in heads
+    ]  # fmt: skip
+    return f"{head} ({', '.join(rest)})" if head and rest else head or ", ".join(rest)
+
+
+def _shown(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def setting_text(value: Any) -> str:
+    """A setting as it is typed; "none" for one that a run does not have."""
+    return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
