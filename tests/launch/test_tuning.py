@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -130,15 +131,19 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
 def test_no_draw_depends_on_where_the_study_was_interrupted(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More trials than the ten that TPE draws at random; an interruption at every kind of call, of both kinds."""
+    """More trials than the ten that TPE draws at random; interruptions at every kind of call, then between the two
+    keys of every trial.
+    """
     settings, count = overrides(root, "als"), 13
     monkeypatch.setattr(Study, "_value", fake_value)
     tune(settings, count, 60.0, tmp_path / "whole")
     whole = trials_of(tmp_path / "whole")
     assert len({tuple(params.values()) for _, params, _, _ in whole}) == count
+    (first, second), *_ = [params.values() for _, params, _, _ in whole]
+    assert abs(math.log(first / 2, 32) - math.log(second / 0.01, 1000)) > 0.05  # keys do not share their numbers
     kills = 0
     with monkeypatch.context() as patches:
-        for call in itertools.chain(range(8), itertools.repeat(31)):
+        for call in itertools.chain(range(8), itertools.repeat(6)):
             with patches.context() as one:
                 interrupted(one, call)
                 try:
