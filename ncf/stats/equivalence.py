@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from ncf.stats.checks import Array, StatisticsError, pairs, spread
+from ncf.stats.checks import Array, StatisticsError, fraction, pairs, spread
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ def equivalence(treatment: Array, baseline: Array, margin: float) -> Equivalence
         StatisticsError: as `pairs`; or a margin outside (0, 1), a baseline mean that is not positive, or no spread.
     """
     treatment, baseline = pairs(treatment, baseline)
-    if not 0 < margin < 1:
-        raise StatisticsError(f"equivalence margin: expected a relative change in (0, 1), got {margin}")
+    margin = fraction(margin, "equivalence margin")
     if baseline.mean() <= 0:
         raise StatisticsError(f"equivalence: expected a baseline with a positive mean, got {baseline.mean():g}")
     low = stats.ttest_1samp(spread(treatment - (1 - margin) * baseline), 0.0, alternative="greater").pvalue

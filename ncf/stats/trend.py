@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ncf.stats.checks import Array, StatisticsError
+from ncf.stats.checks import Array, StatisticsError, table
 
 
 def slopes(gains: Array, ratios: Array) -> Array:
@@ -18,20 +18,21 @@ def slopes(gains: Array, ratios: Array) -> Array:
     Raises:
         StatisticsError: mismatched shapes, fewer than two ratios, a ratio that is not positive, or non-finite gains.
     """
-    gains, ratios = np.asarray(gains, dtype=np.float64), np.asarray(ratios, dtype=np.float64)
+    gains, ratios = table(gains, "trend: gains"), table(ratios, "trend: ratios")
     if gains.ndim != 2 or ratios.shape != gains.shape[1:]:
         raise StatisticsError(
             f"trend: expected gains (seeds, ratios) and as many ratios, got {gains.shape}, {ratios.shape}"
         )
     if len(np.unique(ratios)) < 2 or (ratios <= 0).any():
         raise StatisticsError(f"trend: expected at least two different positive ratios, got {ratios.tolist()}")
-    if not np.isfinite(gains).all():
-        raise StatisticsError("trend: expected finite gains")
     centred = np.log(ratios) - np.log(ratios).mean()
     return gains @ centred / (centred @ centred)
 
 
 def growth(gains: Array, ratios: Array) -> Array:
-    """Growth of the fitted gain from lowest to highest ratio: `slopes` times log(highest / lowest), (seeds,)."""
-    ratios = np.asarray(ratios, dtype=np.float64)
-    return slopes(gains, ratios) * np.log(ratios.max() / ratios.min())
+    """Growth of the fitted gain from lowest to highest ratio: `slopes` times log(highest / lowest), (seeds,).
+
+    Raises as `slopes`.
+    """
+    fitted, known = slopes(gains, ratios), table(ratios, "trend: ratios")
+    return fitted * np.log(known.max() / known.min())

@@ -1,6 +1,7 @@
 """One comparison holds what its parts give: tests, equivalence, effects and their intervals."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ncf.stats.checks import StatisticsError
@@ -28,7 +29,6 @@ def test_a_comparison_holds_what_its_parts_give():
 @pytest.mark.parametrize(
     ("treatment", "baseline", "message"),
     [
-        ([1.0, 2, 3], [1.0, 2, 3], "all 3 differences are zero"),
         ([1.0, 2, 3], [0.5, 1.5, 2.5], "all 3 differences equal 0.5"),
         ([1.0, 2], [0.5, 0.5], "at least 3 values"),
         ([1.0, 2, 4], [-1.0, -1, -1], "positive mean"),
@@ -38,3 +38,19 @@ def test_a_comparison_holds_what_its_parts_give():
 def test_degenerate_comparisons_are_named(treatment, baseline, message):
     with pytest.raises(StatisticsError, match=message):
         compare(np.array(treatment), np.array(baseline), **SETTINGS, rng=np.random.default_rng(0))
+
+
+def test_arms_whose_every_pair_is_the_same_are_equivalent_without_a_test():
+    result = compare(np.array([1.0, 2, 3]), np.array([1.0, 2, 3]), **SETTINGS, rng=np.random.default_rng(0))
+    assert (result.wilcoxon.p, result.wilcoxon.n, result.equivalence.p) == (1.0, 0, 0.0)
+    assert {(i.estimate, i.ends, i.withheld) for i in result.effects.values()} == {
+        (0.0, None, "all 3 differences are zero")
+    }
+
+
+def test_series_are_compared_by_their_labels():
+    rng = np.random.default_rng(0)
+    b = pd.Series(rng.normal(1, 0.1, 12), index=range(42, 54))
+    t = b + rng.normal(0.05, 0.02, 12)
+    one, other = (compare(t, arm, **SETTINGS, rng=np.random.default_rng(1)) for arm in (b, b[::-1]))
+    assert one == other

@@ -6,7 +6,7 @@ from scipy import stats
 
 from ncf.stats.checks import StatisticsError
 from ncf.stats.effects import cohen_dz, mean_difference, rank_biserial
-from ncf.stats.intervals import bootstrap, two_level
+from ncf.stats.intervals import bootstrap, two_level, why_withheld
 
 SETTINGS = {"level": 0.95, "resamples": 1999}
 
@@ -87,14 +87,103 @@ def test_two_level_covers_where_one_level_does_not():
     assert seeds_only / 150 < 0.8
 
 
-def test_two_level_spread_is_the_exact_pigeonhole_variance():
-    """Owen 2007: given the table, E[var] of a doubly resampled mean in closed form."""
+def test_two_level_uses_the_mean_squares_of_an_analysis_of_variance():
+    """By hand, Searle 1971: two crossed random effects without replication."""
     t, b = crossed(rng(0), seeds=6, users=9, effect=0.2)
     d, (s, u) = t - b, (6, 9)
-    rows, columns = d.mean(1).var() / s, d.mean(0).var() / u
-    rest = (d - d.mean(1, keepdims=True) - d.mean(0) + d.mean()).var() / (s * u)
-    interval, _ = two_level(t, b, level=0.6827, resamples=40_000, rng=rng(1))
-    assert (interval.high - interval.low) / 2 == pytest.approx(np.sqrt(rows + columns + rest), rel=0.05)
+    of_seeds, of_users = u * d.mean(1).var(ddof=1), s * d.mean(0).var(ddof=1)
+    of_rest = ((d - d.mean(1, keepdims=True) - d.mean(0) + d.mean()) ** 2).sum() / ((s - 1) * (u - 1))
+    total = max(of_seeds + of_users - of_rest, of_seeds, of_users)
+    degrees = total**2 / (of_seeds**2 / 5 + of_users**2 / 8 + of_rest**2 / 40)
+    half = stats.t.isf(0.05, degrees) * np.sqrt(total / 54)
+    interval, _ = two_level(t, b, level=0.9)
+    assert [interval.low, interval.high] == pytest.approx([d.mean() - half, d.mean() + half])
+
+
+def hits(r: np.random.Generator, seeds: int, users: int, of_seeds: float, of_users: float) -> list[np.ndarray]:
+    """Hits of two arms, 0 or 1: users differ in how well they can be served and how much they gain, seeds in how well
+    they train; a user who is hit in one run is likelier to be in another.
+    """
+    served, taste = r.normal(-1.2, 0.6, users), r.normal(size=users)
+    gain = of_users * r.normal(size=users)
+    return [
+        (0.6 * taste + 0.8 * r.normal(size=(seeds, users)) < served + own + of_seeds * r.normal(size=(seeds, 1))) * 1.0
+        for own in (gain, 0 * gain)
+    ]
+
+
+def coverage(seeds: int, of_seeds: float, of_users: float, studies: int, users: int = 942) -> list[float]:
+    """How often the intervals of difference and change hold the mean of all studies; its own error is small."""
+    r = rng(seeds)
+    found = [two_level(*hits(r, seeds, users, of_seeds, of_users), level=0.95) for _ in range(studies)]
+    shares = []
+    for part in zip(*found):
+        truth = np.mean([interval.estimate for interval in part])
+        shares.append(float(np.mean([interval.low <= truth <= interval.high for interval in part])))
+    return shares
+
+
+def error(level: float, draws: int) -> float:
+    """Three Monte Carlo standard errors of a share."""
+    return 3 * np.sqrt(level * (1 - level) / draws)
+
+
+@pytest.mark.parametrize(("seeds", "of_seeds"), [(10, 0.1), (10, 0.03)])
+def test_two_level_covers_at_ten_seeds(seeds, of_seeds):
+    for share in coverage(seeds, of_seeds, 0.15, studies=250):
+        assert 0.95 - error(0.95, 250) <= share <= 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 10, 30, 36])
+@pytest.mark.parametrize(("of_seeds", "of_users"), [(0.03, 0.15), (0.1, 0.15), (0.2, 0.0)])
+def test_two_level_covers_at_the_sizes_of_studies(seeds, of_seeds, of_users):
+    for share in coverage(seeds, of_seeds, of_users, studies=2000):
+        print(f"{seeds} seeds, of seeds {of_seeds}, of users {of_users}: covers {share:.4f}")
+        assert 0.95 - error(0.95, 2000) <= share <= (0.985 if seeds < 10 else 0.97)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pairs", "known"), [(6, 0.87), (10, 0.90), (30, 0.93)])
+def test_bca_covers_as_documented(pairs, known):
+    d = rng(pairs).normal(0.3, 1, (3000, pairs))
+    found = [bootstrap(mean_difference, row, 0 * row, level=0.95, resamples=999, rng=rng(1)) for row in d]
+    share = np.mean([interval.low <= 0.3 <= interval.high for interval in found])
+    print(f"{pairs} pairs: covers {share:.4f}")
+    assert share == pytest.approx(known, abs=0.005 + error(known, 3000))
+
+
+@pytest.mark.parametrize(
+    ("differences", "why"),
+    [
+        ([1.0, 2, 3, 4, 5], "5 pairs are too few for an interval: expected at least 6"),
+        ([1.0, 2, 3, 1, 2, 3, 1, 2], "the 8 differences have only 3 different values: expected at least 5"),
+        ([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0, 9.1], "2 of the 8 differences lie far from the others"),
+        ([*np.linspace(1, 2, 35), 40.0], "1 of the 36 differences lie far from the others"),
+        ([*np.linspace(0, 1, 12), *np.linspace(9, 10, 12)], None),  # two halves: resampling knows how often each occurs
+        ([1.0, 2, 3, 4, 5, 6], None),
+    ],
+)
+def test_an_interval_is_withheld_where_resampling_knows_too_little(differences, why):
+    d = np.array(differences)
+    found = why_withheld(d, 0 * d)
+    assert found is None if why is None else found.startswith(why)
+    interval = bootstrap(mean_difference, d, 0 * d, **SETTINGS, rng=rng())
+    assert interval.withheld == found
+    assert interval.ends == (None if why else (interval.low, interval.high))
+
+
+def test_published_runs_of_which_some_never_learned_get_no_interval():
+    """Five pairs, three of them dead: the interval of -95% to -13% that was once shown means nothing."""
+    d = np.array([-0.0616, -0.0602, -0.0621, 0.0031, 0.0027])
+    assert why_withheld(d, 0 * d)
+    more = np.array([*d, -0.0611, 0.0012, 0.0035, 0.0002, -0.0013])  # 4 dead of 10
+    assert (why_withheld(more, 0 * more) or "").startswith("4 of the 10 differences lie far from the others")
+
+
+def test_ordinary_differences_are_rarely_withheld():
+    d = rng(0).normal(size=(2000, 10))
+    assert np.mean([why_withheld(row, 0 * row) is not None for row in d]) < 0.01
 
 
 def test_the_two_level_interval_can_be_of_the_relative_change():

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from ncf.stats.checks import StatisticsError
-from ncf.stats.multiplicity import bonferroni, holm
+from ncf.stats.multiplicity import bonferroni, corrected_level, holm
 
 families = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
 
@@ -47,3 +48,18 @@ def test_holm_is_monotone_and_between_raw_and_bonferroni(p):
 def test_bad_families_are_refused(p, correct):
     with pytest.raises(StatisticsError, match="p-values: expected"):
         correct(np.array(p, dtype=float))
+
+
+@pytest.mark.parametrize("correct", [holm, bonferroni])
+def test_many_families_at_once_are_as_one_at_a_time(correct):
+    p = np.random.default_rng(0).uniform(size=(3, 2, 5))
+    assert correct(p).tolist() == [[correct(family).tolist() for family in block] for block in p]
+
+
+def test_intervals_at_the_corrected_level_hold_together():
+    """Normal means of known spread: all five of them inside at once, as often as the level says or more often."""
+    level = corrected_level(0.95, 5)
+    assert level == pytest.approx(0.99)
+    z = np.random.default_rng(0).normal(size=(20_000, 5))
+    together = (np.abs(z) <= stats.norm.isf((1 - level) / 2)).all(1).mean()
+    assert together >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 20_000)

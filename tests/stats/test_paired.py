@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ncf.stats.checks import StatisticsError
-from ncf.stats.paired import paired_t, sign_test, wilcoxon
+from ncf.stats.effects import rank_biserial
+from ncf.stats.paired import paired_t, sign_test, signed_rank_distribution, wilcoxon, wilcoxon_of_many
 
 CORN = np.array([6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75.0])  # Wilcoxon 1945, Darwin's plants
 SLEEP = np.array([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])  # Student 1908
@@ -127,3 +128,37 @@ def test_degenerate_input_is_a_named_error(test, treatment, baseline, message):
 def test_t_of_equal_differences_is_refused():
     with pytest.raises(StatisticsError, match="all 3 differences equal"):
         paired_t(np.array([0.3, 0.4, 0.5]), np.array([0.1, 0.2, 0.3]))
+
+
+def test_direction_is_that_of_the_statistic_and_not_of_the_mean():
+    """Eleven small losses and one gain that outweighs them: the ranks say worse, the mean better."""
+    d = np.array([*-np.arange(1.0, 12) / 100, 5.0])
+    assert d.mean() > 0
+    result = wilcoxon(d, zeros(d))
+    assert (result.p < 0.05, result.direction) == (True, -1)
+    assert (sign_test(d, zeros(d)).direction, paired_t(d, zeros(d)).direction) == (-1, 1)
+    assert wilcoxon(zeros(d), d).direction == 1
+    assert wilcoxon(np.array([1.0, -1.0]), np.zeros(2)).direction == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(-30, 30).filter(bool), min_size=2, max_size=12, unique_by=abs))
+def test_direction_has_the_sign_of_the_rank_biserial(values):
+    d = np.array(values, dtype=float)
+    assert wilcoxon(d, zeros(d)).direction == np.sign(rank_biserial(d, zeros(d)))
+
+
+@pytest.mark.parametrize("n", [2, 7, 36, 60])
+def test_many_at_once_are_as_one_at_a_time(n):
+    d = np.random.default_rng(n).normal(0.2, 1, (5, 4, n))
+    p, direction = wilcoxon_of_many(d)
+    one = [wilcoxon(row, zeros(row)) for row in d.reshape(-1, n)]
+    np.testing.assert_allclose(p.ravel(), [test.p for test in one], rtol=1e-9)
+    assert direction.ravel().tolist() == [test.direction for test in one]
+
+
+def test_the_distribution_of_the_statistic_is_that_of_random_signs():
+    assert signed_rank_distribution(3).tolist() == [1 / 8, 1 / 8, 1 / 8, 2 / 8, 1 / 8, 1 / 8, 1 / 8]
+    assert signed_rank_distribution(50).sum() == pytest.approx(1)
+    with pytest.raises(ValueError, match="read-only"):
+        signed_rank_distribution(3)[0] = 1

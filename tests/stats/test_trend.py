@@ -28,5 +28,5 @@ def test_the_slope_agrees_with_polyfit():
     [([[1, 2]], [4, 4]), ([[1, 2]], [4]), ([1, 2], [4, 10]), ([[1, np.nan]], [4, 10]), ([[1, 2]], [0, 10])],
 )
 def test_bad_input_is_refused(gains, ratios):
-    with pytest.raises(StatisticsError, match="trend: expected"):
+    with pytest.raises(StatisticsError, match=r"trend: (gains: )?expected"):
         slopes(np.array(gains, dtype=float), np.array(ratios))

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
 from ncf.stats.checks import StatisticsError
-from ncf.stats.power import detectable_effect, seeds_needed
+from ncf.stats.power import detectable_effect, seeds_needed, upper_spread
 from ncf.study.plan import describe, plans, require_plan
 from ncf.study.registration import Registration, load
 
@@ -52,4 +53,34 @@ def test_a_pilot_gives_prospects_where_it_fits(tmp_path):
 def test_a_line_says_what_the_design_can_conclude_and_detect(tmp_path):
     lines = [describe(row) for row in plans(planned(tmp_path, 5, [PILOT]))]
     assert "5 seeds, smallest p 0.062 against 0.013: CANNOT conclude; detects inf%, power 0.00" in lines[0]
+    assert "at the 80% upper limit of the pilot's spread (inf%, 0.00, 51 if its spread were known)" in lines[0]
     assert lines[2].endswith("CANNOT conclude; no pilot, so no power")
+
+
+def test_a_design_is_planned_by_the_upper_limit_of_the_pilots_spread(tmp_path):
+    registration = planned(tmp_path, 30, [PILOT])
+    first = plans(registration)[0]
+    limit = upper_spread(0.006, 10, 0.8)
+    assert limit > 0.006
+    assert first.cautious.detectable == pytest.approx(detectable_effect(limit, 30, 0.0125, 0.8) / 0.06)
+    assert first.cautious.seeds_needed == seeds_needed(0.003, limit, 0.0125, 0.8) > first.prospect.seeds_needed
+    assert first.cautious.power < first.prospect.power
+    bolder = plans(registration, confidence=0.5)[0]
+    assert bolder.cautious.detectable < first.cautious.detectable
+
+
+def test_planning_by_the_limit_attains_the_power_as_often_as_promised():
+    """Pilots of 6 pairs of a known spread: how often the seeds that they ask for have the power that was wanted."""
+    true, rng = 0.006, np.random.default_rng(0)
+    sd = true * np.sqrt(rng.chisquare(5, 300) / 5)
+    enough = seeds_needed(0.003, true, 0.0125, 0.8, simulate=False)
+    asked = [[seeds_needed(0.003, x, 0.0125, 0.8, simulate=False) for x in (s, upper_spread(s, 6, 0.8))] for s in sd]
+    own, limit = (np.array(asked) >= enough).mean(0)
+    assert abs(limit - 0.8) <= 3 * np.sqrt(0.8 * 0.2 / 300) + 0.03  # seeds are whole
+    assert own < 0.55
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, float("nan"), "0.8"])
+def test_a_limit_of_no_level_is_refused(confidence):
+    with pytest.raises(StatisticsError, match="confidence: expected a number in"):
+        plans(load(STUDY), confidence=confidence)

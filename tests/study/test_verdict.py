@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from ncf.stats.checks import StatisticsError
 from ncf.stats.multiplicity import holm
 from ncf.stats.paired import wilcoxon
+from ncf.stats.power import detectable_from
 from ncf.study.registration import Registration, load
 from ncf.study.verdict import Verdict, decide, verdict
 
@@ -102,7 +103,7 @@ def test_the_order_of_rows_and_other_runs_change_nothing(study, h1_only):
 
 def test_runs_are_paired_by_seed(study, h1_only):
     """A strong seed effect that pairing removes."""
-    table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.002}, noise=0.0002)
+    table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.004}, noise=0.0002)
     shift = table["seed"].map(dict(zip(study.seeds_at(4), np.random.default_rng(1).normal(0, 0.02, 12))))
     shifted = table.assign(**{NDCG: table[NDCG] + shift, HIT: table[HIT] + shift})
     assert outcomes(verdict(h1_only, shifted))[0] == "supported"
@@ -165,11 +166,13 @@ def test_a_missing_column_is_named(study, h1_only):
         verdict(h1_only, results(study, CLEAR).drop(columns="gamma"))
 
 
-def test_identical_arms_are_named(study, h1_only):
+def test_identical_arms_are_equivalent(study, h1_only):
     table = results(study, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.0)
     same = next(c for c in verdict(h1_only, table)[0].comparisons if c.compared.name == f"focal vs bce, {NDCG}, 1:10")
-    assert (same.result, same.p, same.p_equivalent, same.finding) == (None, 1.0, 1.0, "undecided")
-    assert same.obstacle == "paired samples: all 12 differences are zero; there is nothing to test"
+    assert (same.p, same.p_equivalent, same.finding, same.obstacle) == (1.0, 0.0, "equivalent", None)
+    assert same.result is not None
+    assert same.result.effects["relative_change"].ends is None
+    assert (verdict(h1_only, table)[0].conclusion.status, same.detectable) == ("refuted", None)
 
 
 B, W, E, U, I = "better", "worse", "equivalent", "undecided", "incomplete"  # noqa: E741
@@ -221,3 +224,78 @@ def test_a_complete_comparison_of_too_few_pairs_is_undecided_and_says_why(h1_onl
     assert judged.outcome == "inconclusive"
     assert {c.finding for c in judged.comparisons} == {"undecided"}
     assert any(why in (c.obstacle or "") for c in judged.comparisons)
+
+
+def test_the_direction_is_that_of_the_test(h1_only):
+    """One seed in twelve gains much, all others lose: the mean says better, the test says worse."""
+    table = results(h1_only, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.0)
+    loss = -0.004 - 0.0001 * (table["seed"] - 42)
+    gain = (table["loss"] == "focal") * np.where(table["seed"] == 42, 0.08, loss)
+    judged = verdict(h1_only, table.assign(**{NDCG: table[NDCG] + gain, HIT: table[HIT] + gain}))[0]
+    for one in judged.comparisons:
+        assert one.result.treatment_mean > one.result.baseline_mean
+        assert one.result.effects["rank_biserial"].estimate < 0
+        assert (one.alone, one.p <= 0.05 * 4) == ("worse", True)
+    assert judged.conclusion.sentence == "refuted: all 4 comparisons are worse or equivalent (4 worse)"
+
+
+def test_a_gain_that_is_shown_to_be_too_small_to_matter_is_equivalent(h1_only):
+    table = results(h1_only, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.001}, noise=0.0004)  # 1.7%, the margin is 5%
+    judged = verdict(h1_only, table)[0]
+    assert all(one.p <= 0.05 and one.result.wilcoxon.direction == 1 for one in judged.comparisons)
+    assert {one.finding for one in judged.comparisons} == {"equivalent"}
+
+
+def test_a_conclusion_says_which_part_failed_and_which_is_undecided(h1_only):
+    table = results(h1_only, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.012)
+    worse = (table["loss"] == "focal") & (table["neg_ratio"] == 50)
+    table.loc[worse, NDCG] -= 0.06
+    conclusion = verdict(h1_only, table)[0].conclusion
+    assert conclusion.sentence == "fails: 1 of 4 comparisons is worse, 3 undecided"
+    assert conclusion.failed == (f"focal vs bce, {NDCG}, 1:50",)
+    assert len(conclusion.undecided) == 3
+
+
+def test_a_claim_of_all_needs_no_correction_to_hold(h1_only):
+    """Four parts at p = 0.02 to 0.04 each: none survives Holm alone, together they hold."""
+    table = results(h1_only, {"bce": 0.0, "alpha_bce": 0.0, "focal": 0.0}, noise=0.0)
+    steps = np.array([1, 2, 3, -4, 5, 6, -7, 8, 9, 10, 11, 12])
+    for metric in (NDCG, HIT):
+        table[metric] += (table["loss"] == "focal") * table["seed"].map(
+            {42 + n: 0.0015 * s for n, s in enumerate(steps)}
+        )
+    judged = verdict(h1_only, table)[0]
+    assert all(0.0125 < one.result.wilcoxon.p <= 0.05 for one in judged.comparisons)
+    assert {(one.finding, one.alone) for one in judged.comparisons} == {("undecided", "better")}
+    assert judged.conclusion.status == "holds"
+    assert judged.conclusion.sentence == (
+        "holds: all 4 comparisons are better; as single findings, after correction, 4 undecided"
+    )
+    assert judged.outcome == "inconclusive"
+
+
+def test_intervals_say_whether_they_are_corrected(h1_only):
+    table = results(h1_only, CLEAR)
+    plain, corrected = verdict(h1_only, table)[0], verdict(h1_only, table, intervals="corrected")[0]
+    assert plain.intervals == "95% each, not corrected for 4 comparisons"
+    assert corrected.intervals == "95% together, corrected for 4 comparisons"
+    for one, other in zip(plain.comparisons, corrected.comparisons):
+        a, b = (judged.result.effects["relative_change"] for judged in (one, other))
+        assert (a.level, b.level) == (0.95, pytest.approx(0.9875))
+        assert b.high - b.low > a.high - a.low
+    assert [c.p for c in plain.comparisons] == [c.p for c in corrected.comparisons]
+
+
+def test_what_the_runs_could_have_shown_stands_beside_what_they_did(h1_only):
+    table = results(h1_only, CLEAR)
+    one = verdict(h1_only, table)[0].comparisons[0]
+    rows = table[table["neg_ratio"] == 10].sort_values("seed")
+    focal = rows[(rows["loss"] == "focal") & (rows["alpha"] == 0.25)][NDCG].to_numpy()
+    bce = rows[rows["loss"] == "bce"][NDCG].to_numpy()
+    assert one.detectable == pytest.approx(detectable_from(focal - bce, 0.0125, 0.8) / bce.mean())
+
+
+@pytest.mark.parametrize("findings", [[], ["good"], "better", None])
+def test_findings_that_are_none_are_refused(findings):
+    with pytest.raises(StatisticsError, match="finding"):
+        decide(findings, "all")
