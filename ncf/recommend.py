@@ -1,4 +1,4 @@
-"""`python -m ncf.recommend run=<folder> user=196 k=10`: show what a finished run recommends."""
+"""`python -m ncf.recommend run=<folder> user=196 k=10` (or items=50,181): show what a finished run recommends."""
 
 import argparse
 import csv
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -36,7 +37,11 @@ def parser() -> command_line.Parser:
     asked.add_argument(
         "--user", help='users to recommend to: an id, several (1,2,3; an id with a comma as "a,b"), or all (or *)'
     )
+    asked.add_argument(
+        "--items", help="recommend to a new user who has these items: ids, spelled as those of users (50,181,172)"
+    )
     asked.add_argument("--items_like", help="an item id: show the most similar items instead")
+    options.add_argument("--ratings", help="of the items, one for each (5,4,5); model=als alone needs them")
     options.add_argument("--k", type=int, default=10, help="number of items (10)")
     options.add_argument(
         "--format",
@@ -54,8 +59,11 @@ def main(arguments: Sequence[str]) -> None:
     options = parser().parse(arguments)
     if options.k < 1:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
+    if options.ratings is not None and options.items is None:
+        raise ConfigError("ratings: expected items=<ids>, which they rate, found none")
     run = load_asked(options)
-    blocks = _similar(run, options) if options.items_like is not None else _recommended(run, options)
+    show = _similar if options.items_like is not None else _to_new_user if options.items is not None else _recommended
+    blocks = show(run, options)
     if options.output is None:
         for block in blocks:
             sys.stdout.write(block)
@@ -80,6 +88,20 @@ def _similar(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     yield _csv(frame) if options.format == "csv" else _shown(_records(frame), list(frame), options.format)
 
 
+def _to_new_user(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
+    known = list(run.split.item_ids[_indices(run, "item", options.items)].tolist()) if options.items else []
+    ratings = None if options.ratings is None else next(csv.reader([options.ratings]), [])
+    frame = run.recommend_for(known, options.k, ratings).drop(columns="list")
+    given = pd.DataFrame(run.described(run.indices("item", list(dict.fromkeys(known)))))
+    if options.format == "csv":
+        yield _csv(frame)
+    elif options.format == "json":
+        yield _json({"given": _records(given), "items": _records(frame)})
+    else:
+        for title, shown in (("given", given), ("recommended", frame)):
+            yield f"{title}\n{_shown(_records(shown), list(shown), options.format)}\n"
+
+
 def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     """Yield the output, a block of users at a time; all ids are checked before anything is written."""
     ids = _asked(run, options.user)
@@ -96,15 +118,20 @@ def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
 def _asked(run: LoadedRun, text: str) -> list[Any]:
     """Return the ids of the users asked for: one whose id is `text`, everyone, or those of a list of ids."""
     known = run.split.user_ids
+    if text in _EVERYONE and text not in known.astype(str):
+        return list(known.tolist())
+    return list(dict.fromkeys(known[_indices(run, "user", text)].tolist()))
+
+
+def _indices(run: LoadedRun, what: str, text: str) -> np.ndarray:
+    """Return the indices of what is asked for: the one whose id is `text`, or those of a list of ids."""
     try:
-        return list(known[run.indices("user", [text])].tolist())
+        return run.indices(what, [text])
     except DataError:
-        if text in _EVERYONE:
-            return list(known.tolist())
         ids = next(csv.reader([text], skipinitialspace=True), [text])
         if len(ids) == 1 and ids[0] == text:
             raise
-    return list(dict.fromkeys(known[run.indices("user", ids)].tolist()))
+    return run.indices(what, ids)
 
 
 def _by_user(ids: Sequence[Any], recent: pd.DataFrame, items: pd.DataFrame, form: str) -> str:

@@ -72,7 +72,10 @@ def test_everyone_fits_into_a_file(
     ("arguments", "message"),
     [
         (["user=1"], "--run"),
-        (["run=x"], "--user --items_like"),
+        (["run=x"], "--user --items --items_like"),
+        (["run=x", "user=1", "items=2"], "--items: not allowed with argument --user"),
+        (["run=x", "items=1", "items_like=2"], "--items_like: not allowed with argument --items"),
+        (["run=x", "user=1", "ratings=2"], "ratings: expected items=<ids>, which they rate, found none"),
         (["run=x", "user=1", "items_like=2"], "not allowed with argument --user"),
         (["run=x", "user=1", "kk=2"], "unrecognized arguments: kk=2"),
         (["run=x", "user=1", "k=two"], "--k: invalid int value: 'two'"),
@@ -179,3 +182,50 @@ def test_no_control_or_direction_character_reaches_the_terminal(
 def test_the_first_of_ten_are_the_nine(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shorter, longer = (said(capsys, f"run={odd}", "user=1", f"k={k}", "format=csv").splitlines() for k in (2, 3))
     assert longer[: len(shorter)] == shorter
+
+
+def test_a_new_user_of_some_items_in_every_format(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs["ease"]
+    lines = said(capsys, f"run={run}", "items=50,3,50", "k=2").splitlines()
+    assert [line.split()[0] for line in lines if line] == [
+        "given",
+        "item_id",
+        "50",
+        "3",
+        "recommended",
+        "rank",
+        "1",
+        "2",
+    ]
+    frame = pd.read_csv(StringIO(said(capsys, f"run={run}", "items=3, 50", "k=2", "format=csv")))
+    assert list(frame) == ["rank", "item_id", "score"]
+    found = json.loads(said(capsys, f"run={run}", "items=50,3", "k=2", "format=json"))
+    assert [item["item_id"] for item in found["given"]] == [50, 3]
+    assert [item["item_id"] for item in found["items"]] == frame["item_id"].tolist()
+    assert not {50, 3} & set(frame["item_id"])
+
+
+def test_items_are_spelled_as_users_are(odd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def given(items: str) -> list[str]:
+        line = said(capsys, f"run={odd}", f"items={items}", "k=1", "format=json")
+        return [item["item_id"] for item in json.loads(line)["given"]]
+
+    assert given("plain") == ["plain"]
+    assert given(FORMULA) == [FORMULA]
+    assert given("8,-5,8,+1.5") == ["8", "-5", "+1.5"]
+    assert given('"say ""x""", 9') == ['say "x"', "9"]
+    assert FORMULA not in said(capsys, f"run={odd}", "items=plain", "format=csv").replace("'" + FORMULA, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["items="], "items: expected at least one item, found none"),
+        (["items=50,777"], r"item: expected an id among the 80 items .* got '777'; similar ids: 77"),
+        (["items=50,3", "ratings=5"], "ratings: expected 2, one for each item, got 1"),
+        (["items=50,3", "ratings=5,x"], "ratings: expected finite numbers, got 'x'"),
+    ],
+)
+def test_items_that_cannot_be_are_one_line(options: list[str], message: str, runs: FinishedRuns) -> None:
+    with pytest.raises(DataError, match=f"^{message}"):
+        recommend.main([f"run={runs['ease']}", *options])

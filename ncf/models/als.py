@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ncf.data.split import Split
 from ncf.errors import ConfigError, DataError
 from ncf.models.base import with_columns
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix
 
 _CHUNK_CELLS = 2**22  # limit on the padded features gathered at once, and on their systems
@@ -119,6 +120,12 @@ class IALS(NonGradientRecommender):
         """users (B,) -> scores of every item (B, I), roughly from 0 to 1."""
         return self.users(users) @ self.items.weight.T
 
+    @torch.no_grad()
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> scores of every item (B, I), from factors solved exactly, given the items'."""
+        users = self._half_step(histories.matrix(len(self.items.weight)), self.items.weight.cpu().double())
+        return users.to(self.items.weight) @ self.items.weight.T
+
     def user_vectors(self) -> Tensor:
         """(U, D): w_u."""
         return self.users.weight.detach()
@@ -200,8 +207,25 @@ class ALS(NonGradientRecommender):
     @torch.no_grad()
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I), in the unit of the ratings."""
-        inner = self.users(users) @ self.items.weight.T
-        return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.mean
+        return self._predicted(self.users(users), self.user_bias(users))
+
+    @torch.no_grad()
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> predicted ratings (B, I), from factors and a bias solved exactly, given the items'.
+
+        Raises:
+            DataError: `histories` has no ratings.
+        """
+        if histories.ratings is None:
+            raise DataError("fold_in: model ALS learns from ratings; expected one for each item, found none")
+        matrix = histories.matrix(len(self.items.weight), histories.ratings.double() - self.mean.double())
+        items = torch.cat([self.items.weight, self.item_bias.weight], dim=1).cpu().double()
+        solved = self._half_step(matrix, items).to(self.items.weight)
+        return self._predicted(solved[:, :-1], solved[:, -1:])
+
+    def _predicted(self, factors: Tensor, bias: Tensor) -> Tensor:
+        """Factors (B, D) and biases (B, 1) of users -> predicted ratings (B, I)."""
+        return factors @ self.items.weight.T + bias + self.item_bias.weight[:, 0] + self.mean
 
     def user_vectors(self) -> Tensor:
         """(U, D+2): x_u, b_u + mean, and 1."""

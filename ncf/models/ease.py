@@ -10,6 +10,7 @@ from torch import Tensor
 from ncf.core.memory import available
 from ncf.data.split import Split
 from ncf.errors import ConfigError, TrainingError
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
 _MATRICES = 3.0  # (I, I) float64 matrices that a fit holds at its peak
@@ -64,10 +65,14 @@ class EASE(NonGradientRecommender):
         if need > free:
             raise TrainingError(
                 f"model=ease: expected {need / 2**30:,.1f} GiB of memory for its matrices of {self.num_items:,} by "
-                f"{self.num_items:,} items, found {free / 2**30:,.1f} GiB; use data with fewer items, or another model, "
-                "such as model=puresvd"
+                f"{self.num_items:,} items, found {free / 2**30:,.1f} GiB; use data with fewer items, or another "
+                "model, such as model=puresvd"
             )
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""
-        return sum_rows(self.weights, *self.history(users))
+        return self.fold_in(self.histories(users))
+
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> scores of every item (B, I): r W."""
+        return sum_rows(self.weights, histories.items, histories.counts)

@@ -1,5 +1,6 @@
 """Generalised matrix factorisation (He et al. 2017, section 3.2)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -44,6 +45,10 @@ class GMF(GradientRecommender):
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> logits of every item (B, I)."""
         return self.tower.score(users, self.output.weight[0], self.output.bias)
+
+    def user_tables(self) -> Sequence[nn.Embedding]:
+        """p_u."""
+        return (self.tower.users,)
 
     def user_vectors(self) -> Tensor:
         """(U, D+1): p_u * w, and 1."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.data.split import Split
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
 Similarity = Literal["cosine", "pearson"]
@@ -39,27 +40,41 @@ def neighbours(
     If a row has fewer than k neighbours of positive similarity, the rest have similarity 0; k is capped at R.
     `go_on` is called after each block of rows; what it raises ends the search.
     """
-    found = []
-    for block in _blocks(vectors, similarity, shrinkage):
-        found.append(_nearest(block, min(k, len(block[0]))))
+    found, start = [], 0
+    for block in _blocks(vectors, vectors.T.tocsr(), similarity, shrinkage):
+        own = np.arange(len(block))
+        block[own, start + own] = 0
+        start += len(block)
+        found.append(_nearest(block, k))
         go_on()
     indices, values = zip(*found)
     return np.concatenate(indices), np.concatenate(values)
 
 
-def _blocks(vectors: sparse.csr_matrix, similarity: Similarity, shrinkage: float) -> Iterator[np.ndarray]:
-    """Yield the (R, R) similarity matrix in blocks (rows, R) float64, with zeros on its diagonal."""
-    rows, length = vectors.shape
+def neighbours_of(
+    vectors: sparse.csr_matrix, others: sparse.csr_matrix, k: int, similarity: Similarity, shrinkage: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find, as `neighbours` does, the nearest columns of the binary `others` (N, R) to each row of `vectors` (B, N)."""
+    found = [_nearest(block, k) for block in _blocks(vectors, others, similarity, shrinkage)]
+    return tuple(map(np.concatenate, zip(*found)))  # type: ignore[return-value]
+
+
+def _blocks(
+    vectors: sparse.csr_matrix, others: sparse.csr_matrix, similarity: Similarity, shrinkage: float
+) -> Iterator[np.ndarray]:
+    """Yield similarities (B, R) of the rows of `vectors` (B, N) to the columns of `others` (N, R), a block at a time.
+
+    A block is (rows, R) float64, none of it negative; there is at least one.
+    """
+    length, columns = others.shape
     sizes = np.diff(vectors.indptr).astype(np.float64)
-    transposed = vectors.T.tocsr()
-    step = max(1, _CHUNK_BYTES // (8 * rows))
-    for start in range(0, rows, step):
-        shared = (vectors[start : start + step] @ transposed).toarray()
-        block = _similarity(shared, sizes[start : start + step, None], sizes, length, similarity)
+    other_sizes = np.bincount(others.indices, minlength=columns).astype(np.float64)
+    step = max(1, _CHUNK_BYTES // (8 * columns))
+    for start in range(0, max(1, vectors.shape[0]), step):
+        shared = (vectors[start : start + step] @ others).toarray()
+        block = _similarity(shared, sizes[start : start + step, None], other_sizes, length, similarity)
         if shrinkage:
             block *= shared / (shared + shrinkage)
-        own = np.arange(len(block))
-        block[own, start + own] = 0
         yield np.maximum(block, 0, out=block)
 
 
@@ -72,6 +87,7 @@ def _similarity(shared: np.ndarray, a: np.ndarray, b: np.ndarray, length: int, s
 
 
 def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns of the k highest of each row of `block` (B, R), k capped at R, and their values: (B, k)."""
     order = np.argsort(-block, axis=1, kind="stable")[:, :k]
     return order, np.take_along_axis(block, order, axis=1)
 
@@ -118,9 +134,23 @@ class UserKNN(_NearestNeighbours):
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""
-        weights = torch.zeros(self.num_users, users.shape[0], device=users.device)
-        columns = torch.arange(users.shape[0], device=users.device)[:, None]
-        weights[self.neighbours[users], columns] = self.similarities[users]
+        return self._scored(self.neighbours[users], self.similarities[users])
+
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> scores of every item (B, I), from the nearest of all training users.
+
+        A training user is among the neighbours of a new user with the same items, but not among their own.
+        """
+        by_item = Histories(self.raters, self.rater_counts).matrix(self.num_users)  # (I, U)
+        found = neighbours_of(histories.matrix(self.num_items), by_item, self.k, self.similarity, self.shrinkage)
+        indices, values = (torch.from_numpy(array).to(self.raters.device) for array in found)
+        return self._scored(indices, values.float())
+
+    def _scored(self, neighbours: Tensor, values: Tensor) -> Tensor:
+        """Neighbours (B, k) and similarities (B, k) -> scores (B, I)."""
+        weights = torch.zeros(self.num_users, len(neighbours), device=neighbours.device)
+        columns = torch.arange(len(neighbours), device=neighbours.device)[:, None]
+        weights[neighbours, columns] = values
         return sum_rows(weights, self.raters, self.rater_counts).T
 
 
@@ -135,5 +165,9 @@ class ItemKNN(_NearestNeighbours):
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""
-        seen = self.dense_history(users, self.num_items).T.contiguous()  # (I, B)
+        return self.fold_in(self.histories(users))
+
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> scores of every item (B, I)."""
+        seen = histories.dense(self.num_items).T.contiguous()  # (I, B)
         return F.embedding_bag(self.neighbours, seen, per_sample_weights=self.similarities, mode="sum").T

@@ -1,5 +1,6 @@
 """Matrix factorisation with biases, trained by gradient (Koren, Bell and Volinsky 2009)."""
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import torch
@@ -30,6 +31,10 @@ class MF(GradientRecommender):
         """users (B,) -> logits of every item (B, I)."""
         inner = self.users(users) @ self.items.weight.T
         return inner + self.user_bias(users) + self.item_bias.weight[:, 0] + self.bias.weight[0]
+
+    def user_tables(self) -> Sequence[nn.Embedding]:
+        """p_u and b_u."""
+        return self.users, self.user_bias
 
     def user_vectors(self) -> Tensor:
         """(U, D+2): p_u, b_u + b, and 1."""

@@ -136,6 +136,10 @@ class MLP(GradientRecommender):
         """users (B,) -> logits of every item (B, I)."""
         return self.tower.score(users, self.output.weight[0], self.output.bias)
 
+    def user_tables(self) -> Sequence[nn.Embedding]:
+        """p_u."""
+        return (self.tower.users,)
+
     def item_embeddings(self) -> Tensor:
         """(I, D): q_i."""
         return self.tower.items.weight.detach()

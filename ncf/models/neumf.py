@@ -1,5 +1,6 @@
 """Neural matrix factorisation: GMF and MLP side by side (He et al. 2017, section 3.4)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -40,6 +41,10 @@ class NeuMF(GradientRecommender):
         """users (B,) -> logits of every item (B, I)."""
         gmf, mlp = self.output.weight[0].split(self._widths)
         return self.gmf.score(users, gmf, self.mlp.score(users, mlp, self.output.bias))
+
+    def user_tables(self) -> Sequence[nn.Embedding]:
+        """The user embeddings of GMF and MLP."""
+        return self.gmf.users, self.mlp.users
 
     def item_embeddings(self) -> Tensor:
         """(I, D): the item embeddings of GMF and MLP, concatenated."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ncf.data.split import Pairs, Split
 from ncf.models.base import Recommender
+from ncf.models.new_users import Histories
 
 
 class StoppedError(Exception):
@@ -63,12 +64,9 @@ class NonGradientRecommender(Recommender):
         shift = torch.repeat_interleave(starts[users] - (counts.cumsum(0) - counts), counts)
         return self.get_buffer("history_items")[shift + torch.arange(len(shift), device=users.device)], counts
 
-    def dense_history(self, users: Tensor, num_items: int) -> Tensor:
-        """users (B,) -> (B, I) float32, 1 where the user has the item in training."""
-        items, counts = self.history(users)
-        dense = torch.zeros(len(users), num_items, device=users.device)
-        dense[torch.repeat_interleave(counts), items] = 1
-        return dense
+    def histories(self, users: Tensor) -> Histories:
+        """users (B,) -> their training items, to score them as `fold_in` does new users."""
+        return Histories(*self.history(users))
 
 
 def positives_matrix(pairs: Pairs, num_users: int, num_items: int) -> sparse.csr_matrix:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ncf.data.split import Split
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender
 
 
@@ -24,3 +25,7 @@ class Popularity(NonGradientRecommender):
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I): counts of positives."""
         return self.counts.expand(users.shape[0], -1)
+
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> scores of every item (B, I): the same for everyone."""
+        return self.counts.expand(len(histories.counts), -1)

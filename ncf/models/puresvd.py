@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ncf.data.split import Split
 from ncf.errors import ConfigError
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
 
@@ -53,11 +54,15 @@ class PureSVD(NonGradientRecommender):
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""
-        return self._projected(users) @ self.item_factors.T
+        return self.fold_in(self.histories(users))
+
+    def fold_in(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> scores of every item (B, I): r Q Q'."""
+        return self._projected(histories) @ self.item_factors.T
 
     def user_vectors(self) -> Tensor:
         """(U, D): r_u Q."""
-        return self._projected(torch.arange(self.num_users, device=self.item_factors.device))
+        return self._projected(self.histories(torch.arange(self.num_users, device=self.item_factors.device)))
 
     def item_vectors(self) -> Tensor:
         """(I, D): Q."""
@@ -67,6 +72,6 @@ class PureSVD(NonGradientRecommender):
         """(I, D): Q."""
         return self.item_factors
 
-    def _projected(self, users: Tensor) -> Tensor:
-        """users (B,) -> r_u Q (B, D)."""
-        return sum_rows(self.item_factors, *self.history(users))
+    def _projected(self, histories: Histories) -> Tensor:
+        """`histories` of B users -> r Q (B, D)."""
+        return sum_rows(self.item_factors, histories.items, histories.counts)

@@ -1,13 +1,12 @@
 """Load a finished run to score and recommend with: `ncf.load(folder)`."""
 
-import difflib
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,14 @@ from ncf.core.command_line import Parser
 from ncf.core.config import component
 from ncf.core.rng import generator
 from ncf.data.split import Split
-from ncf.errors import CheckpointError, DataError
+from ncf.errors import CheckpointError, ConfigError, DataError
 from ncf.evaluation.ranking import chunk_size
 from ncf.evaluation.top import top
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import positives_matrix
-from ncf.runs import artifacts, checkpoint
+from ncf.runs import artifacts, checkpoint, new_users
 from ncf.runs.identity import completed
+from ncf.runs.ids import indices as ids_of
 from ncf.runs.known_data import split_of
 
 _MEMORY_MB = 64  # for one chunk of scores
@@ -68,13 +69,16 @@ class LoadedRun:
     @torch.no_grad()
     def _scores(self, users: np.ndarray) -> Tensor:
         """Return scores (B, I); an item may have -inf, but not every item of a user. Raises CheckpointError."""
-        scores = self.model.score(torch.from_numpy(users))
+        return self._sound(self.model.score(torch.from_numpy(users)), "user", self.split.user_ids[users])
+
+    def _sound(self, scores: Tensor, what: str, whose: np.ndarray) -> Tensor:
+        """Return scores (B, I). Raises CheckpointError if one is NaN, or all of a row are -inf."""
         highest = scores.amax(1) if scores.shape[1] else scores.new_zeros(len(scores))  # NaN if any score is
         if not (sound := highest.isfinite()).all():
             row = int((~sound).nonzero()[0])
             raise CheckpointError(
-                f"{self.folder}: expected finite scores, got {float(highest[row])} for user "
-                f"{self.split.user_ids[users[row]]!s}{self._unsound()}"
+                f"{self.folder}: expected finite scores, got {float(highest[row])} for {what} {whose[row]!s}"
+                f"{self._unsound()}"
             )
         return scores
 
@@ -88,7 +92,11 @@ class LoadedRun:
             raise CheckpointError(f"{self.folder}: expected finite weights{found.replace(';', ', found', 1)}")
 
     def recommend(
-        self, user_ids: Sequence[Any], k: int, progress: Callable[[int], object] = lambda users: None
+        self,
+        user_ids: Sequence[Any],
+        k: int,
+        progress: Callable[[int], object] = lambda users: None,
+        leave_out: Literal["all", "train"] = "all",
     ) -> pd.DataFrame:
         """Return, for each user, the `k` items with the highest scores that they do not have yet, best first.
 
@@ -98,32 +106,79 @@ class LoadedRun:
             user_ids: ids of the data file; repeated ones get repeated rows.
             k: items per user; fewer if the catalogue has no more.
             progress: called after each chunk with its number of users.
+            leave_out: what a user has: "all" positives, or those in "train" alone, so that held-out ones may come up,
+                as a table to be evaluated requires.
 
         Returns:
             Columns user_id, rank (from 1), item_id, score, and title and genres if known.
 
         Raises:
+            ConfigError: `leave_out` is neither.
             DataError: an unknown id; the message suggests similar ones.
             CheckpointError: a score is NaN or infinite; the message names the user.
         """
+        if leave_out not in ("all", "train"):
+            raise ConfigError(f"leave_out: expected all or train, got {leave_out!r}")
+        split = self.split
+        known = self.seen if leave_out == "all" else positives_matrix(split.train, split.num_users, split.num_items)
         parts = []
         for users in self._chunks(self.indices("user", user_ids)):
-            parts.append(self._best(users, min(k, self.split.num_items)))
+            parts.append(self._best("user_id", split.user_ids[users], self._scores(users), known[users].nonzero(), k))
             progress(len(users))
-        return pd.concat(parts, ignore_index=True) if parts else self._best(np.empty(0, np.int64), 1)
+        return pd.concat(parts, ignore_index=True)
+
+    def recommend_for(self, items: Sequence[Any], k: int, ratings: Sequence[Any] | None = None) -> pd.DataFrame:
+        """Return the `k` best other items for a new user who has `items`, or for several such users.
+
+        Args:
+            items: ids of what the user has, in any order, or several such lists; an item given twice counts once.
+            k: items per list; fewer if the catalogue has no more.
+            ratings: of the shape of `items`; needed by model=als alone.
+
+        Returns:
+            Columns list (from 1), rank (from 1), item_id, title and genres if known, and score.
+
+        Raises:
+            DataError: an unknown id, where the message suggests similar ones; an empty list; the model cannot do this,
+                or needs ratings.
+            CheckpointError: a score is NaN or infinite.
+        """
+        parts = [
+            self._best("list", numbers, scores, (own.owners.numpy(), own.items.numpy()), k)
+            for numbers, own, scores in self._folded_in(items, ratings)
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def score_for(self, items: Sequence[Any], ratings: Sequence[Any] | None = None) -> np.ndarray:
+        """Return scores (B, I) float32 of all items for B new users, given and raising as in `recommend_for`."""
+        return torch.cat([scores for _, _, scores in self._folded_in(items, ratings)]).numpy()
+
+    def _folded_in(
+        self, items: Sequence[Any], ratings: Sequence[Any] | None
+    ) -> Iterator[tuple[np.ndarray, Histories, Tensor]]:
+        """Yield numbers, histories and scores (B, I) of B lists at a time, after all of them have been checked."""
+        lists = new_users.read_lists(partial(self.indices, "item"), items, ratings)
+        if isinstance(self.model, models.GradientRecommender) and self.model.objective is None:
+            self.model.objective = new_users.objective(completed(self.result["config"]))
+        for numbers, own in new_users.histories(lists, chunk_size(self.split.num_items, _MEMORY_MB)):
+            yield numbers, own, self._sound(self.model.fold_in(own), "list", numbers)
 
     def _chunks(self, users: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield at least one chunk of `users` (N,), if need be an empty one."""
         step = chunk_size(self.split.num_items, _MEMORY_MB)
-        return (users[start : start + step] for start in range(0, len(users), step))
+        return (users[start : start + step] for start in range(0, max(1, len(users)), step))
 
-    def _best(self, users: np.ndarray, k: int) -> pd.DataFrame:
-        scores = self._scores(users).clone()
-        rows, items = self.seen[users].nonzero()
-        scores[torch.from_numpy(rows), torch.from_numpy(items)] = -torch.inf
+    def _best(
+        self, name: str, whose: np.ndarray, scores: Tensor, known: tuple[np.ndarray, np.ndarray], k: int
+    ) -> pd.DataFrame:
+        """Return the `k` highest of scores (B, I) in each row, without `known` rows and items, by `whose` (B,)."""
+        k = min(k, self.split.num_items)
+        scores = scores.clone()
+        scores[tuple(map(torch.from_numpy, known))] = -torch.inf
         values, best = top(scores, k)
         new = (values > -torch.inf).numpy()
         columns = {
-            "user_id": np.repeat(self.split.user_ids[users], new.sum(1)),
+            name: np.repeat(whose, new.sum(1)),
             "rank": np.broadcast_to(np.arange(1, k + 1), new.shape)[new],
         }
         return pd.DataFrame(columns | self.described(best.numpy()[new]) | {"score": values.numpy()[new]})
@@ -188,9 +243,7 @@ class LoadedRun:
             DataError: an unknown id; the message suggests similar ones.
         """
         known = self.split.user_ids if what == "user" else self.split.item_ids
-        if (found := _all_known(known, np.asarray(ids))) is not None:
-            return found
-        return np.array([_index(what, known, raw) for raw in ids], np.int64)
+        return ids_of(what, known, ids)
 
 
 def load(run_folder: str | Path, root: str | Path | None = None, archive: str | Path | None = None) -> LoadedRun:
@@ -277,35 +330,3 @@ def _holds_nan(weight: Any) -> bool:
     if not isinstance(weight, Tensor) or not weight.is_floating_point() or not weight.numel():
         return False
     return not weight.max().isfinite() and float(weight.max()) != -torch.inf
-
-
-def _all_known(known: np.ndarray, asked: np.ndarray) -> np.ndarray | None:
-    """Return indices (N,) int64 of ids of the same type as the known ones (M,); None unless all are known."""
-    if not asked.size or not known.size or asked.ndim != 1 or not asked.dtype.kind == known.dtype.kind in "iU":
-        return None
-    found = np.searchsorted(known, asked).clip(max=len(known) - 1).astype(np.int64)
-    return found if (known[found] == asked).all() else None
-
-
-def _index(what: str, known: np.ndarray, raw: Any) -> int:
-    value = _as_id(known, raw)
-    index = -1 if value is None else int(np.searchsorted(known, value))
-    if 0 <= index < len(known) and known[index] == value:
-        return index
-    close = difflib.get_close_matches(str(raw), map(str, known.tolist()), n=3)
-    hint = f"; similar ids: {', '.join(close)}" if close else ""
-    raise DataError(
-        f"{what}: expected an id among the {len(known)} {what}s with positives ({known[0]} to {known[-1]}), "
-        f"got {raw!r}{hint}"
-    )
-
-
-def _as_id(known: np.ndarray, raw: Any) -> Any:
-    """Convert `raw` to the type of the known ids; return None if that is not possible."""
-    if known.dtype.kind != "i":
-        return str(raw)
-    try:
-        value = int(raw)
-    except (TypeError, ValueError):
-        return None
-    return value if value == raw or str(value) == str(raw).strip() else None

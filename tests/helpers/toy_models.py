@@ -1,6 +1,7 @@
 """Every model, made small and ready to score."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ from toys import keys_of, random_split
 from ncf.core.config import component
 from ncf.core.rng import generator
 from ncf.data.split import Split
+from ncf.losses import BCE, AnyLoss, needs, per_example
 from ncf.models import MODELS, GradientRecommender, NonGradientRecommender, Recommender, build
+from ncf.models.new_users import Objective
 
 BY_GRADIENT = [name for name, model in MODELS.items() if issubclass(model, GradientRecommender)]
 WITHOUT_GRADIENT = [name for name, model in MODELS.items() if issubclass(model, NonGradientRecommender)]
@@ -46,7 +49,15 @@ def ready(name: str, split: Split = SPLIT, seed: int = 1) -> Recommender:
     model = drawn(name, split.num_users, split.num_items, seed)
     if isinstance(model, NonGradientRecommender):
         model.fit(split)
+    if isinstance(model, GradientRecommender):
+        model.objective = objective()
     return model
+
+
+def objective(loss: AnyLoss | None = None) -> Objective:
+    """What the rows of new users are fitted to: BCE if no other loss is given, with 4 negatives an item."""
+    loss = loss or BCE()
+    return Objective(partial(per_example, loss), needs(loss), neg_ratio=4, seed=5)
 
 
 def dense_positives(split: Split = SPLIT) -> np.ndarray:

@@ -18,6 +18,7 @@ from ncf.errors import ConfigError, DataError
 from ncf.evaluation import FullRanking, validation_targets
 from ncf.models import als
 from ncf.models.als import ALS, IALS
+from ncf.models.new_users import Histories
 from ncf.models.non_gradient import positives_matrix
 
 EVERYONE = torch.arange(12)
@@ -156,3 +157,54 @@ def test_a_penalty_so_small_that_rounding_decides_is_refused(kind: Callable[...,
     with pytest.raises(ConfigError, match=rf"^model\.l2: expected a penalty that is large enough.*, got {l2};"):
         model.fit(SPLIT)
     kind(12, 15, factors=20, l2=1e-4, sweeps=2).fit(SPLIT)
+
+
+# Lists of three, no and all items, with ratings.
+LISTS = Histories(
+    torch.tensor([1, 4, 13, *range(15)]), torch.tensor([3, 0, 15]), torch.arange(18).float().remainder(5) + 1
+)
+
+
+@pytest.mark.parametrize("scaling", [0.0, 0.5, 1.0])
+def test_ials_solves_the_same_equations_for_new_users(scaling: float) -> None:
+    model = IALS(12, 15, factors=3, alpha=5.0, l2=0.1, scaling=scaling, sweeps=2)
+    model.fit(SPLIT)
+    items = model.items.weight.detach().double().numpy()
+    expected = ials_half(LISTS.dense(15).numpy(), items, 5.0, 0.1, scaling) @ items.T
+    np.testing.assert_allclose(model.fold_in(LISTS).numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_als_solves_the_regression_of_a_new_users_ratings() -> None:
+    """Ridge of rating - mean - b_i on the items' factors and a constant, with penalty l2 n."""
+    model = ready("als")
+    assert isinstance(model, ALS)
+    assert LISTS.ratings is not None
+    items, bias = model.items.weight.detach().double().numpy(), model.item_bias.weight[:, 0].detach().double().numpy()
+    mean, scores = float(model.mean), model.fold_in(LISTS).numpy()
+    for row, own in enumerate((LISTS.items[:3], LISTS.items[:0], LISTS.items[3:])):
+        ratings = LISTS.ratings[LISTS.owners == row].double().numpy()
+        design = np.column_stack([items[own], np.ones(len(own))])
+        system = design.T @ design + model.l2 * max(1, len(own)) * np.eye(design.shape[1])
+        solved = np.linalg.solve(system, design.T @ (ratings - mean - bias[own]))
+        np.testing.assert_allclose(scores[row], items @ solved[:-1] + solved[-1] + mean + bias, rtol=0, atol=1e-5)
+
+
+def test_als_says_that_it_needs_ratings() -> None:
+    with pytest.raises(DataError, match=r"^fold_in: model ALS learns from ratings; expected one for each item, found"):
+        ready("als").fold_in(replace(LISTS, ratings=None))
+
+
+@pytest.mark.parametrize("kind", [ALS, partial(IALS, alpha=5.0, scaling=0.0)], ids=["als", "ials"])
+def test_once_converged_a_known_user_folded_in_is_scored_as_trained(kind: Callable[..., ALS | IALS]) -> None:
+    model = kind(12, 15, factors=3, l2=0.3, sweeps=300)
+    torch.nn.init.normal_(model.items.weight, std=0.1, generator=generator(0, "initialisation"))
+    model.fit(SPLIT)
+    matrix = positives_matrix(SPLIT.train, 12, 15)
+    order = np.lexsort((SPLIT.train.items, SPLIT.train.users))
+    assert SPLIT.train.ratings is not None
+    own = Histories(
+        torch.from_numpy(matrix.indices).long(),
+        torch.from_numpy(np.diff(matrix.indptr)).long(),
+        torch.from_numpy(SPLIT.train.ratings[order]),
+    )
+    torch.testing.assert_close(model.fold_in(own), model.score(EVERYONE), rtol=0, atol=1e-3)

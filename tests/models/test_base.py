@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,8 +12,11 @@ from toy_models import BY_GRADIENT, ITEMS, SPLIT, USERS, WITHOUT_GRADIENT, drawn
 from toys import pairs
 
 from ncf.data.split import Split
+from ncf.errors import DataError
 from ncf.models import MODELS, GradientRecommender, NonGradientRecommender, Recommender
 from ncf.models.base import with_columns
+from ncf.models.new_users import Histories
+from ncf.models.non_gradient import positives_matrix
 
 EVERYONE = torch.arange(USERS)
 INNER_PRODUCTS = {"gmf", "mf", "puresvd", "als", "ials"}
@@ -96,6 +100,61 @@ def test_users_and_items_without_training_positives_are_scored(name: str) -> Non
     assert scores.isfinite().all()
     if name != "als":
         assert (scores[:, 9] <= 1e-6).all()
+
+
+# Users of one, no, three and all items.
+LISTS = Histories(torch.tensor([4, 1, 4, 13, *range(ITEMS)]), torch.tensor([1, 0, 3, ITEMS]), torch.ones(4 + ITEMS))
+
+
+def test_new_users_get_scores_of_their_own_and_the_model_stays_as_it_is(
+    name: str, untouched: Callable[[], bool]
+) -> None:
+    model = ready(name)
+    before, known = {key: value.clone() for key, value in model.state_dict().items()}, model.score(EVERYONE)
+    scores = model.fold_in(LISTS)
+    assert scores.shape == (4, ITEMS)
+    assert scores.dtype == torch.float32
+    assert scores.isfinite().all()
+    assert not scores.requires_grad
+    assert name == "popularity" or not torch.equal(scores[0], scores[2])
+    assert torch.equal(model.fold_in(LISTS), scores)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(model.score(EVERYONE), known)
+    assert untouched()
+
+
+def test_a_new_users_scores_do_not_depend_on_the_other_new_users(name: str) -> None:
+    model = ready(name)
+    alone = [model.fold_in(part) for part in LISTS.parts(1)]
+    torch.testing.assert_close(model.fold_in(LISTS), torch.cat(alone), rtol=1e-4, atol=1e-5)
+    assert model.fold_in(Histories(LISTS.items[:0], LISTS.counts[:0], torch.ones(0))).shape == (0, ITEMS)
+
+
+@pytest.mark.parametrize("name", ["ease", "item_knn", "puresvd", "popularity"])
+def test_the_training_items_of_a_user_folded_in_give_the_users_scores_to_the_bit(name: str) -> None:
+    model = ready(name)
+    matrix = positives_matrix(SPLIT.train, USERS, ITEMS)
+    own = Histories(torch.from_numpy(matrix.indices).long(), torch.from_numpy(np.diff(matrix.indptr)).long())
+    assert torch.equal(model.fold_in(own), model.score(EVERYONE))
+
+
+def test_a_model_that_cannot_fold_in_is_named() -> None:
+    class Constant(Recommender):
+        def score(self, users: Tensor) -> Tensor:
+            return torch.zeros(len(users), ITEMS)
+
+    class Own(GradientRecommender):
+        def score(self, users: Tensor) -> Tensor:
+            return torch.zeros(len(users), ITEMS)
+
+        def forward(self, users: Tensor, items: Tensor) -> Tensor:
+            return torch.zeros(items.shape)
+
+    for model in (Constant(), Own()):
+        with pytest.raises(DataError, match=rf"^fold_in: model {type(model).__name__} cannot score users who were not"):
+            model.fold_in(LISTS)
+    with pytest.raises(DataError, match=r"^fold_in: expected GMF\.objective to be set, found None$"):
+        drawn("gmf").fold_in(LISTS)
 
 
 def given_weights(name: str) -> Recommender:

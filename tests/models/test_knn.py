@@ -1,12 +1,18 @@
 """Against loops over pairs of users and items."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 from toy_models import SPLIT, dense_positives
 
+from ncf.data.split import Pairs
 from ncf.models import MODELS, knn
+from ncf.models.knn import Similarity, UserKNN, neighbours, neighbours_of
+from ncf.models.new_users import Histories
+from ncf.models.non_gradient import positives_matrix
 
 CASES = [
     (kind, k, similarity, shrinkage)
@@ -81,3 +87,34 @@ def test_no_row_is_its_own_neighbour_and_there_are_no_more_neighbours_than_rows(
     for row in range(3):
         assert dict(zip(indices[row].tolist(), values[row].tolist()))[row] == 0
         assert sorted(values[row].tolist()) == pytest.approx([0, 1, 1])
+
+
+def listed(matrix: np.ndarray) -> Histories:
+    rows, items = matrix.nonzero()
+    return Histories(torch.from_numpy(items), torch.from_numpy(np.bincount(rows, minlength=len(matrix))))
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "pearson"])
+@pytest.mark.parametrize("cells", [1, 2**26])
+def test_a_new_user_is_scored_as_a_known_one_with_these_items(
+    similarity: Similarity, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit: user 5 in training, and folded in after a training without their items."""
+    monkeypatch.setattr(knn, "_CHUNK_BYTES", cells)
+    known, new = (UserKNN(12, 15, k=4, similarity=similarity, shrinkage=2.0) for _ in range(2))
+    known.fit(SPLIT)
+    others = SPLIT.train.users != 5
+    new.fit(replace(SPLIT, train=Pairs(SPLIT.train.users[others], SPLIT.train.items[others])))
+    folded_in = new.fold_in(listed(dense_positives()[[5, 5]]))
+    assert torch.equal(folded_in, known.score(torch.tensor([5, 5])))
+
+
+def test_a_user_with_the_same_items_is_the_nearest_of_a_new_one() -> None:
+    matrix = positives_matrix(SPLIT.train, 12, 15)
+    indices, values = neighbours_of(matrix, matrix.T.tocsr(), 3, "cosine", 0.0)
+    assert np.allclose(values[:, 0], 1)
+    own, similar = neighbours(matrix, 2, "cosine", 0.0)
+    for user in range(12):
+        others = indices[user] != user
+        assert indices[user, others][:2].tolist() == own[user].tolist()
+        assert np.array_equal(values[user, others][:2], similar[user])

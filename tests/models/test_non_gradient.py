@@ -18,7 +18,7 @@ class Remembering(NonGradientRecommender):
         self.keep_history(positives_matrix(split.train, split.num_users, split.num_items))
 
     def score(self, users: Tensor) -> Tensor:
-        return self.dense_history(users, 15)
+        return self.histories(users).dense(15)
 
 
 def fitted() -> Remembering:
@@ -44,8 +44,8 @@ def test_a_users_history_is_their_training_items_in_ascending_order() -> None:
 
 def test_histories_of_some_users_as_ones() -> None:
     users = torch.tensor([7, 0, 7])
-    assert np.array_equal(fitted().dense_history(users, 15).numpy(), dense_positives()[users.numpy()])
-    assert fitted().dense_history(users[:0], 15).shape == (0, 15)
+    assert np.array_equal(fitted().score(users).numpy(), dense_positives()[users.numpy()])
+    assert fitted().score(users[:0]).shape == (0, 15)
 
 
 def test_a_user_without_training_positives_has_an_empty_history() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import ncf
-from ncf.errors import CheckpointError, DataError
+from ncf.errors import CheckpointError, ConfigError, DataError
 from ncf.runs import loading
 from ncf.runs.ranks_file import read_ranks
 
@@ -110,3 +110,17 @@ def test_missing_unfinished_and_damaged_runs_are_refused(runs, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"no")
     with pytest.raises(CheckpointError, match=r"checkpoint.pt: not a checkpoint"):
         ncf.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["neumf", "ease", "popularity"])
+def test_a_table_that_leaves_out_training_positives_alone_gets_the_metrics_of_the_run(runs, name):
+    loaded = ncf.load(runs[name])
+    table = loaded.recommend(loaded.split.user_ids.tolist(), 1000, leave_out="train")
+    assert ncf.evaluate(table, loaded) == pytest.approx(loaded.result["test"])
+    assert len(table) == 60 * 80 - len(loaded.split.train)
+
+
+def test_what_is_left_out_is_all_or_train(neumf):
+    with pytest.raises(ConfigError, match=r"^leave_out: expected all or train, got 'none'$"):
+        neumf.recommend([1], 3, leave_out="none")
+    pd.testing.assert_frame_equal(neumf.recommend([1, 2], 3), neumf.recommend([1, 2], 3, leave_out="all"))
