@@ -13,9 +13,10 @@ PACKAGE = Path(ncf.__file__).parent
 
 
 def ended(*arguments: str) -> int:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as caught:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["ncf", *arguments])
-        entrance.main()
+        with pytest.raises(SystemExit) as caught:
+            entrance.main()
     return int(caught.value.code or 0)
 
 

@@ -13,6 +13,7 @@ import pytest
 from apart import Deed, differences, finish, no_file_beyond, outcome
 from toys import command, small
 
+from ncf.launch.log_file import LogFile
 from ncf.runs import artifacts, checkpoint, job
 from ncf.runs.checkpoint import NEWEST
 
@@ -100,16 +101,19 @@ def test_without_the_right_to_mount_a_limit_on_file_sizes_shows_the_same(argumen
     assert not list(folder.glob(".tmp-*"))
 
 
+def log_on_a_full_disk() -> None:
+    """A deed: the disk of the log is full, and no other."""
+    LogFile._open = lambda self: os.fdopen(os.open("/dev/full", os.O_WRONLY), "a")  # type: ignore[method-assign]
+
+
 def test_a_log_on_a_full_disk_takes_nothing_from_the_run(
     arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
 ) -> None:
     folder, log = tmp_path / "run", tmp_path / "log"
-    folder.mkdir()
-    (folder / "train.log").symlink_to("/dev/full")
-    assert finish([*arguments, "trainer.epochs=2", f"hydra.run.dir='{folder}'"], log) == 0, log.read_text()
-    assert finish([f"resume={folder}", "trainer.epochs=4"], log) == 0, (
-        log.read_text()
-    )  # says in the log that it goes on
+    begun = [*arguments, "trainer.epochs=2", f"hydra.run.dir='{folder}'"]
+    assert finish(begun, log, log_on_a_full_disk) == 0, log.read_text()
+    onward = [f"resume={folder}", "trainer.epochs=4"]  # says in the log that it goes on
+    assert finish(onward, log, log_on_a_full_disk) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
     assert differences(outcome(folder), uninterrupted) == []
 

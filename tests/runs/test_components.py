@@ -72,11 +72,21 @@ def test_neither_another_s_name_nor_an_unknown_group_is_taken() -> None:
 
 
 LATER = Role(since=["hit", "ndcg", "mrr"])
+CORE = {"min_user_positives": Role(since=0), "min_item_positives": Role(since=0)}
+SCHEDULE = {
+    "clip_norm": Role(since=None), "schedule": Role(since="constant"), "warmup": Role(since=None),
+    "period": Role(since=None), "decay": Role(since=0.1),
+}  # fmt: skip
+DROPOUT = {"dropout": Role(since=0.0)}
+RELEASES = [f"data.ml-{size}" for size in ("100k", "1m", "10m", "20m", "25m", "32m")]
 ROLES = {
-    "data.csv": {"root": MACHINE, "archive": MACHINE},
-    "data.synthetic": {"root": MACHINE},
-    **{f"data.ml-{size}": {"root": MACHINE, "archive": MACHINE} for size in ("100k", "1m", "10m", "20m", "25m", "32m")},
-    "model.neumf_pretrained": {"pretrained_gmf": MACHINE, "pretrained_mlp": MACHINE},
+    "data.csv": {"root": MACHINE, "archive": MACHINE, "time": Role(since="s"), **CORE},
+    "data.synthetic": {"root": MACHINE, **CORE},
+    **{name: {"root": MACHINE, "archive": MACHINE, **CORE} for name in RELEASES},
+    "model.mlp": DROPOUT,
+    "model.neumf": DROPOUT,
+    "model.neumf_pretrained": {"pretrained_gmf": MACHINE, "pretrained_mlp": MACHINE, **DROPOUT},
+    **{f"optimizer.{name}": SCHEDULE for name in ("adam", "adamw", "sgd")},
     "evaluation.full": {"memory_mb": MACHINE_IN_ID, "metrics": LATER},
     "evaluation.sampled": {"memory_mb": MACHINE_IN_ID, "metrics": LATER},
     "tracking.mlflow": {"store": DISPLAY, "experiment": DISPLAY},
