@@ -1,16 +1,20 @@
 """Means over seeds and users at once: how far they would move with other seeds and other users.
 
 A table of differences (seeds, users) varies with the seed (training noise), with the user (a sample of users) and with
-both together. Its mean squares give the variance of its mean without bias; where few seeds stand behind them,
-Satterthwaite's degrees of freedom (1946) and quantiles of t say so.
+both together. Its mean squares give the two parts of the variance of its mean. Each part is known as well as it has
+seeds or users, so each gets its own quantile of t: the squared half-widths add up. Simulated with 2 to 30 seeds,
+such intervals never cover less than they say, and at most 0.01 more from 10 seeds on. (With Satterthwaite's degrees of
+freedom for the sum, a test at 0.05 rejects in 0.06 to 0.12 of studies with 2 or 3 seeds that matter.)
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from ncf.stats.checks import Array, StatisticsError, aligned, fraction, table
+
+_SMALLEST_P = 1e-300
 
 
 @dataclass(frozen=True)
@@ -19,42 +23,58 @@ class Mean:
 
     Attributes:
         value: the mean.
-        error: its standard error, over other seeds and other users.
-        degrees: of freedom of the error; infinite if the error is 0.
+        of_seeds: the part of its variance that more seeds would make smaller.
+        of_users: the part that more users would.
         seeds: S.
         users: U.
     """
 
     value: float
-    error: float
-    degrees: float
+    of_seeds: float
+    of_users: float
     seeds: int
     users: int
 
     @property
-    def p(self) -> float:
-        """Two-sided p of a mean of 0 in the population of seeds and users; 1 if the mean is 0 itself."""
-        if self.value == 0:
-            return 1.0
-        return float(2 * stats.t.sf(abs(self.value) / self.error, self.degrees)) if self.error else 0.0
+    def error(self) -> float:
+        """The standard error, over other seeds and other users."""
+        return float(np.sqrt(self.of_seeds + self.of_users))
 
     @property
     def direction(self) -> int:
         """1, -1 or 0: the sign of the mean."""
         return int(np.sign(self.value))
 
+    @property
+    def p(self) -> float:
+        """Two-sided p of a mean of 0 in the population of seeds and users: 1 minus the level whose interval ends at 0.
+
+        1 if the mean is 0 itself, 0 if there is no error.
+        """
+        if self.value == 0 or self.error == 0:
+            return float(self.value == 0)
+        reach = np.log(_SMALLEST_P), 0.0
+        beyond = [self._half(np.exp(at)) - abs(self.value) for at in reach]
+        if beyond[0] <= 0:
+            return _SMALLEST_P
+        root = optimize.brentq(lambda at: self._half(np.exp(at)) - abs(self.value), *reach, xtol=1e-10)
+        return float(np.exp(root))
+
     def ends(self, level: float) -> tuple[float, float]:
         """Return the interval of this nominal coverage. Raises StatisticsError unless it is in (0, 1)."""
-        half = stats.t.isf((1 - fraction(level, "level")) / 2, self.degrees) * self.error
-        return float(self.value - half), float(self.value + half)
+        half = self._half(1 - fraction(level, "level"))
+        return self.value - half, self.value + half
+
+    def _half(self, alpha: float) -> float:
+        of_seeds, of_users = stats.t.isf(alpha / 2, [self.seeds - 1, self.users - 1])
+        return float(np.hypot(np.sqrt(self.of_seeds) * of_seeds, np.sqrt(self.of_users) * of_users))
 
 
 def crossed_mean(differences: Array) -> Mean:
     """Return the mean of (seeds, users) with the standard error of two crossed random effects.
 
-    With mean squares of seeds, users and what is left, the variance of the mean is estimated without bias by (MS seeds
-    + MS users - MS rest) / (S U). It is taken to be no less than either of the two alone would give, so it is a little
-    too large where seeds hardly matter: there, 3 to 5 seeds cover 0.97 to 0.98 of the time instead of 0.95.
+    With mean squares of seeds, users and what is left, the variance of the mean is MS seeds / (S U), which counts what
+    seeds and users do together, plus (MS users - MS rest) / (S U), if that is positive.
 
     Raises StatisticsError unless there are at least 2 seeds and 2 users, all finite.
     """
@@ -64,13 +84,12 @@ def crossed_mean(differences: Array) -> Mean:
     (s, u), mean = d.shape, float(d.mean())
     rows, columns = d.mean(1) - mean, d.mean(0) - mean
     left = d - mean - rows[:, None] - columns
-    of_seeds, of_users = u * float(rows @ rows) / (s - 1), s * float(columns @ columns) / (u - 1)
-    of_rest = float((left * left).sum()) / ((s - 1) * (u - 1))
-    total = max(of_seeds + of_users - of_rest, of_seeds, of_users)
-    if total <= 1e-24 * mean * mean:
-        return Mean(mean, 0.0, np.inf, s, u)
-    uncertain = of_seeds**2 / (s - 1) + of_users**2 / (u - 1) + of_rest**2 / ((s - 1) * (u - 1))
-    return Mean(mean, float(np.sqrt(total / (s * u))), total**2 / uncertain, s, u)
+    seeds, users = u * float(rows @ rows) / (s - 1), s * float(columns @ columns) / (u - 1)
+    rest = float((left * left).sum()) / ((s - 1) * (u - 1))
+    of_seeds, of_users = seeds / (s * u), max(users - rest, 0.0) / (s * u)
+    if of_seeds + of_users <= 1e-24 * mean * mean:  # rounding
+        of_seeds = of_users = 0.0
+    return Mean(mean, of_seeds, of_users, s, u)
 
 
 def seeds_and_users(treatment: Array, baseline: Array) -> Mean:

@@ -107,8 +107,9 @@ def error(share: float, draws: int) -> float:
 
 def test_a_claim_with_one_part_without_effect_holds_as_rarely_as_alpha_says() -> None:
     """The worst case for "all": every other part certain. No correction is needed."""
-    alone, surviving = studies([0.0, 0.2, 0.2, 0.2], 10, 4000)
-    assert (statuses(alone, surviving, "all") == 0).mean() <= 0.05 + error(0.05, 4000)
+    alone, surviving = studies([0.0, 2.0, 2.0, 2.0], 10, 4000, sd=0.3)  # too noisy to be equivalent
+    holds = (statuses(alone, surviving, "all") == 0).mean()
+    assert abs(holds - 0.049 / 2) <= error(0.0245, 4000)  # the size of the exact test at 10 pairs, one side
 
 
 def test_a_claim_whose_parts_all_have_the_smallest_effect_fails_as_rarely_as_alpha_says() -> None:
@@ -118,7 +119,7 @@ def test_a_claim_whose_parts_all_have_the_smallest_effect_fails_as_rarely_as_alp
 
 
 def test_without_any_effect_a_better_one_is_found_as_rarely_as_alpha_says() -> None:
-    alone, surviving = studies([0.0] * 4, 10, 4000)
+    alone, surviving = studies([0.0] * 4, 10, 4000, sd=0.3)
     assert (statuses(alone, surviving, "any") == 0).mean() <= 0.05 + error(0.05, 4000)
     assert np.isin(surviving, [B, W]).any(-1).mean() <= 0.05 + error(0.05, 4000)
 
@@ -129,10 +130,10 @@ def test_without_any_effect_a_better_one_is_found_as_rarely_as_alpha_says() -> N
 def test_errors_are_as_rare_as_alpha_says_at_the_sizes_of_studies(seeds: int, parts: int) -> None:
     draws = 20_000
     bound = 0.05 + error(0.05, draws)
-    holds = (statuses(*studies([0.0, *[0.3] * (parts - 1)], seeds, draws), "all") == 0).mean()
+    holds = (statuses(*studies([0.0, *[3.0] * (parts - 1)], seeds, draws, sd=0.3), "all") == 0).mean()
     failing = statuses(*studies([0.05] * parts, seeds, draws), "all")
     fails = np.isin(failing, [1, 2]).mean()
-    alone, surviving = studies([0.0] * parts, seeds, draws)
+    alone, surviving = studies([0.0] * parts, seeds, draws, sd=0.3)
     any_holds = (statuses(alone, surviving, "any") == 0).mean()
     single = np.isin(surviving, [B, W]).any(-1).mean()
     print(
