@@ -35,6 +35,8 @@ class Targets:
         seen_starts: N + 1 offsets into the two above, on the host, so that slicing a chunk needs no device sync.
         num_items: I.
         several: whether adjacent rows share a user, who is then scored once.
+        user_ids: (U,) of the data files, for messages.
+        item_ids: (I,) likewise.
     """
 
     users: Tensor
@@ -45,9 +47,19 @@ class Targets:
     seen_starts: tuple[int, ...]
     num_items: int
     several: bool = False
+    user_ids: np.ndarray | None = None
+    item_ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def user(self, row: int) -> str:
+        """Return what a message calls the user of a row: "user 196", by the id of the data files."""
+        return _called("user", self.user_ids, int(self.users[row]))
+
+    def item(self, index: int) -> str:
+        """Return what a message calls an item."""
+        return _called("item", self.item_ids, index)
 
 
 def validation_targets(split: Split, device: torch.device | str) -> Targets:
@@ -56,7 +68,7 @@ def validation_targets(split: Split, device: torch.device | str) -> Targets:
     Raises:
         DataError: there are none, or one is also a training item.
     """
-    return _targets("validation", split.valid, [split.train], split.num_items, device)
+    return _targets("validation", split, split.valid, [split.train], device)
 
 
 def test_targets(split: Split, device: torch.device | str) -> Targets:
@@ -65,19 +77,24 @@ def test_targets(split: Split, device: torch.device | str) -> Targets:
     Raises:
         DataError: there are none, or one is also a training or validation item.
     """
-    return _targets("test", split.test, [split.train, split.valid], split.num_items, device)
+    return _targets("test", split, split.test, [split.train, split.valid], device)
 
 
 test_targets.__test__ = False  # type: ignore[attr-defined]  # its name would make pytest collect it
 
 
-def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: torch.device | str) -> Targets:
+def _called(what: str, ids: np.ndarray | None, index: int) -> str:
+    return f"{what} index {index}" if ids is None else f"{what} {ids[index]}"
+
+
+def _targets(name: str, split: Split, part: Pairs, seen: list[Pairs], device: torch.device | str) -> Targets:
+    num_items = split.num_items
     if len(part.users) == 0:
         raise DataError(f"{name}: expected at least one positive to evaluate, got none")
     # One key per (user, item) pair, sorted and unique: a repeated pair would be subtracted twice.
     keys = np.sort(np.concatenate([p.users * num_items + p.items for p in seen]))
     keys = keys[np.diff(keys, prepend=-1) > 0]  # np.unique does the same but takes a minute for 20 million
-    _refuse_seen(name, part, keys, num_items)
+    _refuse_seen(name, split, part, keys)
     starts = np.searchsorted(keys, part.users * num_items)
     counts = np.searchsorted(keys, (part.users + 1) * num_items) - starts
     offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -96,15 +113,18 @@ def _targets(name: str, part: Pairs, seen: list[Pairs], num_items: int, device: 
         seen_starts=tuple(offsets.tolist()),
         num_items=num_items,
         several=bool((part.users[1:] == part.users[:-1]).any()),
+        user_ids=split.user_ids,
+        item_ids=split.item_ids,
     )
 
 
-def _refuse_seen(name: str, part: Pairs, keys: np.ndarray, num_items: int) -> None:
-    own = part.users * num_items + part.items
+def _refuse_seen(name: str, split: Split, part: Pairs, keys: np.ndarray) -> None:
+    own = part.users * split.num_items + part.items
     leaked = np.flatnonzero(np.append(keys, -1)[np.searchsorted(keys, own)] == own)
     if len(leaked):
-        user, item = int(part.users[leaked[0]]), int(part.items[leaked[0]])
-        raise DataError(f"{name}: expected only unseen items, but user index {user} has already seen item index {item}")
+        user = _called("user", split.user_ids, int(part.users[leaked[0]]))
+        item = _called("item", split.item_ids, int(part.items[leaked[0]]))
+        raise DataError(f"{name}: expected only unseen items, but {user} has already seen {item}")
 
 
 @dataclass(frozen=True)
@@ -264,4 +284,4 @@ def refuse_nan(has_nan: Tensor, targets: Targets) -> None:
     """Raise TrainingError naming the user of the first row whose scores (..., N) hold a NaN."""
     if has_nan.any():
         row = int(has_nan.nonzero()[0, -1])
-        raise TrainingError(f"score: expected no NaN, got one for user index {int(targets.users[row])}")
+        raise TrainingError(f"score: expected no NaN, got one for {targets.user(row)}")

@@ -17,7 +17,7 @@ from torch import Tensor
 from ncf.core.arrays import read_arrays
 from ncf.core.rng import generator
 from ncf.core.roles import MACHINE_IN_ID
-from ncf.errors import DataError
+from ncf.errors import ConfigError, DataError
 from ncf.evaluation.full import CutOff, FullRanking, MetricNames
 from ncf.evaluation.hypergeometric import correction_weights
 from ncf.evaluation.metrics import Ties
@@ -51,6 +51,15 @@ class SampledRanking(FullRanking):
         self.file = None if file is None else Path(file)
         self._drawn: list[tuple[Targets, Tensor]] = []
         self._file_parts: list[bool] = []  # whether `file` had the positives of each of the parts
+
+    def check(self, num_items: int) -> None:
+        """Raise ConfigError if a cut-off exceeds the number of items or, without a correction, of negatives."""
+        super().check(num_items)
+        if self.correction is None and max(self.cutoffs) > self.negatives:
+            raise ConfigError(
+                f"evaluation.cutoffs: expected at most {self.negatives}, the number of negatives, among which every "
+                f"positive is within the first {max(self.cutoffs)}"
+            )
 
     def evaluate(self, score: Scorer, targets: Targets) -> Ranks:
         """Rank `targets` among their negatives; with a correction, `candidates` is the size of the full set.
@@ -136,7 +145,7 @@ def draw_negatives(targets: Targets, count: int, seed: int) -> Tensor:
         row = int(short.nonzero()[0])
         raise DataError(
             f"evaluation.negatives: expected at most {int(targets.candidates[row]) - 1}, the number of unseen "
-            f"items of user index {int(targets.users[row])}, got {count}"
+            f"items of {targets.user(row)}, got {count}"
         )
     chunks = []
     for block, start in enumerate(range(0, len(targets), _ROWS_AT_ONCE)):
@@ -216,7 +225,9 @@ def _refuse_seen(path: Path, negatives: Tensor, targets: Targets) -> None:
     wrong = ~(inside & allowed.gather(1, negatives.clamp(0, targets.num_items - 1)))
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
+        index = int(negatives[row, column])
+        what = targets.item(index) if 0 <= index < targets.num_items else f"item index {index}"
         raise DataError(
-            f"evaluation.file: expected only unseen items, but item index {int(negatives[row, column])} of user index "
-            f"{int(targets.users[row])} in {path} is seen, is the positive itself, or does not exist"
+            f"evaluation.file: expected only unseen items, but {what} of {targets.user(row)} in {path} is seen, is "
+            "the positive itself, or does not exist"
         )

@@ -181,7 +181,7 @@ def test_nan_is_an_error_that_names_the_user() -> None:
     user = int(targets.users[13])
     logits = constant(20, 30)
     logits[user, 5] = math.nan
-    with pytest.raises(TrainingError, match=f"no NaN, got one for user index {user}$"):
+    with pytest.raises(TrainingError, match=f"no NaN, got one for user u{user}$"):
         rank(table(logits), targets, 6)
 
 
@@ -189,7 +189,7 @@ def test_nan_is_found_beside_infinities() -> None:
     targets = targets_of_test(split(4, 6))
     logits = torch.full((4, 6), math.inf)
     logits[2, 0] = math.nan
-    with pytest.raises(TrainingError, match=r"user index 2$"):
+    with pytest.raises(TrainingError, match=r"user u2$"):
         rank(table(logits), targets, 4)
 
 
@@ -207,7 +207,7 @@ def test_a_stacked_nan_names_the_user() -> None:
     targets = targets_of_test(split(20, 30))
     logits = torch.zeros(3, 20, 30)
     logits[1, int(targets.users[0])] = math.nan
-    with pytest.raises(TrainingError, match=f"user index {int(targets.users[0])}$"):
+    with pytest.raises(TrainingError, match=f"user u{int(targets.users[0])}$"):
         rank(table(logits), targets, 7)
 
 

@@ -88,5 +88,5 @@ def test_an_empty_part_is_refused() -> None:
 
 def test_a_leaked_positive_is_refused() -> None:
     leaky = TinySplit(part([(0, 1)]), part([(0, 2)]), part([(0, 2)]), 1, 4)
-    with pytest.raises(DataError, match="user index 0 has already seen item index 2"):
+    with pytest.raises(DataError, match="user u0 has already seen item i2"):
         targets_of_test(leaky)

@@ -86,7 +86,7 @@ def test_a_constant_scorer_gets_chance() -> None:
 def test_nan_and_too_few_items_are_refused() -> None:
     logits = torch.zeros(30, 40)
     logits[7] = torch.nan
-    with pytest.raises(TrainingError, match="got one for user index 7"):
+    with pytest.raises(TrainingError, match="got one for user 107$"):
         build().evaluate(table(logits), TARGETS)
     with pytest.raises(DataError, match=r"evaluation.negatives: expected at most \d+, the number of unseen items"):
         build(negatives=39).negatives_of(TARGETS)
@@ -228,3 +228,14 @@ def test_one_draw_serves_every_evaluation_of_the_same_targets() -> None:
 def test_bad_settings_are_refused(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}"):
         build(**changed)
+
+
+@pytest.mark.parametrize(("correction", "refused"), [(None, True), (0.1, False)])
+def test_a_cut_off_beyond_the_negatives_says_nothing_and_is_refused(correction: float | None, refused: bool) -> None:
+    evaluation = build(cutoffs=[5, 6], negatives=5, correction=correction)
+    if not refused:
+        evaluation.check(40)
+        return
+    with pytest.raises(ConfigError, match=r"^evaluation\.cutoffs: expected at most 5, the number of negatives"):
+        evaluation.check(40)
+    build(cutoffs=[5], negatives=5).check(40)

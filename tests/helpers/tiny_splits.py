@@ -24,6 +24,14 @@ class TinySplit:
     num_users: int
     num_items: int
 
+    @property
+    def user_ids(self) -> np.ndarray:
+        return np.array([f"u{index}" for index in range(self.num_users)])
+
+    @property
+    def item_ids(self) -> np.ndarray:
+        return np.array([f"i{index}" for index in range(self.num_items)])
+
 
 def part(pairs: list[tuple[int, int]]) -> Part:
     users, items = np.array(pairs, dtype=np.int64).reshape(-1, 2).T

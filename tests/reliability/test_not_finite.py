@@ -96,5 +96,5 @@ def test_a_score_that_is_no_number_is_an_error_that_names_the_user(split: Split,
     user = int(split.test.users[row])
     item = int(split.test.items[row])
     logits[user, item if place == "of the positive" else (item + 1) % 30] = float("nan")
-    with pytest.raises(TrainingError, match=rf"expected no NaN, got one for user index {user}$"):
+    with pytest.raises(TrainingError, match=rf"expected no NaN, got one for user {split.user_ids[user]}$"):
         FULL.evaluate(scorer(logits), test_targets(split, "cpu"))
