@@ -18,7 +18,8 @@ from ncf.train import train
 
 @pytest.fixture(scope="module")
 def cfg(root: Path) -> DictConfig:
-    return compose(*small(root, "evaluation=sampled", "evaluation.negatives=15", "evaluation.cutoffs=[5,10]", "trainer.epochs=1"))
+    sampled = "evaluation=sampled", "evaluation.negatives=15", "evaluation.cutoffs=[5,10]"
+    return compose(*small(root, *sampled, "trainer.epochs=1"))
 
 
 @pytest.fixture(scope="module")

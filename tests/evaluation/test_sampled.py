@@ -86,7 +86,7 @@ def test_a_constant_scorer_gets_chance() -> None:
 def test_nan_and_too_few_items_are_refused() -> None:
     logits = torch.zeros(30, 40)
     logits[7] = torch.nan
-    with pytest.raises(TrainingError, match="got one for user 107$"):
+    with pytest.raises(TrainingError, match=r"got one for user 107$"):
         build().evaluate(table(logits), TARGETS)
     with pytest.raises(DataError, match=r"evaluation.negatives: expected at most \d+, the number of unseen items"):
         build(negatives=39).negatives_of(TARGETS)
