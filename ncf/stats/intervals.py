@@ -54,7 +54,7 @@ def bootstrap(
 
     If BCa is undefined, because every resample gives the same value (such as a rank-biserial of 1), the percentile
     interval is used, as `method` then says. On too few or degenerate pairs the interval is `withheld`; see
-    `why_withheld`. With few pairs BCa covers less than its level: of a mean of normal differences at 0.95, 0.87 at 6
+    `why_withheld`. With few pairs BCa covers less than its level: of a mean of normal differences at 0.95, 0.86 at 6
     pairs, 0.90 at 10, 0.93 at 30.
 
     Raises:
