@@ -121,3 +121,16 @@ def test_the_loss_gets_what_it_needs_of_the_batch() -> None:
     assert batch.log_probs is not None
     assert batch.ratings.tolist() == [0, 1, 2, 3]  # who has everything has no negatives, and is not fitted
     assert batch.log_probs.exp()[:, 0].tolist() == pytest.approx([1 / 14, 1 / 12, 1 / 12, 1 / 12])
+
+
+def test_a_crowd_does_not_shrink_the_gradient_of_one_below_the_epsilon_of_adam() -> None:
+    model = by_gradient("gmf")
+    own, crowd = torch.tensor([1, 4, 13]), 4000
+    assert model.objective
+    alone, among = (
+        with_rows_for(model, Histories(own.repeat(users), torch.full((users,), 3)), model.objective).score(
+            torch.tensor([0])
+        )
+        for users in (1, crowd)
+    )
+    torch.testing.assert_close(among, alone, rtol=1e-4, atol=1e-5)
