@@ -24,7 +24,8 @@ def test_the_command_prints_the_best_settings(root: Path, tmp_path: Path, capsys
     header, row, last = said.out.splitlines()
     assert (header.split(), row.split()) == (["setting", "best"], ["model.l2", str(summary["best"]["model.l2"])])
     assert last == f"ndcg@10 (validation) {summary['value']:.4f} of 2 trials"
-    assert [line.partition(":")[0] for line in said.err.splitlines()] == ["trial 0", "trial 1"]
+    assert [line.partition(":")[0] for line in said.err.splitlines()[1:]] == ["trial 0", "trial 1"]
+    assert said.err.startswith("tuning ease on synthetic, ")
 
 
 def test_a_space_of_one_s_own_comes_before_the_one_of_the_package(root: Path, tmp_path: Path) -> None:

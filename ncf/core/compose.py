@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ncf.core import trust
+from ncf.core.advice import explained
 from ncf.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -49,4 +50,4 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConf
         with configuration():
             return hydra.compose("train", [*overrides, *extra])
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a number of 5,000 digits
-        raise ConfigError(" ".join(str(error).split())) from None
+        raise ConfigError(explained(error)) from None

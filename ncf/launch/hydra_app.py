@@ -15,13 +15,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ncf.core import trust
+from ncf.core.advice import explained, refuse_missing_run
 from ncf.core.command_line import forgiving_streams, say, take_imports
 from ncf.core.compose import CONF
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
 from ncf.launch import log_file, run_folder
-from ncf.launch.advice import explained, refuse_missing_run
 from ncf.launch.driver import driving, end_with_driver, is_driver
 from ncf.runs import resume
 from ncf.runs.components import CHOICES

@@ -73,6 +73,9 @@ def tune(
     space = read_space(path, base)
     name = f"{model}-{config_hash(resolved(base))[:12]}"
     _refuse_settings(base, space)
+    if _watched():
+        with contextlib.suppress(OSError):  # nothing depends on what is said
+            print(f"tuning {model} on {base.data.name}, {trials} trials, in {folder / name}", file=sys.stderr)
     with stop_flag() as stopped, opened(optuna, folder, name) as record:
         study = Study(optuna, record, folder / name, space, overrides, config_dir, int(base.seed))
         ending = study.run(trials, minutes, stopped)

@@ -18,6 +18,8 @@ def indices(what: str, known: np.ndarray, ids: Sequence[Any]) -> np.ndarray:
     Raises:
         DataError: an unknown id; the message suggests similar ones.
     """
+    if isinstance(ids, str | bytes) or np.ndim(ids) == 0:
+        raise DataError(f"{what}: expected a list of ids, got {ids!r} alone; [{ids!r}] is a list of one")
     if (found := _all_known(known, np.asarray(ids))) is not None:
         return found
     return np.array([_index(what, known, raw) for raw in ids], np.int64)

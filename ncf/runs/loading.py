@@ -31,7 +31,7 @@ from ncf.runs.known_data import split_of
 _MEMORY_MB = 64  # for one chunk of scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedRun:
     """A trained recommender with its data; ids are those of the data files.
 
@@ -46,6 +46,16 @@ class LoadedRun:
     result: dict[str, Any]
     split: Split
     model: models.Recommender
+
+    def __repr__(self) -> str:
+        """Return one line: model, data, size, a test metric and the folder."""
+        name, value = next(iter(self.result["test"].items()))
+        monitor = str(self.result["config"].get("trainer", {}).get("monitor", name))
+        name, value = (monitor, self.result["test"][monitor]) if monitor in self.result["test"] else (name, value)
+        return (
+            f"LoadedRun({self.result['config']['model']['name']} on {self.split.name}, {self.split.num_users:,} users, "
+            f"{self.split.num_items:,} items, test {name} {value:.4f}, {self.folder})"
+        )
 
     @cached_property
     def seen(self) -> Any:

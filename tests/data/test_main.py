@@ -23,8 +23,8 @@ def test_the_set_is_prepared_and_its_figures_are_printed(tmp_path: Path, capsys:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["data=ml-2m"], "Could not find 'data/ml-2m'"),
-        (["data.treshold=3"], "Could not override 'data.treshold'"),
+        (["data=ml-2m"], "data: expected one of csv, ml-100k, ml-10m, ml-1m, "),
+        (["data.treshold=3"], "did you mean data.threshold?"),
         (["+data.treshold=3"], "data.treshold: unknown key"),
         (["data.threshold=high"], "data.threshold: "),
         (["split.ties=random"], "split.ties: "),

@@ -283,4 +283,4 @@ def test_progress_is_quiet_if_a_program_reads_stdout_alone(
         os.set_blocking(reading, False)
         with contextlib.suppress(BlockingIOError):
             log.write_bytes(os.read(reading, 1 << 16))
-    assert log.read_text().startswith("trial 0: 0.0000") == errors_too
+    assert ("trial 0: 0.0000" in log.read_text()) == errors_too

@@ -36,7 +36,7 @@ def test_a_trial_that_fails_is_on_record_and_the_study_goes_on(
     summary = tune(overrides(root, "ease"), 3, 60.0, tmp_path)
     assert (summary["trials"], summary["failed"], summary["value"]) == (3, 2, 0.04)
     assert [state for *_, state in trials_of(tmp_path)] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    lines = capsys.readouterr().err.splitlines()
+    _, *lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(f"trial 0: failed ({reason}), 0 of 3 done, ")
     assert lines[3].startswith("trial 3: 0.0300, best 0.0300 (trial 3), 2 of 3 done, ")
 

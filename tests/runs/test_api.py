@@ -137,7 +137,54 @@ def test_a_perfect_a_constant_and_a_listed_ranking_have_the_values_that_follow(r
     chance = (10 / (split.num_items - seen[split.test.users])).mean()
     assert ncf.evaluate(np.zeros_like(perfect), run, cutoffs=[10])["hit@10"] == pytest.approx(chance)
     listed = pd.DataFrame({"user_id": split.user_ids[split.test.users], "item_id": split.item_ids[split.test.items]})
-    assert ncf.evaluate(listed.assign(rank=1), run, metrics=["mrr"]) == {"mrr": 1.0}
+    assert ncf.evaluate(listed.assign(rank=1), run, cutoffs=[1]) == {"hit@1": 1.0, "ndcg@1": 1.0, "mrr": 1.0}
+
+
+def test_a_table_that_cannot_say_what_is_asked_is_refused(run: LoadedRun) -> None:
+    table = run.recommend(run.split.user_ids, 10, leave_out="train")
+    assert ncf.evaluate(table, run, part="valid", cutoffs=[10])["hit@10"] == pytest.approx(
+        run.result["valid"]["hit@10"]
+    )
+    with pytest.raises(DataError, match=r"at least 20 items, the largest cut-off, .* found 10 for user"):
+        ncf.evaluate(table, run)
+    with pytest.raises(DataError, match=r"found 0 for user"):
+        ncf.evaluate(table[table["user_id"] != run.split.user_ids[3]], run, cutoffs=[5])
+    with pytest.raises(DataError, match=r"once, found .* again in row 20"):
+        ncf.evaluate(pd.concat([table[:20], table[:20]]), run, cutoffs=[5])
+
+
+def test_what_is_mistyped_gets_the_advice_of_the_command_line(here: Path, clicks: pd.DataFrame) -> None:
+    for wrong, meant in (({"model": "NeuMF"}, "neumf"), ({"overrides": ["loss.gama=2"]}, "loss.gamma")):
+        with pytest.raises(ConfigError, match=rf"did you mean {meant}\?"):
+            ncf.fit(**{"model": "neumf", "data": clicks, "loss": "focal", **wrong})
+    assert not list(here.rglob("*"))
+
+
+def test_settings_may_be_a_dict_and_times_datetimes(here: Path, clicks: pd.DataFrame) -> None:
+    dated = clicks.assign(timestamp=pd.date_range("2020-01-01", periods=len(clicks), freq="h"))
+    fitted = ncf.fit("popularity", dated, overrides={"trainer.progress": False, "trainer.patience": 3})
+    assert fitted.result["config"]["trainer"]["patience"] == 3
+    assert fitted.result["config"]["split"]["name"] == "leave_one_out"
+    assert fitted.history("u3", 50)["time"].str.startswith("2020-01").all()
+
+
+def test_a_missing_value_is_named_by_column_and_row(here: Path, clicks: pd.DataFrame) -> None:
+    holed = clicks.reset_index(drop=True)
+    holed.loc[7, "item"] = None
+    with pytest.raises(DataError, match=r"^data: expected a value in column 'item' of each row, found none in row 7$"):
+        ncf.fit("popularity", holed)
+
+
+def test_a_single_id_is_no_list(run: LoadedRun) -> None:
+    for alone in (3, "u1"):
+        with pytest.raises(DataError, match=r"^user: expected a list of ids, got .* alone; \[.*\] is a list of one$"):
+            run.recommend(alone, 3)
+
+
+def test_a_run_is_one_line_in_a_notebook(run: LoadedRun) -> None:
+    assert repr(run).startswith("LoadedRun(mf on synthetic")
+    assert len(repr(run)) < 300
+    assert "\n" not in repr(run)
 
 
 @pytest.mark.parametrize(

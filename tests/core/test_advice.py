@@ -6,9 +6,9 @@ import pytest
 from hydra import compose
 from hydra.errors import HydraException
 
+from ncf.core.advice import explained, refuse_missing_run
 from ncf.core.compose import configuration
 from ncf.errors import ConfigError
-from ncf.launch.advice import explained, refuse_missing_run
 
 TOP = (
     "data, deterministic, device, dynamics, evaluation, loss, model, neg_ratio, optimizer, registration, resume, "
