@@ -4,6 +4,9 @@ Shape legend, used by every docstring of the package:
 `B` users (or groups) in a batch, `K` negatives, `U` users, `I` items, `D` factors, `S` stacked runs, `N` units.
 """
 
+import os
+import sys
+from types import TracebackType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -24,3 +27,16 @@ def __getattr__(name: str) -> Any:
 
         return register
     raise AttributeError(f"module 'ncf' has no attribute {name!r}")
+
+
+def _interrupted(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """End with one line and status 130 on Ctrl-C; show any other error as usual."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+        return
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+if sys.argv[:1] == ["-m"]:  # a command, `python -m ncf.train`, whose imports take seconds before its own frame begins
+    sys.excepthook = _interrupted

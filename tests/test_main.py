@@ -59,3 +59,11 @@ def test_listing_imports_nothing_heavy() -> None:
     script = "import sys; import ncf.__main__ as m; m.commands(); print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+@pytest.mark.parametrize(("argv", "status"), [(["-m"], 130), (["script.py"], -2)])
+def test_ctrl_c_while_a_command_is_imported_is_one_line_and_elsewhere_pythons_own(argv: list[str], status: int) -> None:
+    script = f"import sys; sys.argv = {argv}; import ncf; raise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert (done.stderr == "interrupted\n") == (status == 130)

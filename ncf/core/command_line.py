@@ -37,6 +37,8 @@ class Parser(argparse.ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Return the parsed options. Raises ConfigError, naming the option, if one is unknown, missing or invalid."""
         known = {key.lstrip("-") for action in self._actions for key in action.option_strings}
+        if empty := next((a for a in arguments if a.endswith("=") and a.lstrip("-")[:-1] in known), None):
+            raise ConfigError(f"{empty.lstrip('-')[:-1]}: expected a value, got none")
         spelled = [f"--{a}" if "=" in a and a.partition("=")[0] in known else a for a in arguments]
         return self.parse_intermixed_args(spelled)
 

@@ -53,8 +53,13 @@ def read_text(path: Path, error: type[NcfError], largest: int = _LARGEST_TEXT) -
     """Return the content of a UTF-8 file. Raises as `open_regular`, and `error` if it cannot be read or decoded."""
     with open_regular(path, largest, error) as file:
         try:
-            return file.read(largest).decode()
+            content = file.read(min(largest, os.fstat(file.fileno()).st_size + 1))
+            if content is None:  # of /proc/kmsg, a regular file by its mode
+                raise error(f"{path}: cannot be read (it has nothing to say now)")
+            return content.decode()
         except (OSError, UnicodeDecodeError) as cause:
+            if isinstance(cause, NcfError):
+                raise
             raise error(f"{path}: cannot be read ({cause})") from None
 
 

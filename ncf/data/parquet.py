@@ -9,7 +9,8 @@ from ncf.data.ratings import Columns
 from ncf.data.table import Block, Kind, refuse
 from ncf.errors import DataError
 
-_ROWS_AT_ONCE = 1 << 18
+_ROWS_AT_ONCE = 1 << 16
+_LONGEST_TEXT = 1024  # bytes; an id has at most 256 characters
 _ALWAYS_ALLOWED, _ROWS_PER_BYTE = 1_000_000, 8  # a row of real data takes a byte or more; a run of equal ones nothing
 
 
@@ -25,7 +26,8 @@ def parquet_columns(file: BinaryIO, label: str) -> tuple[Any, list[str]]:
         raise DataError(f"{label}: reading Parquet needs pyarrow; pip install 'ncf[export]'") from None
     size = file.seek(0, 2)
     try:
-        reader = pyarrow.parquet.ParquetFile(file)
+        texts = [c.name for c in pyarrow.parquet.ParquetFile(file).schema_arrow if pyarrow.types.is_string(c.type)]
+        reader = pyarrow.parquet.ParquetFile(file, read_dictionary=texts)  # so that a repeated text is held once
         rows, names = reader.metadata.num_rows, reader.schema_arrow.names
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataError(f"{label}: cannot be read as Parquet ({' '.join(str(error).split())[:200]})") from None
@@ -43,6 +45,7 @@ def parquet_blocks(reader: Any, label: str, wanted: Columns, kinds: Mapping[str,
     import pyarrow
 
     line = 1
+    _refuse_long_texts(reader, label, kinds)
     try:
         for batch in reader.iter_batches(_ROWS_AT_ONCE, columns=list(kinds)):
             columns = {name: _column(batch.column(name), name, label, line, kinds[name]) for name in kinds}
@@ -55,6 +58,31 @@ def parquet_blocks(reader: Any, label: str, wanted: Columns, kinds: Mapping[str,
         raise DataError(f"{label}: cannot be read as Parquet ({' '.join(str(error).split())[:200]})") from None
 
 
+def _refuse_long_texts(reader: Any, label: str, kinds: Mapping[str, Kind]) -> None:
+    """Raise DataError if a column unfolds into more bytes than texts of `_LONGEST_TEXT` need, before it does."""
+    for group in range(reader.metadata.num_row_groups):
+        rows = reader.metadata.row_group(group)
+        for number in range(rows.num_columns):
+            column = rows.column(number)
+            if (
+                column.path_in_schema in kinds
+                and column.total_uncompressed_size > 2**20 + _LONGEST_TEXT * rows.num_rows
+            ):
+                raise DataError(
+                    f"{label}: expected {column.path_in_schema} of at most {_LONGEST_TEXT} bytes, found "
+                    f"{column.total_uncompressed_size:,} bytes in {rows.num_rows:,} rows"
+                )
+
+
+def _refuse_long_text(texts: Any, label: str, name: str) -> None:
+    from pyarrow import compute, types
+
+    if len(texts) and (types.is_string(texts.type) or types.is_large_string(texts.type)):
+        longest = compute.max(compute.binary_length(texts)).as_py() or 0
+        if longest > _LONGEST_TEXT:
+            raise DataError(f"{label}: expected {name} of at most {_LONGEST_TEXT} bytes, found one of {longest:,}")
+
+
 def _column(column: Any, name: str, label: str, line: int, kind: Kind) -> np.ndarray:
     """Return one column as int64 or object ids, float64 numbers, or text; dates become seconds, or text under iso."""
     from pyarrow import compute, types
@@ -63,6 +91,7 @@ def _column(column: Any, name: str, label: str, line: int, kind: Kind) -> np.nda
         row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
         refuse(label, line + row, f"a value of {name}", "none")
     if types.is_dictionary(column.type):
+        _refuse_long_text(column.dictionary, label, name)
         column = column.dictionary_decode()
     if types.is_timestamp(column.type) or types.is_date(column.type):
         if kind == "number":

@@ -223,6 +223,13 @@ def _refuse_seen(path: Path, negatives: Tensor, targets: Targets) -> None:
     allowed[torch.arange(len(targets)), targets.items] = False
     inside = (negatives >= 0) & (negatives < targets.num_items)
     wrong = ~(inside & allowed.gather(1, negatives.clamp(0, targets.num_items - 1)))
+    ordered = negatives.sort(dim=1).values
+    if (repeated := (ordered[:, 1:] == ordered[:, :-1]).any(dim=1)).any():
+        row = int(repeated.nonzero()[0])
+        raise DataError(
+            f"evaluation.file: expected each negative once for a positive, found one again for {targets.user(row)} "
+            f"in {path}"
+        )
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
         index = int(negatives[row, column])

@@ -83,7 +83,6 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone = HydraConfig.get().mode == RunMode.RUN
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
-    run_folder.refuse_links(folder)
     with claim(folder), failures_recorded(folder, but=not_recorded), stop_flag() as stopped, memory_explained():
         _refuse_stray_resume(cfg, folder)
         result = train(cfg, folder, stopped, functools.partial(_begin, cfg, folder))

@@ -82,6 +82,8 @@ def _check(path: Path) -> None:
     try:
         with contextlib.closing(_connect(path)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except UnicodeDecodeError:  # the report on the damage quotes it
+        found = "its content is no text"
     except sqlite3.Error as error:
         raise _explained(path, error) from None
     if found != "ok":

@@ -21,9 +21,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.launch.progress import SweepProgress, progress_line, write_plan
-from ncf.launch.run_folder import outward_links
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import changes, resolved, run_id
+from ncf.runs.own_files import outward_links
 from ncf.runs.plan import plan_run
 from ncf.runs.state import claim, done, record_failure, state
 from ncf.study.plan import describe, plans, require_plan

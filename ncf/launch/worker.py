@@ -16,8 +16,9 @@ from ncf.core.compose import compose, configuration
 from ncf.core.signals import StopFlag, stop_flag
 from ncf.errors import CheckpointError, NcfError
 from ncf.launch.driver import end_with
-from ncf.launch.run_folder import record, refuse_links
+from ncf.launch.run_folder import record
 from ncf.runs.job import Job, open_job
+from ncf.runs.own_files import refuse_strange_files
 from ncf.runs.plan import plan_run
 from ncf.runs.state import ClaimError, claim, done, failures_recorded
 from ncf.runs.tracking import NoTracker
@@ -75,7 +76,7 @@ class Worker:
                 return None
             with contextlib.suppress(ClaimError, CheckpointError):
                 if not done(folder):
-                    refuse_links(folder)
+                    refuse_strange_files(folder)
                     self._claim(folder)
                     job = self._prepare(folder, overrides)
                     if job is not None:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
 from ncf.core.config import flatten, float_keys, plain, roles
+from ncf.core.outside import read_text
 from ncf.core.roles import DISPLAY, RESULT, Role
 from ncf.errors import CheckpointError, ConfigError
 from ncf.runs.components import REGISTRIES, chosen
@@ -115,9 +116,10 @@ def registered(path: str | None) -> dict[str, str] | None:
     if path is None:
         return None
     try:
-        return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
-    except OSError as error:
-        raise ConfigError(f"registration: expected a file, got {path!r} ({error.strerror or error})") from None
+        text = read_text(Path(path), ConfigError, largest=2**20)
+    except FileNotFoundError:
+        raise ConfigError(f"registration: expected a file, got {path!r} (No such file or directory)") from None
+    return {"path": path, "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 OmegaConf.register_new_resolver("run_id", lambda *, _root_: run_id(resolved(_root_)), replace=True)

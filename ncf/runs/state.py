@@ -20,6 +20,7 @@ from ncf.core.files import write_text
 from ncf.core.outside import MEGABYTE, open_regular, read_json
 from ncf.errors import DataError, NcfError
 from ncf.runs.artifacts import EPOCHS, RESULT, read_result
+from ncf.runs.own_files import refuse_strange_files
 
 LOCK, FAILURE = ".lock", "failure.json"
 State = Literal["done", "running", "failed", "stopped", "waiting"]
@@ -43,7 +44,7 @@ def claim(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, timeout=_PROBE_SECONDS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _refuse_links(folder)
+        refuse_strange_files(folder)
         lock.acquire()
     except Timeout:
         raise ClaimError(f"{folder}: run is locked by another process") from None
@@ -53,14 +54,6 @@ def claim(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _refuse_links(folder: Path) -> None:
-    """Raise ClaimError if a link in `folder` leads out of it: whoever sent the run would pick what is overwritten."""
-    inside = folder.resolve()
-    for path in sorted(folder.iterdir()):
-        if path.is_symlink() and not (target := path.resolve()).is_relative_to(inside):
-            raise ClaimError(f"{path}: expected a file of the run, found a link to {target}; replace it by a copy")
 
 
 @contextlib.contextmanager

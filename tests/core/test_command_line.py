@@ -234,3 +234,9 @@ def test_a_table_without_rows_is_its_header() -> None:
 def test_characters_that_move_the_cursor_or_turn_the_direction_are_shown_escaped() -> None:
     assert visible("a\x1b[2Jb\r\n\u202e\u2028\udcff") == r"a\x1b[2Jb\r\n\u202e\u2028\udcff"
     assert visible("Amélie (2001) γ × α 東京") == "Amélie (2001) γ × α 東京"
+
+
+@pytest.mark.parametrize("argument", ["top=", "--top="])
+def test_an_option_without_a_value_is_refused_by_its_name(argument: str) -> None:
+    with pytest.raises(ConfigError, match=r"^top: expected a value, got none$"):
+        parser().parse([argument])

@@ -76,3 +76,12 @@ def test_without_pyarrow_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"x\.parquet: reading Parquet needs pyarrow; pip install 'ncf\[export\]'"):
         prepare("csv", archive=str(tmp_path / "x.parquet"))
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_a_small_file_of_long_texts_is_refused_before_it_unfolds(coded: bool, prepare: Prepare, tmp_path: Path) -> None:
+    users = pa.array(["x" * (5000 if coded else 2**21)] * 20)
+    columns = {"user_id": users.dictionary_encode() if coded else users, "item_id": list(range(20))}
+    clicks = {"rating": None, "timestamp": None, "threshold": None}
+    with pytest.raises(DataError, match=r"x\.parquet: expected user_id of at most 1024 bytes, found"):
+        load(prepare, tmp_path, columns, **clicks)

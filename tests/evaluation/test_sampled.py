@@ -239,3 +239,12 @@ def test_a_cut_off_beyond_the_negatives_says_nothing_and_is_refused(correction: 
     with pytest.raises(ConfigError, match=r"^evaluation\.cutoffs: expected at most 5, the number of negatives"):
         evaluation.check(40)
     build(cutoffs=[5], negatives=5).check(40)
+
+
+def test_a_negative_that_counts_twice_is_refused(tmp_path: Path) -> None:
+    drawn = build(seed=3).negatives_of(TARGETS).numpy().copy()
+    drawn[7, 4] = drawn[7, 1]
+    with pytest.raises(
+        DataError, match=r"expected each negative once for a positive, found one again for user 1\d\d in"
+    ):
+        write_negatives(tmp_path / "n.npz", TARGETS.users.numpy(), TARGETS.items.numpy(), drawn).negatives_of(TARGETS)

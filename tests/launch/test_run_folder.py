@@ -1,4 +1,4 @@
-"""A run's folder is the run's own: no link leads what is written elsewhere, and its record is the one Hydra makes."""
+"""The record of a run is the one that Hydra makes."""
 
 from pathlib import Path
 
@@ -6,30 +6,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from ncf.core.trust import saved_overrides
-from ncf.errors import CheckpointError, FileError
-from ncf.launch.run_folder import outward_links, record, refuse_links
+from ncf.errors import FileError
+from ncf.launch.run_folder import record
 from ncf.runs.components import CHOICES
-
-WRITTEN = ["train.log", ".lock", "metrics.jsonl", "result.json", "failure.json", ".hydra", ".hydra/config.yaml"]
-
-
-@pytest.mark.parametrize("name", WRITTEN)
-def test_a_link_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
-    link = tmp_path / "run" / name
-    link.parent.mkdir(parents=True)
-    link.symlink_to(tmp_path / "mine")  # also while there is nothing
-    with pytest.raises(CheckpointError, match=rf"^{link}: expected a file of the run, found a link to {tmp_path}/mine"):
-        refuse_links(tmp_path / "run")
-
-
-def test_other_links_are_nobodys_business(tmp_path: Path) -> None:
-    """From one file to another, and to the folder itself, which may lie on another disk."""
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "run").symlink_to(tmp_path / "disk")
-    (tmp_path / "run" / "best.pt").symlink_to("checkpoint.pt")
-    refuse_links(tmp_path / "run")
-    refuse_links(tmp_path / "none")
-    assert list(outward_links(tmp_path / "run")) == []
 
 
 def test_the_record_is_what_resume_reads(tmp_path: Path) -> None:

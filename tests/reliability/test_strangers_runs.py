@@ -238,7 +238,7 @@ def test_a_link_out_of_a_run_is_not_written_through(name: str, run: Path, tmp_pa
     (run / name).symlink_to(victim)
     (run / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(list(small(root))))
     with (
-        pytest.raises(state.ClaimError, match=r"expected a file of the run, found a link to .*victim"),
+        pytest.raises(CheckpointError, match=r"expected a file of the run, found a link to .*victim"),
         state.claim(run),
     ):
         pytest.fail("it was claimed")

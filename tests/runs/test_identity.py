@@ -1,6 +1,7 @@
 """What identifies a run: each setting's declared role, and ids that stay what they were when runs were first made."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -293,3 +294,10 @@ def test_settings_of_an_older_run_are_completed_with_what_was_assumed_of_it() ->
     newer = {**older, "trainer": older["trainer"] | {"fast": False}}
     assert completed(newer)["trainer"]["fast"] is False
     assert completed({"data": {"name": "nosuch"}, "seed": 1}) == {"data": {"name": "nosuch"}, "seed": 1}
+
+
+def test_a_registration_that_is_no_file_does_not_stall(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, found in ((tmp_path / "pipe", "FIFO"), (Path("/dev/zero"), "device"), (tmp_path, "folder")):
+        with pytest.raises(ConfigError, match=f"expected a regular file, found a {found}$"):
+            registered(str(path))
