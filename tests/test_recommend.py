@@ -12,7 +12,7 @@ from finished_runs import FinishedRuns
 from toys import compose
 
 from ncf import recommend
-from ncf.errors import ConfigError, DataError
+from ncf.errors import ConfigError, DataError, NcfError
 from ncf.train import train
 
 
@@ -220,12 +220,12 @@ def test_items_are_spelled_as_users_are(odd: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["items="], "items: expected at least one item, found none"),
+        (["items="], "items: expected a value, got none"),
         (["items=50,777"], r"item: expected an id among the 80 items .* got '777'; similar ids: 77"),
         (["items=50,3", "ratings=5"], "ratings: expected 2, one for each item, got 1"),
         (["items=50,3", "ratings=5,x"], "ratings: expected finite numbers, got 'x'"),
     ],
 )
 def test_items_that_cannot_be_are_one_line(options: list[str], message: str, runs: FinishedRuns) -> None:
-    with pytest.raises(DataError, match=f"^{message}"):
+    with pytest.raises(NcfError, match=f"^{message}"):
         recommend.main([f"run={runs['ease']}", *options])

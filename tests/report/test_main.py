@@ -106,7 +106,7 @@ def test_a_wrong_report_is_refused_by_its_key_and_nothing_is_written(results: Pa
         (["sweep=,"], "--sweep: expected a sweep's folder, got none"),
         (["sweep=a", "output=r.yaml"], "--output: expected a folder, got r.yaml"),
         (["sweep=a", "formats=svg,gif"], "--formats: expected some of svg, png, pdf, got 'svg,gif'"),
-        (["sweep=a", "formats="], "--formats: expected some of svg, png, pdf, got ''"),
+        (["sweep=a", "formats="], "formats: expected a value, got none"),
         (["results=r.yaml"], "--results: expected the results.csv of an earlier report, got r.yaml"),
         (["sweep=a", "results=b"], "not allowed with argument"),
         ([], "one of the arguments --sweep --results is required"),
