@@ -64,7 +64,7 @@ def compared(treatment: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
     """
     seeds = max(len(treatment), len(baseline))
     pair = [np.broadcast_to(table, (max(seeds, 2), table.shape[1])) for table in (treatment, baseline)]
-    difference, relative = two_level(*pair, level=LEVEL, resamples=RESAMPLES, rng=np.random.default_rng(0))
+    difference, relative = two_level(*pair, level=LEVEL)
     return {
         "difference": difference.estimate,
         "low": difference.low,

@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from ncf.core.rng import numpy_generator
 from ncf.report.kit.naming import metric_name, number
 from ncf.report.kit.section import Cells, Chart, Drawing, Facts, Listing, Section
 from ncf.report.kit.style import GREY, WIDTH
 from ncf.report.study import NotRunError, Study
+from ncf.stats import StatisticsError
+from ncf.stats.selection import best_of
 from ncf.study.registration import Value, resolved
 
 Array = np.ndarray
@@ -60,19 +63,27 @@ def surface(study: Study, ratio: int) -> tuple[Array, Array, float] | None:
 
     A cell without all of the grid's seeds is NaN. None if fewer than half of the cells are there.
     """
+    if (found := _by_seed(study, ratio)) is None:
+        return None
+    values, baseline = found
+    return values.mean(0), values.mean(0) / baseline.mean() - 1, float(baseline.mean())
+
+
+def _by_seed(study: Study, ratio: int) -> tuple[Array, Array] | None:
+    """The metric of each cell, (seeds, gammas, alphas), and of BCE, (seeds,)."""
     if "grid" not in study.registration.grids:
         return None
     count = study.registration.grids["grid"].seeds.get(ratio, 0)
     seeds = range(study.registration.first_seed, study.registration.first_seed + count)
     baseline = study.values(study.registration.arms[study.contrasts[0][1]], ratio, study.primary).reindex(seeds)
     gammas, alphas = _axis(study, "gamma"), _axis(study, "alpha")
-    means = np.full((len(gammas), len(alphas)), np.nan)
+    values = np.full((count, len(gammas), len(alphas)), np.nan)
     for arm in study.arms_of("grid"):
-        values = study.values(arm, ratio, study.primary).reindex(seeds)
-        means[gammas.index(arm["gamma"]), alphas.index(arm["alpha"])] = values.mean(skipna=False)
-    if not seeds or baseline.isna().any() or np.isnan(means).mean() > 0.5:
+        own = study.values(arm, ratio, study.primary).reindex(seeds)
+        values[:, gammas.index(arm["gamma"]), alphas.index(arm["alpha"])] = own
+    if not seeds or baseline.isna().any() or np.isnan(values.mean(0)).mean() > 0.5:
         return None
-    return means, means / baseline.mean() - 1, float(baseline.mean())
+    return values, baseline.to_numpy()
 
 
 def _axis(study: Study, key: str) -> list[Value]:
@@ -101,7 +112,7 @@ def alpha_ratio(study: Study) -> Cells:
 
 
 def _best_cells(study: Study) -> Facts | None:
-    """The cell with the largest change at each ratio."""
+    """The cell with the largest change at each ratio, beside what the best would show by chance."""
     cells = []
     for ratio in study.ratios:
         if (found := surface(study, ratio)) is None:
@@ -110,8 +121,23 @@ def _best_cells(study: Study) -> Facts | None:
         row, column = np.unravel_index(np.nanargmax(change), change.shape)
         gamma, alpha = number(_axis(study, "gamma")[row]), number(_axis(study, "alpha")[column])
         seeds = study.registration.grids["grid"].seeds[ratio]
-        cells.append({"ratio": ratio, "gamma": gamma, "alpha": alpha, "change": change[row, column], "seeds": seeds})
+        cells.append({"ratio": ratio, "gamma": gamma, "alpha": alpha, "change": change[row, column], "seeds": seeds,
+                      "of": int(np.isfinite(change).sum()), "chance": _of_chance(study, ratio)})  # fmt: skip
     return {"cells": cells} if cells else None
+
+
+def _of_chance(study: Study, ratio: int) -> float | None:
+    """The change that the best of as many cells would show on average without any effect; None for under 3 seeds."""
+    found = _by_seed(study, ratio)
+    assert found
+    values, baseline = found
+    differences = (values - baseline[:, None, None]).reshape(len(values), -1)
+    rng = numpy_generator(study.registration.bootstrap_seed, f"grid/{ratio}")
+    try:
+        best = best_of(differences[:, np.isfinite(differences).all(0)], rng=rng)
+    except StatisticsError:
+        return None
+    return best.expected / float(baseline.mean())
 
 
 SECTION = Section(

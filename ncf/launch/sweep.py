@@ -26,9 +26,10 @@ from ncf.runs.identity import changes, resolved, run_id
 from ncf.runs.own_files import outward_links
 from ncf.runs.plan import plan_run
 from ncf.runs.state import claim, done, record_failure, state
+from ncf.study.outcomes import Chances, chances, describe_chances, from_pilot
 from ncf.study.plan import describe, plans, require_plan
 from ncf.study.registered_runs import admits, overrides, parts, registered_runs
-from ncf.study.registration import load
+from ncf.study.registration import Registration, load
 
 _QUIET = ["hydra/job_logging=file", "trainer.progress=false"]
 _SAVING_SECONDS = 60.0  # for running runs to save themselves when the sweep is stopped
@@ -99,6 +100,9 @@ class Sweep:
         tested = {name for part in wanted for name in part.of}
         for plan in (plan for plan in plans(registration) if plan.hypothesis in tested):
             print(describe(plan), file=sys.stderr)
+        for found in _chances(registration):
+            if found.hypothesis in tested:
+                print(describe_chances(found), file=sys.stderr)
         if self._conclusive:
             require_plan(registration)
         runs = [overrides(run) for run in registered_runs(registration, wanted)]
@@ -219,6 +223,11 @@ def _refuse_another(folder: Path, settings: dict[str, Any], first: dict[str, Any
             raise ConfigError(
                 f"hydra.sweep.subdir: expected a separate folder per run, but {folder} has a run with other settings"
             )
+
+
+def _chances(registration: Registration) -> list[Chances]:
+    """What the registered rule will say, by the pilot's spread; empty without a pilot."""
+    return chances(registration, from_pilot(registration)) if registration.pilot else []
 
 
 def _values(override: Override) -> list[Any]:

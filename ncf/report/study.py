@@ -98,13 +98,6 @@ class Study:
         return list(zip(compared, plans(self.registration), strict=True))
 
     @property
-    def detectable(self) -> dict[int, tuple[int, float, float]]:
-        """Ratio -> seeds, and the smallest changes that its best and its worst comparison see; only with a pilot."""
-        found = [(c.ratios[0], plan.seeds, plan.prospect.detectable) for c, plan in self.plans if plan.prospect]
-        by_ratio = pd.DataFrame(found, columns=["ratio", "seeds", "change"]).groupby("ratio")
-        return {ratio: (rows["seeds"].iloc[0], rows["change"].min(), rows["change"].max()) for ratio, rows in by_ratio}
-
-    @property
     def settings(self) -> dict[str, Any]:
         """The settings that all runs share."""
         return dict(self.protocol.get("settings", {}))

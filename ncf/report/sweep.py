@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,10 @@ from ncf.report.study import COMPANIONS, RESULTS, own_tables, read_table, refuse
 from ncf.runs import artifacts
 from ncf.runs.tables import NAMES, finished_runs, read_runs
 from ncf.stats import StatisticsError
+from ncf.stats.checks import rounded_difference
 from ncf.stats.effects import relative_change
 from ncf.stats.equivalence import equivalence
+from ncf.stats.findings import FINDINGS, Finding, findings
 from ncf.stats.intervals import Interval, bootstrap
 from ncf.stats.multiplicity import holm
 from ncf.stats.paired import wilcoxon
@@ -37,7 +39,6 @@ from ncf.study.verdict import LEAST_PAIRS
 ALPHA, LEVEL, RESAMPLES = 0.05, 0.95, 9999
 MOST_ARMS = 200  # more say that something other than a design differs among the runs
 
-Finding = Literal["better", "worse", "equivalent", "undecided"]
 _RESULTS = (
     "best_epoch", "epochs", "train_seconds", "valid_seconds", "device", "config_hash", "data_digest", "registration",
     "commit", "ncf",
@@ -58,6 +59,7 @@ class Contrast:
 
     Attributes:
         change: relative change of the mean with its interval; None if no test is possible.
+        direction: sign of the Wilcoxon statistic, which says in what direction a small p shows a difference.
         p: exact two-sided Wilcoxon p, and its correction over the comparisons of the metric in `corrected`.
         p_equivalent: TOST p against the margin, corrected likewise.
         obstacle: why no test is possible; None if one is.
@@ -70,6 +72,7 @@ class Contrast:
     treatment_mean: float
     baseline_mean: float
     change: Interval | None = None
+    direction: int = 0
     p: float = 1.0
     corrected: float = 1.0
     p_equivalent: float = 1.0
@@ -209,10 +212,14 @@ class Sweep:
         if len(table) < LEAST_PAIRS:
             return replace(plain_one, obstacle=f"{len(table)} common seeds, at least {LEAST_PAIRS} are needed")
         t, b = table.T
+        if not rounded_difference(t, b).any():
+            same = Interval(0.0, 0.0, 0.0, LEVEL, "none", f"all {len(table)} differences are zero")
+            return replace(plain_one, p_equivalent=0.0, change=same)
         try:
             rng = numpy_generator(0, f"sweep/{treatment.label}/{baseline.label}/{metric}")
+            test = wilcoxon(t, b)
             return replace(
-                plain_one, p=wilcoxon(t, b).p, p_equivalent=equivalence(t, b, self.margin).p,
+                plain_one, p=test.p, direction=test.direction, p_equivalent=equivalence(t, b, self.margin).p,
                 change=bootstrap(relative_change, t, b, level=LEVEL, resamples=RESAMPLES, rng=rng),
             )  # fmt: skip
         except StatisticsError as error:
@@ -292,19 +299,12 @@ def _judged(family: list[Contrast]) -> list[Contrast]:
     """Correct the p of one metric's comparisons, and find what they say."""
     if not family:
         return []
-    corrected, equivalent = (holm(np.array([getattr(c, name) for c in family])) for name in ("p", "p_equivalent"))
+    direction, p, equivalent = np.array([(c.direction, c.p, c.p_equivalent) for c in family]).T
+    _, found = findings(direction, p, equivalent, ALPHA)
     return [
-        replace(c, corrected=float(p), p_equivalent=float(q), finding=_finding(c, float(p), float(q)))
-        for c, p, q in zip(family, corrected, equivalent, strict=True)
+        replace(c, corrected=float(one), p_equivalent=float(other), finding=FINDINGS[finding])
+        for c, one, other, finding in zip(family, holm(p), holm(equivalent), found, strict=True)
     ]
-
-
-def _finding(contrast: Contrast, p: float, p_equivalent: float) -> Finding:
-    if contrast.obstacle:
-        return "undecided"
-    if p <= ALPHA:
-        return "better" if contrast.treatment_mean > contrast.baseline_mean else "worse"
-    return "equivalent" if p_equivalent <= ALPHA else "undecided"
 
 
 def _is_metric(column: str, of_epoch: bool = False) -> bool:

@@ -68,7 +68,8 @@ def comparisons(sweep: Sweep) -> Table:
     rows = [[metric_name(c.metric).removeprefix("test "), c.treatment, c.baseline, f"{c.seeds}", *_evidence(c)]
             for c in sweep.contrasts]  # fmt: skip
     note = (
-        f"Change: relative, with a {LEVEL:.0%} bootstrap interval (BCa) over paired seeds. p: exact two-sided Wilcoxon "
+        f"Change: relative, with a {LEVEL:.0%} bootstrap interval (BCa) over paired seeds, not corrected for "
+        f"{len(sweep.pairs)} comparisons, and not shown where pairs are too few. p: exact two-sided Wilcoxon "
         f"signed-rank; corrected p and equivalence p (two one-sided t tests against ±{sweep.margin:.0%}): Holm over "
         f"the {len(sweep.pairs)} comparisons of a metric, not corrected over metrics."
     )
@@ -96,7 +97,8 @@ def changes(sweep: Sweep) -> Figure | None:
     for y, c in enumerate(rows):
         colour, marker, filled = FINDINGS[c.finding]
         assert c.change is not None
-        ax.plot([c.change.low, c.change.high], [y, y], color=colour, linewidth=1.6)
+        if c.change.ends:
+            ax.plot(c.change.ends, [y, y], color=colour, linewidth=1.6)
         ax.plot(c.change.estimate, y, marker, color=colour, markerfacecolor=colour if filled else "white", markersize=6)
     ax.set_yticks(range(len(rows)), [_plain_text(f"{c.treatment} vs {c.baseline} ({c.seeds} seeds)") for c in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)

@@ -31,7 +31,8 @@ class Interval:
     """An estimate with its interval: low <= high, `level` its nominal coverage, `method` how it was made.
 
     Attributes:
-        withheld: why the interval is not to be shown, although `low` and `high` are numbers; None if it may be.
+        withheld: why the interval is not to be shown, although `low` and `high` are numbers, as "5 pairs: an interval
+            needs at least 6"; None if it may be.
     """
 
     estimate: float
@@ -45,6 +46,11 @@ class Interval:
     def ends(self) -> tuple[float, float] | None:
         """Low and high, or None where the interval is withheld."""
         return None if self.withheld else (self.low, self.high)
+
+    @property
+    def short(self) -> str:
+        """Why it is withheld in a few words: "5 pairs"; empty where it is not."""
+        return (self.withheld or "").partition(":")[0]
 
 
 def bootstrap(
@@ -93,26 +99,19 @@ def why_withheld(treatment: Array, baseline: Array) -> str | None:
     """
     d = rounded_difference(*pairs(treatment, baseline, least=1))
     if len(d) < FEWEST:
-        return f"{len(d)} pairs are too few for an interval: expected at least {FEWEST}"
+        return f"{len(d)} pairs: an interval needs at least {FEWEST}"
     if (distinct := len(np.unique(d))) < _DISTINCT:
-        return f"the {len(d)} differences have only {distinct} different values: expected at least {_DISTINCT}"
+        return f"{distinct} different values of {len(d)} pairs: an interval needs at least {_DISTINCT}"
     ordered, total = np.sort(d), float(((d - d.mean()) ** 2).sum())
     for few in range(1, min(_MINORITY, len(d) // 2 + 1)):
         for part, rest in ((ordered[:few], ordered[few:]), (ordered[-few:], ordered[:-few])):
             within = sum(float(((group - group.mean()) ** 2).sum()) for group in (part, rest))
             if within < _WITHIN * total:
-                return f"{few} of the {len(d)} differences lie far from the others, which lie together"
+                return f"{few} of {len(d)} pairs apart: the others lie together, far from them"
     return None
 
 
-def two_level(
-    treatment: Array,
-    baseline: Array,
-    *,
-    level: float,
-    resamples: int | None = None,
-    rng: np.random.Generator | None = None,
-) -> tuple[Interval, Interval]:
+def two_level(treatment: Array, baseline: Array, *, level: float) -> tuple[Interval, Interval]:
     """Intervals of mean difference and relative change over seeds and users.
 
     Counting only seeds ignores that the users are a sample; counting only users ignores training noise. All seeds share
@@ -130,8 +129,6 @@ def two_level(
             frames with the same labels.
         baseline: (seeds, users).
         level: nominal coverage, such as 0.95.
-        resamples: no longer used.
-        rng: no longer used.
 
     Raises:
         StatisticsError: wrong or unequal shapes, fewer than 2 seeds or users, non-finite values, a baseline whose mean

@@ -1,6 +1,6 @@
 """Derive the verdict from a results table by the registered rule alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ncf.core.rng import numpy_generator
-from ncf.stats.checks import Array, StatisticsError, instance, one_of, shown, table, whole
+from ncf.stats.checks import Array, StatisticsError, instance, one_of, table, whole
 from ncf.stats.comparison import Comparison, compare
 from ncf.stats.findings import CORRECTIONS, FINDINGS, STATUSES, Finding, findings, statuses
 from ncf.stats.multiplicity import corrected_level
@@ -17,7 +17,6 @@ from ncf.stats.trend import growth
 from ncf.study.conclusion import Conclusion, Part
 from ncf.study.registration import Compared, Hypothesis, Registration, Selector, resolved
 
-Outcome = Literal["supported", "refuted", "inconclusive"]
 LEAST_PAIRS = 3
 
 
@@ -58,8 +57,6 @@ class Verdict:
     Attributes:
         hypothesis: its name.
         statement: its words.
-        outcome: in the words of first registrations: "refuted" even where only one of several comparisons fails.
-        reason: of the outcome.
         comparisons: what it is based on.
         conclusion: whether the claim holds, fails or is undecided, part by part; and its sentence.
         intervals: what the intervals of the comparisons are: "95%, not corrected for 4 comparisons".
@@ -67,8 +64,6 @@ class Verdict:
 
     hypothesis: str
     statement: str
-    outcome: Outcome
-    reason: str
     comparisons: tuple[JudgedComparison, ...]
     conclusion: Conclusion
     intervals: str
@@ -86,8 +81,8 @@ def verdict(
     look. One that no test can judge (no spread, for example) is *undecided*, with its `obstacle`.
 
     A claim that all of its comparisons are better holds if each of them is at alpha, without correction; it fails if
-    one is worse or equivalent after correction. In the words of the outcome, a hypothesis is supported if all (any) of
-    its comparisons are better, refuted if one (all) of them is worse or equivalent, and else inconclusive.
+    one is worse or equivalent after correction. One that any is better holds if one is after correction. Every claim is
+    refuted if all of its comparisons are worse or equivalent at alpha, and else undecided.
 
     Args:
         registration: what was registered.
@@ -105,22 +100,6 @@ def verdict(
         _judge(name, hypothesis, registration, results, intervals == "corrected")
         for name, hypothesis in registration.hypotheses.items()
     ]
-
-
-def decide(findings: Sequence[Finding], supported_if: Literal["all", "any"]) -> Outcome:
-    """Combine findings into an outcome by the rule; see `verdict`.
-
-    Raises StatisticsError for no findings, a finding of another name, or another rule.
-    """
-    one_of(supported_if, "supported_if", ["all", "any"])
-    if not isinstance(findings, Sequence) or not findings:
-        raise StatisticsError(f"findings: expected at least one, got {shown(findings)}")
-    for finding in findings:
-        one_of(finding, "finding", FINDINGS)
-    holds = [finding == "better" for finding in findings]
-    fails = [finding in ("worse", "equivalent") for finding in findings]
-    supported, refuted = (all(holds), any(fails)) if supported_if == "all" else (any(holds), all(fails))
-    return "supported" if supported else "refuted" if refuted else "inconclusive"
 
 
 def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) -> pd.Series:
@@ -173,11 +152,11 @@ def _judge(
             measured, p, p_equivalent, surviving, alone
         )
     )
-    found, needs = [one.finding for one in judged], hypothesis.supported_if
+    needs = hypothesis.supported_if
     status = STATUSES[int(statuses(alone, surviving, needs))]
     conclusion = Conclusion(status, needs, tuple(Part(j.compared.name, j.finding, j.alone) for j in judged))
     return Verdict(
-        name, hypothesis.statement, decide(found, needs), _reason(found, needs), judged, conclusion,
+        name, hypothesis.statement, judged, conclusion,
         _level_in_words(registration.interval_level, len(family), corrected),
     )  # fmt: skip
 
@@ -187,11 +166,6 @@ def _level_in_words(level: float, comparisons: int, corrected: bool) -> str:
         return f"{100 * level:g}%"
     together = f"{100 * level:g}% together, corrected" if corrected else f"{100 * level:g}% each, not corrected"
     return f"{together} for {comparisons} comparisons"
-
-
-def _reason(findings: list[Finding], supported_if: str) -> str:
-    counts = [f"{findings.count(kind)} {kind}" for kind in dict.fromkeys(findings)]
-    return f"needs {supported_if} of {len(findings)} comparisons better: {', '.join(counts)}"
 
 
 def _measure(

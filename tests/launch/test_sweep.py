@@ -11,6 +11,7 @@ from typing import Any
 import apart
 import audited_train
 import pytest
+from omegaconf import OmegaConf
 from sweeps import STUDY, events, h3_at_4, small_study
 from toys import compose, small
 
@@ -56,11 +57,16 @@ def sweep(audit: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
 
 def test_a_registered_sweep_leaves_a_table(sweep, root, tmp_path, capsys):
     study = small_study(tmp_path)
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(study), {"pilot": OmegaConf.load(STUDY).pilot}), study)
     arguments = h3_at_4(root, study, tmp_path / "sweep", "trainer.epochs=1")
     assert sweep(*arguments, "seed=43") == 0
     out, err = capsys.readouterr()
     assert out == ""
     assert "H3  focal vs alpha_bce, test/ndcg@10, 1:4: 2 seeds, smallest p 0.5" in err
+    chances = [line for line in err.splitlines() if line.startswith("H3  with ")]
+    assert [line.partition(": holds 0.")[0] for line in chances] == [
+        "H3  with no effect", "H3  with a change of 5.0%", "H3  with a change of 10.0%",
+    ]  # fmt: skip
     assert "H1 " not in err
     assert err.splitlines()[-1] == "sweep: 4 of 4 done, 0 running, 0 failed"
     table = read_runs([tmp_path / "sweep"])

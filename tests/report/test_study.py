@@ -90,14 +90,6 @@ def test_commands_are_those_of_the_registration(study: Study) -> None:
     ]  # fmt: skip
 
 
-def test_what_the_design_can_detect_is_known_where_there_is_a_pilot(study: Study) -> None:
-    assert list(study.detectable) == [4]
-    seeds, least, most = study.detectable[4]
-    changes = [plan.prospect.detectable for _, plan in study.plans if plan.prospect]
-    assert (seeds, least, most) == (11, min(changes), max(changes))
-    assert least < most
-
-
 def test_tables_are_copied_as_they_are(tmp_path: Path) -> None:
     write(tmp_path / "a", runs(registration()))
     (tmp_path / "a" / "notes.txt").write_text("no table")

@@ -70,13 +70,25 @@ def obstacle(contrasts: list[Contrast]) -> str:
     return contrasts[0].obstacle or ""
 
 
-def test_too_few_common_seeds_and_no_spread_are_undecided_with_the_reason() -> None:
+def test_too_few_common_seeds_are_undecided_with_the_reason_and_equal_runs_equivalent() -> None:
     one_rate = runs(seeds=3).query("`optimizer.lr` == 0.001")
     apart = one_rate.assign(seed=one_rate["seed"] + 100 * (one_rate["loss"] == "focal"))
     assert obstacle(made(apart).contrasts) == "0 common seeds, at least 3 are needed"
     same = one_rate.assign(**{NDCG: 0.1, HIT: 0.2})
-    assert "all 3 differences are zero" in obstacle(made(same).contrasts)
-    assert {c.finding for c in made(same).contrasts + made(apart).contrasts} == {"undecided"}
+    assert {c.finding for c in made(apart).contrasts} == {"undecided"}
+    assert {(c.finding, c.change and c.change.short) for c in made(same).contrasts} == {
+        ("equivalent", "all 3 differences are zero")
+    }
+
+
+def test_the_direction_is_that_of_the_test() -> None:
+    """One seed in twelve gains much, all others lose: the mean says better, the test says worse."""
+    table = runs(seeds=12).query("`optimizer.lr` == 0.001")
+    gain = (table["loss"] == "focal") * np.where(table["seed"] == table["seed"].min(), 0.1, -0.004)
+    level = dict.fromkeys((NDCG, HIT), 0.06 + 1e-05 * table["seed"] * (1 + (table["loss"] == "focal")) + gain)
+    (one, *_) = made(table.assign(**level)).contrasts
+    assert one.treatment_mean > one.baseline_mean
+    assert (one.direction, one.finding) == (-1, "worse")
 
 
 def test_runs_of_one_arm_have_nothing_to_compare() -> None:

@@ -93,7 +93,6 @@ GOOD: dict[str, dict[str, Any]] = {
         update={"seeds": {4: 10, 10: 10, 50: 10}})},
     "pilot_of": {"compared": COMPARED, "registration": STUDY}, "describe": {"plan": plan.plans(STUDY)[0]},
     "verdict": {"registration": STUDY, "results": RUNS, "intervals": "plain"},
-    "decide": {"findings": ["better"], "supported_if": "all"},
     "arm_values": {"results": RUNS, "arm": STUDY.arms["bce"], "ratio": 4, "metric": NDCG},
     "paired_values": {"treatment": T[:, None], "baseline": B[:, None], "compared": COMPARED},
     "from_pilot": {"registration": STUDY, "confidence": 0.8, "correlation": 0.5},

@@ -78,7 +78,7 @@ def test_two_level_covers_where_one_level_does_not():
     r, covered, seeds_only = rng(0), 0, 0
     for _ in range(150):
         t, b = crossed(r, seeds=12, users=25, effect=0.2)
-        interval, _ = two_level(t, b, level=0.9, resamples=500, rng=r)
+        interval, _ = two_level(t, b, level=0.9)
         covered += interval.low <= 0.2 <= interval.high
         d = (t - b).mean(1)
         half = stats.t.isf(0.05, 11) * d.std(ddof=1) / np.sqrt(12)
@@ -157,10 +157,10 @@ def test_bca_covers_as_documented(pairs, known):
 @pytest.mark.parametrize(
     ("differences", "why"),
     [
-        ([1.0, 2, 3, 4, 5], "5 pairs are too few for an interval: expected at least 6"),
-        ([1.0, 2, 3, 1, 2, 3, 1, 2], "the 8 differences have only 3 different values: expected at least 5"),
-        ([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0, 9.1], "2 of the 8 differences lie far from the others"),
-        ([*np.linspace(1, 2, 35), 40.0], "1 of the 36 differences lie far from the others"),
+        ([1.0, 2, 3, 4, 5], "5 pairs: an interval needs at least 6"),
+        ([1.0, 2, 3, 1, 2, 3, 1, 2], "3 different values of 8 pairs: an interval needs at least 5"),
+        ([1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 9.0, 9.1], "2 of 8 pairs apart"),
+        ([*np.linspace(1, 2, 35), 40.0], "1 of 36 pairs apart"),
         ([*np.linspace(0, 1, 12), *np.linspace(9, 10, 12)], None),  # two halves: resampling knows how often each occurs
         ([1.0, 2, 3, 4, 5, 6], None),
     ],
@@ -179,7 +179,7 @@ def test_published_runs_of_which_some_never_learned_get_no_interval():
     d = np.array([-0.0616, -0.0602, -0.0621, 0.0031, 0.0027])
     assert why_withheld(d, 0 * d)
     more = np.array([*d, -0.0611, 0.0012, 0.0035, 0.0002, -0.0013])  # 4 dead of 10
-    assert (why_withheld(more, 0 * more) or "").startswith("4 of the 10 differences lie far from the others")
+    assert (why_withheld(more, 0 * more) or "").startswith("4 of 10 pairs apart")
 
 
 def test_ordinary_differences_are_rarely_withheld():
@@ -189,7 +189,7 @@ def test_ordinary_differences_are_rarely_withheld():
 
 def test_the_two_level_interval_can_be_of_the_relative_change():
     t, b = crossed(rng(0), seeds=8, users=40, effect=0.2)
-    absolute, relative = two_level(t, b, **SETTINGS, rng=rng(1))
+    absolute, relative = two_level(t, b, level=SETTINGS["level"])
     assert relative.estimate == pytest.approx(t.mean() / b.mean() - 1)
     assert absolute.low < absolute.estimate < absolute.high
     assert relative.low < relative.estimate < relative.high
@@ -207,4 +207,4 @@ def test_the_two_level_interval_can_be_of_the_relative_change():
 )
 def test_two_level_refuses_bad_tables(treatment, baseline, message):
     with pytest.raises(StatisticsError, match=message):
-        two_level(treatment, baseline, **SETTINGS, rng=rng())
+        two_level(treatment, baseline, level=0.95)

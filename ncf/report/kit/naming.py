@@ -1,5 +1,6 @@
 """How names and numbers are written for readers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,8 +74,8 @@ def number(value: Value) -> str:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """0.958 is "96%"."""
-    return f"{share:.{digits}%}"
+    """0.958 is "96%"; what has no end is "none"."""
+    return f"{share:.{digits}%}" if math.isfinite(share) else "none"
 
 
 def p_value(p: float) -> str:
@@ -88,13 +89,24 @@ def mean_sd(values: pd.Series) -> str:
 
 
 def percents(interval: Interval) -> str:
-    """+1.9% [-2.0%, +5.8%]"""
-    return f"{interval.estimate:+.1%} [{interval.low:+.1%}, {interval.high:+.1%}]"
+    """+1.9% [-2.0%, +5.8%], or +1.9% [not shown: 5 pairs]"""
+    return f"{interval.estimate:+.1%} {_ends(interval, '+.1%')}"
+
+
+def percent_ends(interval: Interval) -> str:
+    """[-2.0%, +5.8%], or [not shown: 5 pairs]"""
+    return _ends(interval, "+.1%")
 
 
 def numbers(interval: Interval) -> str:
-    """+0.19 [-0.20, +0.58]"""
-    return f"{interval.estimate:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+    """+0.19 [-0.20, +0.58], or +0.19 [not shown: 5 pairs]"""
+    return f"{interval.estimate:+.2f} {_ends(interval, '+.2f')}"
+
+
+def _ends(interval: Interval, written: str) -> str:
+    if interval.ends is None:
+        return f"[not shown: {interval.short}]"
+    return f"[{', '.join(format(end, written) for end in interval.ends)}]"
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -1,7 +1,7 @@
 """The words of a report, from Jinja templates.
 
-Every template knows `study` and `SAMPLED`, the functions `contrast_name` and `row_name`, and others of
-`ncf.report.kit.naming` as filters. The sentences that several pages need are the macros of `sentences.j2`.
+Every template knows `study` and `SAMPLED`, the functions `contrast_name` and `row_name`, some of `ncf.report.evidence`,
+and as filters others of `ncf.report.kit.naming`. Sentences that several pages need are the macros of `sentences.j2`.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ncf.errors import ConfigError
 from ncf.evaluation.hypergeometric import SAMPLED
+from ncf.report import evidence
 from ncf.report.kit import naming
 from ncf.report.kit.section import Facts
 
@@ -32,10 +33,14 @@ class Prose:
         )  # fmt: skip
         filters = (
             naming.at_ratios, naming.label, naming.listed, naming.loss_name, naming.metric_name, naming.p_value,
-            naming.percent, naming.percents, line,
+            naming.percent, naming.percent_ends, naming.percents, line,
         )  # fmt: skip
         self._environment.filters |= {function.__name__: function for function in filters}
-        names = {"contrast_name": naming.contrast_name, "row_name": naming.row_name}
+        known = (
+            naming.contrast_name, naming.row_name, evidence.detectable, evidence.over_users, evidence.population,
+            evidence.users_method,
+        )  # fmt: skip
+        names = {function.__name__: function for function in known}
         self._environment.globals |= {"study": study, "SAMPLED": SAMPLED, **names}
 
     def page(self, template: str, facts: Facts) -> str:

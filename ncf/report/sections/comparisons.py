@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ncf.report.evidence import over_users
 from ncf.report.kit.naming import arm_labels, contrast_name, loss_name, metric_name, p_value, percents, row_name
 from ncf.report.kit.section import Cells, Chart, Drawing, Facts, Listing, Section
 from ncf.report.kit.style import COLOURS, GREY, LIGHT, MARKERS, WIDTH, look, percent_ticks
@@ -28,7 +29,7 @@ def forest(study: Study) -> Drawing:
     """Every registered comparison: estimate, interval, corrected p, finding."""
     rows: list[tuple[str, JudgedComparison | None]] = []
     for v in study.verdicts:
-        rows += [(f"{v.hypothesis}: {v.outcome}", None)]
+        rows += [(f"{v.hypothesis}: {v.conclusion.status}", None)]
         rows += [(row_name(study.registration, judged.compared), judged) for judged in v.comparisons]
     if not any(judged and judged.result for _, judged in rows):
         raise NotRunError("no registered comparison has three seeds in both arms")
@@ -37,14 +38,15 @@ def forest(study: Study) -> Drawing:
     _indifference(ax, study.registration.smallest_effect, vertical=True)
     for y, (_, judged) in enumerate(rows):
         if judged is not None:
-            _forest_row(ax, notes, y, judged)
+            _forest_row(ax, notes, y, judged, over_users(study, judged))
     ax.set_yticks(range(len(rows)), [name for name, _ in rows])
     for tick, (_, judged) in zip(ax.get_yticklabels(), rows):
         tick.set_fontweight("bold" if judged is None else "normal")
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     percent_ticks(ax, "x")
-    ax.set_xlabel("relative change of the mean")
+    ax.tick_params(axis="x", labelsize=8)
+    ax.set_xlabel("relative change of the mean\nthick: these users, other seeds; thin: other users too")
     notes.axis("off")
     notes.set_xlim(0, 1)
     for x, align, text in zip(_NOTES, _ALIGN, ("change [interval]", "seeds", "corrected p")):
@@ -55,14 +57,17 @@ def forest(study: Study) -> Drawing:
     return Drawing(figure)
 
 
-def _forest_row(ax: Axes, notes: Axes, y: int, judged: JudgedComparison) -> None:
+def _forest_row(ax: Axes, notes: Axes, y: int, judged: JudgedComparison, both: Interval | None) -> None:
     if judged.result is None:
         why = "no test is possible" if judged.obstacle else "not enough runs yet"
         notes.text(0, y, why, fontsize=8, color=GREY, va="center")
         return
     colour, marker, filled = FINDINGS[judged.finding]
     change = judged.result.effects["relative_change"]
-    ax.plot([change.low, change.high], [y, y], color=colour, linewidth=1.6)
+    if both and both.ends:
+        ax.plot(both.ends, [y, y], color=colour, linewidth=0.7)
+    if change.ends:
+        ax.plot(change.ends, [y, y], color=colour, linewidth=1.6)
     ax.plot(change.estimate, y, marker, color=colour, markerfacecolor=colour if filled else "white", markersize=6)
     p = "incomplete" if judged.missing else f"{judged.p:.2g}"
     for x, align, text in zip(_NOTES, _ALIGN, (percents(change), f"{judged.result.seeds}", p)):
@@ -154,11 +159,10 @@ def gain(study: Study) -> Drawing:
 
 def _gain_line(ax: Axes, n: int, points: list[tuple[int, Interval]], name: str) -> None:
     x = [ratio * 1.05 ** (n - 1) for ratio, _ in points]  # side by side, so that bars do not hide one another
-    y = [interval.estimate for _, interval in points]
-    below = [interval.estimate - interval.low for _, interval in points]
-    above = [interval.high - interval.estimate for _, interval in points]
+    y = np.array([interval.estimate for _, interval in points])
+    ends = np.array([interval.ends or (np.nan, np.nan) for _, interval in points])  # no bar where it is withheld
     ax.errorbar(
-        x, y, yerr=[below, above], color=COLOURS[(n + 2) % 7], marker=MARKERS[(n + 2) % 7], markersize=5.5,
+        x, y, yerr=np.abs(ends.T - y), color=COLOURS[(n + 2) % 7], marker=MARKERS[(n + 2) % 7], markersize=5.5,
         linewidth=1.2, elinewidth=1.4, capsize=3, label=name,
     )  # fmt: skip
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from ncf.report.evidence import designed, observed, over_users
 from ncf.report.kit.naming import numbers, p_value, percent, percents, row_name
 from ncf.report.kit.section import Cells, Listing, Section
 from ncf.report.study import NotRunError, Study
+from ncf.study.plan import PILOT_CONFIDENCE
 
 
 def effects(study: Study) -> Cells:
@@ -31,26 +33,31 @@ def users(study: Study) -> Cells:
         judged = found.get((row["treatment"], row["baseline"], row["metric"], (int(row["neg_ratio"]),)))
         if judged is None or judged.result is None:
             continue
-        both = f"{row['change']:+.1%} [{row['change_low']:+.1%}, {row['change_high']:+.1%}]"
+        both = over_users(study, judged)
+        assert both
         rows.append(
             [row_name(study.registration, judged.compared), f"{row['seeds']:.0f}",
-             percents(judged.result.effects["relative_change"]), both,
-             f"{row['users_better']:.0f} / {row['users_worse']:.0f} of {row['users']:.0f}", p_value(row["p_ranks"])]
+             percents(judged.result.effects["relative_change"]), percents(both),
+             f"{row['users_better']:.0f} / {row['users_worse']:.0f} of {row['users']:.0f}"]
         )  # fmt: skip
-    header = ["comparison", "seeds", "change, seeds", "change, seeds and users", "users better / worse", "p over users"]
-    return Cells(header, rows)
+    header = ["comparison", "seeds", "change: these users, other seeds", "change: other users and seeds"]
+    return Cells([*header, "users whose mean rank is better / worse"], rows)
 
 
 def design(study: Study) -> Cells:
     """What the registered design can and cannot show."""
     rows = []
-    for compared, plan in study.plans:
-        p, name = plan.prospect, row_name(study.registration, compared)
-        seen = [percent(p.detectable, 1), percent(p.power), f"{p.seeds_needed}"] if p else ["no pilot", "", ""]
-        rows.append([plan.hypothesis, name, f"{plan.seeds}", p_value(plan.smallest_p), p_value(plan.level), *seen])
+    for plan, judged in designed(study):
+        planned, hoped, seen = plan.cautious, plan.prospect, observed(judged)
+        cells = ["no pilot", "", percent(seen, 1) if seen is not None else "", "", ""]
+        if planned and hoped:
+            cells[:2] = percent(planned.detectable, 1), percent(hoped.detectable, 1)
+            cells[3:] = percent(planned.power), f"{planned.seeds_needed}"
+        name = row_name(study.registration, judged.compared)
+        rows.append([plan.hypothesis, name, f"{plan.seeds}", p_value(plan.smallest_p), p_value(plan.level), *cells])
     margin = percent(study.registration.smallest_effect)
-    header = ["", "comparison", "seeds", "smallest p", "level", "detectable"]
-    return Cells([*header, f"power at {margin}", f"seeds for {margin}"], rows)
+    header = ["", "comparison", "seeds", "smallest p", "level", "detectable", "if known", "observed"]
+    return Cells([*header, f"power at {margin}", f"seeds for {margin}"], rows, {"confidence": PILOT_CONFIDENCE})
 
 
 SECTION = Section(

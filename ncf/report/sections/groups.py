@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -25,6 +26,8 @@ THIRDS = {
 def group_effects(study: Study, treatment: str, baseline: str) -> pd.DataFrame:
     """Mean difference of the primary metric with its interval, by ratio, grouping and third; and how many seeds.
 
+    The ends of an interval that is withheld are NaN.
+
     Raises:
         NotRunError: the table of groups is missing, or no ratio has three seeds in both arms.
     """
@@ -43,7 +46,8 @@ def group_effects(study: Study, treatment: str, baseline: str) -> pd.DataFrame:
             )  # fmt: skip
         except StatisticsError:  # too few pairs for an interval
             continue
-        found.append((ratio, grouping, third, len(present), interval.estimate, interval.low, interval.high))
+        ends = interval.ends or (np.nan, np.nan)  # no bar where it is withheld
+        found.append((ratio, grouping, third, len(present), interval.estimate, *ends))
     if not found:
         raise NotRunError("no ratio has three seeds of both losses with their ranks")
     return pd.DataFrame(found, columns=["neg_ratio", "grouping", "third", "seeds", "estimate", "low", "high"])

@@ -55,6 +55,16 @@ def test_the_best_cell_is_the_one_with_the_largest_change(study: Study) -> None:
         assert cell["change"] == found[1].max()
 
 
+def test_the_best_cell_stands_beside_the_best_of_as_many_by_chance(study: Study) -> None:
+    facts = SECTION.remarks["best_cells"](study)
+    assert facts is not None
+    for cell in facts["cells"]:
+        assert (cell["of"], cell["seeds"]) == (20, 3)
+        assert 0 < cell["chance"] < 0.2
+    said = line(Prose(study).macro(SECTION.prose, "best_cells", facts))
+    assert said.count("were no cell any better than BCE, the best of 20 would show +") == 3
+
+
 def test_balanced_alpha_weighs_both_classes_alike(study: Study) -> None:
     assert [row[-1] for row in alpha_ratio(study).rows] == ["1.00"] * 3
     assert alpha_ratio(study).rows[1][:4] == ["1:10", "0.909", "30.00", "10.00"]

@@ -1,5 +1,7 @@
 """Names and numbers as readers see them."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from made_up import registration
@@ -12,11 +14,15 @@ from ncf.report.kit.naming import (
     listed,
     mean_sd,
     metric_name,
+    numbers,
     p_value,
     percent,
+    percent_ends,
+    percents,
     row_name,
     seeds_text,
 )  # fmt: skip
+from ncf.stats.intervals import Interval
 
 
 def test_arms_are_named_by_their_loss_and_its_settings() -> None:
@@ -64,3 +70,12 @@ def test_comparisons_are_named_by_their_losses_ratio_and_metric() -> None:
 )
 def test_words_and_numbers(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_an_interval_that_is_withheld_gives_its_reason_in_its_place() -> None:
+    shown = Interval(0.019, -0.02, 0.058, 0.95, "BCa")
+    withheld = replace(shown, withheld="5 pairs: an interval needs at least 6")
+    assert (percents(shown), numbers(shown)) == ("+1.9% [-2.0%, +5.8%]", "+0.02 [-0.02, +0.06]")
+    assert (percents(withheld), numbers(withheld)) == ("+1.9% [not shown: 5 pairs]", "+0.02 [not shown: 5 pairs]")
+    assert (percent_ends(shown), percent_ends(withheld)) == ("[-2.0%, +5.8%]", "[not shown: 5 pairs]")
+    assert percent(float("inf")) == "none"

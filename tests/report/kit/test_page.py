@@ -62,7 +62,9 @@ def test_the_first_screen_says_what_was_asked_and_what_came_out(study: Study, re
     head = text[text.index("<main>") : text.index("<h2>")]
     assert study.registration.question in head
     for v in study.verdicts:
-        assert f"{v.hypothesis}: {v.outcome}" in head
+        assert f"{v.hypothesis}: {v.conclusion.status}" in head
+        assert f"{v.hypothesis} {v.conclusion.sentence}; it needs all of them better." in head
+        assert f"Intervals over seeds: {v.intervals}." in head
         assert v.statement in head
     assert f"All {len(study.runs)} registered runs are finished." in head
 
@@ -127,7 +129,7 @@ def test_what_was_not_run_is_said_with_its_command_and_never_drawn(tmp_path: Pat
         "Not run yet: no run has recorded its dynamics; this command runs it: <code>make dynamics</code>"
         in " ".join(text.split())
     )
-    assert "Not decided yet: H1, H2 and H3 are inconclusive." in readme
+    assert "Not decided yet: H1, H2 and H3 are undecided." in readme
     assert "| a gentle γ | 1:4 | 0 of 6 | 42 to 44 | make gentle |" in readme
     assert "make runs runs all that is missing, and nothing twice." in readme
 

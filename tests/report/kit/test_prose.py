@@ -15,37 +15,35 @@ def said(study: Study, macro: str, **facts: object) -> str:
     return line(Prose(study).macro(TEMPLATES / "sentences.j2", macro, facts))
 
 
-def judged(study: Study, *outcomes: str) -> Study:
-    """The study with these outcomes in place of its own."""
+def judged(study: Study, *statuses: str) -> Study:
+    """The study with these statuses of its claims in place of its own."""
     other = Study(study.registration, study.runs, study.protocol, study.companions)
-    verdicts = [replace(v, outcome=outcome) for v, outcome in zip(study.verdicts, outcomes, strict=True)]
+    verdicts = [
+        replace(v, conclusion=replace(v.conclusion, status=status))
+        for v, status in zip(study.verdicts, statuses, strict=True)
+    ]
     object.__setattr__(other, "verdicts", verdicts)
     return other
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "expected"),
+    ("statuses", "expected"),
     [
-        (("refuted",) * 3, "No, not as registered: H1, H2 and H3 are refuted."),
-        (
-            ("supported", "refuted", "refuted"),
-            "Yes, as far as was registered: H2 and H3 are refuted and H1 is supported.",
-        ),
-        (
-            ("inconclusive", "supported", "refuted"),
-            "Not shown: H1 is inconclusive, H3 is refuted and H2 is supported.",
-        ),
+        (("refuted",) * 3, "No: H1, H2 and H3 are refuted."),
+        (("fails",) * 3, "Not as registered: H1, H2 and H3 fail."),
+        (("holds", "fails", "holds"), "Yes, as far as was registered: H2 fails and H1 and H3 hold."),
+        (("undecided", "holds", "refuted"), "Not shown: H2 holds, H3 is refuted and H1 is undecided."),
     ],
 )
 def test_the_headline_answers_the_first_hypothesis_and_counts_all(
-    study: Study, outcomes: tuple[str, ...], expected: str
+    study: Study, statuses: tuple[str, ...], expected: str
 ) -> None:
-    assert said(judged(study, *outcomes), "headline") == expected
+    assert said(judged(study, *statuses), "headline") == expected
 
 
 def test_without_all_runs_the_headline_says_that_nothing_is_decided(study: Study) -> None:
     some = Study(study.registration, study.runs[study.runs["seed"] < 46], study.protocol, study.companions)
-    assert said(some, "headline") == "Not decided yet: H1, H2 and H3 are inconclusive."
+    assert said(some, "headline") == "Not decided yet: H1, H2 and H3 are undecided."
     finished = (some.runs["seed"] < 46).sum()
     assert said(some, "progress").startswith(f"{finished} of {len(study.runs)} registered runs are finished;")
     assert said(study, "progress") == f"All {len(study.runs)} registered runs are finished."

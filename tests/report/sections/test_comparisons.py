@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 from made_up import registration, runs
 
 from ncf.report.kit.prose import Prose
@@ -13,11 +14,22 @@ def texts(figure) -> list[str]:
     return [text.get_text() for ax in figure.axes for text in ax.texts]
 
 
+def bars(figure) -> list[object]:
+    return [line for line in figure.axes[0].lines if line.get_linewidth() == 1.6 and len(line.get_xdata()) == 2]
+
+
 def test_the_forest_has_a_row_for_each_comparison_and_a_heading_for_each_hypothesis(study: Study) -> None:
     labels = [tick.get_text() for tick in comparisons.forest(study).figure.axes[0].get_yticklabels()]
     assert len(labels) == 3 + 4 + 8 + 8
-    assert labels[0] == f"H1: {study.verdicts[0].outcome}"
+    assert labels[0] == f"H1: {study.verdicts[0].conclusion.status}"
     assert labels[1] == "focal vs BCE, 1:10, NDCG@10"
+
+
+def test_the_forest_shows_other_users_beside_other_seeds(study: Study) -> None:
+    lines = comparisons.forest(study).figure.axes[0].lines
+    thin = [line.get_xdata() for line in lines if line.get_linewidth() == 0.7]
+    assert len(thin) == 4 + 6 + 8  # growth is not known over users
+    assert {tuple(ends) for ends in thin} == {(-0.02, 0.07)}
 
 
 def test_what_lacks_runs_has_no_corrected_p() -> None:
@@ -70,3 +82,15 @@ def test_what_went_against_its_claim_is_told_once(study: Study) -> None:
     assert said.count("10 seeds, corrected p ") == 6
     object.__setattr__(other, "verdicts", [replace(v, comparisons=()) for v in study.verdicts])
     assert find(other) is None
+
+
+def test_an_interval_that_is_withheld_is_not_drawn() -> None:
+    plan = registration()
+    few = Study(plan, runs(plan).query("seed < 47"), {}, {})  # five pairs
+    figure, whole = (comparisons.forest(study).figure for study in (few, Study(plan, runs(plan), {}, {})))
+    drawn = [v for verdict in few.verdicts for v in verdict.comparisons if v.result]
+    assert {v.result.effects["relative_change"].short for v in drawn if v.result} == {"5 pairs"}
+    assert sum("[not shown: 5 pairs]" in text for text in texts(figure)) == len(drawn)
+    assert (len(bars(figure)), len(bars(whole))) == (0, 20)
+    segments = [s for c in comparisons.gain(few).figure.axes[0].collections for s in c.get_segments()]
+    assert all(not len(segment) or np.isnan(segment[:, 1]).any() for segment in segments)
