@@ -27,6 +27,7 @@ _TEXT_CONTROLS = b"\t\n\r\f"
 _MOST_CONTROLS = 0.1  # of the first bytes, before a file counts as binary
 _ALWAYS_ALLOWED, _LARGEST_RATIO = 64 << 20, 200  # logs compress up to fifty times, a bomb a thousand times
 _CHUNK = 1 << 16
+_LEAST = 18  # bytes of a gzip header and trailer
 
 
 def text_stream(file: BinaryIO, label: str) -> Readable:
@@ -53,7 +54,10 @@ class _Gzip:
 
     def __init__(self, file: BinaryIO, label: str) -> None:
         self._file, self._label = file, label
-        size = file.seek(-4, os.SEEK_END) + 4
+        size = file.seek(0, os.SEEK_END)
+        if size < _LEAST:
+            raise DataError(f"{label}: cannot be read (the gzip data is cut off)")
+        file.seek(-4, os.SEEK_END)
         self._most = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * size)
         declared = int.from_bytes(file.read(4), "little")  # of the last member, modulo 2**32
         if declared > self._most:

@@ -35,6 +35,12 @@ def test_a_cut_off_gzip_is_an_error_and_never_a_shorter_text(cut: int) -> None:
         whole(gzip.compress(TEXT)[:-cut], 4096)
 
 
+@pytest.mark.parametrize("length", [2, 3, 4, 10, 17])
+def test_a_beginning_of_a_gzip_file_is_an_error(length: int) -> None:
+    with pytest.raises(DataError, match=r"^x\.csv: cannot be read \(the gzip data is cut off\)$"):
+        whole(gzip.compress(TEXT)[:length], 4096)
+
+
 def test_a_flipped_byte_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytearray(gzip.compress(TEXT))
     content[len(content) // 2] ^= 1
