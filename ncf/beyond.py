@@ -57,6 +57,7 @@ def report(run: LoadedRun, k: int, progress: Progress = lambda count: None) -> s
     evaluation = _evaluation(run.result, metrics=["hit", "ndcg"], cutoffs=[k])
 
     def score(users: Tensor) -> Tensor:
+        """users (B,) -> (B, I)."""
         progress(len(users))
         return run.model.score(users)
 

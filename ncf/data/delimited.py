@@ -60,8 +60,7 @@ def delimited(
         ConfigError: settings contradict each other.
         DataError: the file does not match the settings; the message gives file and line.
     """
-    if rating is None and threshold is not None:
-        raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
+    _refuse_threshold_without_ratings(rating, threshold)
     wanted, allowed = Columns(user, item, rating, timestamp, time), None if scale is None else Scale.of(scale)
     delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
     path = user_path(archive)
@@ -78,6 +77,7 @@ def delimited(
     digest = digest_of(ratings=found, **settings)
 
     def build() -> Interactions:
+        """Read the file, which may not change meanwhile."""
         _log.info("csv: preparing the data at %s", path)
         ratings = read_ratings(path, delimiter, columns, wanted, allowed)
         if source.digest_of(path.name) != found:
@@ -85,9 +85,14 @@ def delimited(
         return positives(ratings, None, path.stem, digest, threshold, duplicates)
 
     data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
-    _warn_of_near_equal_ids(path, user, data.user_ids)
-    _warn_of_near_equal_ids(path, item, data.item_ids)
+    for column, ids in ((user, data.user_ids), (item, data.item_ids)):
+        _warn_of_near_equal_ids(path, column, ids)
     return core(data, min_user_positives, min_item_positives)
+
+
+def _refuse_threshold_without_ratings(rating: str | None, threshold: float | None) -> None:
+    if rating is None and threshold is not None:
+        raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
 
 
 def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None) -> Ratings:

@@ -48,6 +48,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
         raw = source.digest(release.ratings_member, *release.movies_members)
 
         def build() -> Interactions:
+            """Read the release's files."""
             _log.info("%s: preparing the data at %s", release.name, source.path)
             catalogue = read_catalogue(source, release.movies_members, release.encoding)
             digest = digest_of(ratings=source.digest_of(release.ratings_member), **settings)

@@ -74,7 +74,7 @@ class Precision(Recall):
         return super().__call__(ranks, k, ties) / k
 
     def several(self, own: Tensor, gains: Tensor, first: Tensor, span: Tensor, together: Together) -> Tensor:
-        """R times what the positive alone would have, so that the mean is the sum."""
+        """(..., N): R times what the positive alone would have, so that the mean is the sum."""
         return own * together.counts
 
 
@@ -82,7 +82,7 @@ class FirstPositive(Metric):
     """A metric of the rank of the user's first positive."""
 
     def several(self, own: Tensor, gains: Tensor, first: Tensor, span: Tensor, together: Together) -> Tensor:
-        """The expected gain of the first of the user's positives that share the best score."""
+        """(..., N): the expected gain of the first of the user's positives that share the best score."""
         first, span, level = (column.gather(-1, together.first) for column in (first, span, together.level))
         values = _expected(gains, first, torch.where(level == span, 1, span))  # if no other is tied, the first is first
         spread = (level > 1) & (level < span)
@@ -119,7 +119,7 @@ class NDCG(Metric):
         return 1 / torch.log2(_first_ranks(places) + 1)
 
     def several(self, own: Tensor, gains: Tensor, first: Tensor, span: Tensor, together: Together) -> Tensor:
-        """The positive's share of the DCG, times R."""
+        """(..., N): the positive's share of the DCG, times R."""
         return own * (together.counts / _running(gains)[together.counts.clamp(max=len(gains))])
 
 

@@ -102,15 +102,10 @@ def load(folder: Path) -> Checkpoint | None:
             be opened, or has the format of another version.
         TrainingError: there is not enough memory to read it.
     """
-    failures = []
-    for path in _both(folder):
-        try:
-            saved = read(path)
-        except _DamagedError as error:
-            log.warning("%s", error)
-            failures.append(str(error))
-            continue
+    failures: list[str] = []
+    for path, saved in _intact(folder, failures):
         if failures:
+            log.warning("%s", failures[0])
             log.warning("%s: using this checkpoint instead", path)
         return saved
     if failures:
@@ -136,19 +131,25 @@ def of_result(folder: Path, result: Mapping[str, Any]) -> Checkpoint:
         CheckpointError: there is none, whatever other epochs or runs there are.
         TrainingError: there is not enough memory to read it.
     """
-    failures = []
-    for path in _both(folder):
-        try:
-            saved = read(path)
-        except _DamagedError as error:
-            failures.append(str(error))
-            continue
+    failures: list[str] = []
+    for path, saved in _intact(folder, failures):
         refuse_foreign(folder, RESULT, result["config"], saved.settings)
         if _gave(saved, result):
             return saved
         failures.append(f"{path}: holds the weights of another epoch than {RESULT}")
     found = "; ".join(failures) or "found none"
     raise CheckpointError(f"{folder}: expected {NEWEST} with the weights of {RESULT} ({found})")
+
+
+def _intact(folder: Path, failures: list[str]) -> Iterator[tuple[Path, Checkpoint]]:
+    """Yield the checkpoints of `folder` that are not damaged, newest first; add what is wrong with the others."""
+    for path in _both(folder):
+        try:
+            saved = read(path)
+        except _DamagedError as error:
+            failures.append(str(error))
+            continue
+        yield path, saved
 
 
 def _gave(saved: Checkpoint, result: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """The optimizers by name, for `optimizer=`, with the gradient clipping and learning-rate schedule that they share."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -31,36 +32,31 @@ def regulated(
     return optimizer
 
 
-def adam(
-    model: nn.Module,
-    *,
-    lr: Rate,
-    weight_decay: Penalty,
-    clip_norm: ClipNorm,
-    schedule: Shape,
-    warmup: Warmup,
-    period: Period,
-    decay: Decay,
-) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015), one fused kernel per step; `weight_decay` adds an L2 penalty to the gradient."""
-    optimizer = FusedAdam(model.parameters(), lr, weight_decay)
-    return regulated(optimizer, clip_norm, Schedule(lr, schedule, warmup, period, decay))
+def _adaptive(kind: type[FusedAdam]) -> Callable[..., torch.optim.Optimizer]:
+    """Return the component that makes an optimizer of this kind: one fused kernel per step."""
+
+    def build(
+        model: nn.Module,
+        *,
+        lr: Rate,
+        weight_decay: Penalty,
+        clip_norm: ClipNorm,
+        schedule: Shape,
+        warmup: Warmup,
+        period: Period,
+        decay: Decay,
+    ) -> torch.optim.Optimizer:
+        optimizer = kind(model.parameters(), lr, weight_decay)
+        return regulated(optimizer, clip_norm, Schedule(lr, schedule, warmup, period, decay))
+
+    return build
 
 
-def adamw(
-    model: nn.Module,
-    *,
-    lr: Rate,
-    weight_decay: Penalty,
-    clip_norm: ClipNorm,
-    schedule: Shape,
-    warmup: Warmup,
-    period: Period,
-    decay: Decay,
-) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): a step shrinks weights by lr weight_decay."""
-    optimizer = FusedAdamW(model.parameters(), lr, weight_decay)
-    return regulated(optimizer, clip_norm, Schedule(lr, schedule, warmup, period, decay))
+adam = _adaptive(FusedAdam)
+"""Adam (Kingma and Ba 2015); `weight_decay` adds an L2 penalty to the gradient."""
+
+adamw = _adaptive(FusedAdamW)
+"""Adam with decoupled weight decay (Loshchilov and Hutter 2019): a step shrinks weights by lr weight_decay."""
 
 
 def sgd(

@@ -17,7 +17,7 @@ from ncf.runs.state import run_status, state
 
 KILLS = 12
 SEEDS = 4
-LONG = ("trainer.epochs=160", "trainer.patience=160")  # seconds a run, so that kills find them at work on any machine
+LONG = ("trainer.epochs=240", "trainer.patience=240")  # seconds a run, so that kills find them at work on any machine
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
@@ -74,7 +74,7 @@ def test_a_driver_killed_at_random_moments(whole, root, tmp_path):
         kill(driver, workers_too=kills % 2 == 1)
         kills += 1
     run_out(arguments, audit)
-    assert kills >= 6  # how many find it at work depends on how fast the machine is
+    assert kills >= 10
     ends = events(audit, "end")
     assert len(ends) == 4 * SEEDS
     assert set(ends.values()) == {1}
