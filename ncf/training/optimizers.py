@@ -46,6 +46,7 @@ def _adaptive(kind: type[FusedAdam]) -> Callable[..., torch.optim.Optimizer]:
         period: Period,
         decay: Decay,
     ) -> torch.optim.Optimizer:
+        """Return the optimizer of the model's parameters."""
         optimizer = kind(model.parameters(), lr, weight_decay)
         return regulated(optimizer, clip_norm, Schedule(lr, schedule, warmup, period, decay))
 
