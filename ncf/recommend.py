@@ -2,8 +2,6 @@
 
 import argparse
 import csv
-import json
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,19 +12,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from ncf.core import command_line
-from ncf.core.command_line import text_table, visible
+from ncf.core.command_line import visible
 from ncf.core.files import atomic
+from ncf.core.formats import FORMATS, Record, as_csv, as_json, as_table, records
 from ncf.errors import ConfigError, DataError
 from ncf.runs.loading import LoadedRun, add_options, load_asked
 
 _RECENT = 10  # positives of the user shown for comparison
 _USERS_AT_ONCE = 1000  # users per block of output
-FORMATS = ("table", "json", "csv")
 _EVERYONE = ("all", "*")
-_FORMULA = re.compile(r"[=+\-@]")  # at the start of a cell, for a spreadsheet
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
-
-Record = dict[str, Any]
 
 
 def parser() -> command_line.Parser:
@@ -85,7 +79,7 @@ def _similar(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     if options.format == "table":
         one = run.described(run.indices("item", [options.items_like]))
         yield f"items like {' '.join(visible(values[0]) for values in one.values())}\n"
-    yield _csv(frame) if options.format == "csv" else _shown(_records(frame), list(frame), options.format)
+    yield as_csv(frame) if options.format == "csv" else _shown(records(frame), list(frame), options.format)
 
 
 def _to_new_user(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
@@ -94,12 +88,12 @@ def _to_new_user(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     frame = run.recommend_for(known, options.k, ratings).drop(columns="list")
     given = pd.DataFrame(run.described(run.indices("item", list(dict.fromkeys(known)))))
     if options.format == "csv":
-        yield _csv(frame)
+        yield as_csv(frame)
     elif options.format == "json":
-        yield _json({"given": _records(given), "items": _records(frame)})
+        yield as_json({"given": records(given), "items": records(frame)})
     else:
         for title, shown in (("given", given), ("recommended", frame)):
-            yield f"{title}\n{_shown(_records(shown), list(shown), options.format)}\n"
+            yield f"{title}\n{_shown(records(shown), list(shown), options.format)}\n"
 
 
 def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
@@ -110,7 +104,7 @@ def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
             some = ids[start : start + _USERS_AT_ONCE]
             items = run.recommend(some, options.k, bar.update)
             if options.format == "csv":
-                yield _csv(items, header=start == 0)
+                yield as_csv(items, header=start == 0)
             else:
                 yield _by_user(some, run.histories(some, _RECENT), items, options.format)
 
@@ -139,7 +133,7 @@ def _by_user(ids: Sequence[Any], recent: pd.DataFrame, items: pd.DataFrame, form
     known, new = _grouped(ids, recent), _grouped(ids, items)
     if form == "json":
         lines = ({"user_id": user, "recent": known[user], "items": new[user]} for user in ids)
-        return "".join(_json(line) for line in lines)
+        return "".join(as_json(line) for line in lines)
     columns, others = list(recent)[1:], list(items)[1:]
     return "".join(
         f"user {visible(user)}: recent positives\n{_shown(known[user], columns, form)}\n"
@@ -151,42 +145,13 @@ def _by_user(ids: Sequence[Any], recent: pd.DataFrame, items: pd.DataFrame, form
 def _grouped(ids: Sequence[Any], frame: pd.DataFrame) -> dict[Any, list[Record]]:
     """Return the rows of each user, without the column user_id."""
     rows: dict[Any, list[Record]] = {user: [] for user in ids}
-    for row in _records(frame):
+    for row in records(frame):
         rows[row.pop("user_id")].append(row)
     return rows
 
 
-def _records(frame: pd.DataFrame) -> list[Record]:
-    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*(frame[c].tolist() for c in frame), strict=True)]
-
-
 def _shown(rows: list[Record], columns: list[str], form: str) -> str:
-    if form == "json":
-        return _json(rows)
-    cells = ([visible(value) if isinstance(value, str) else value for value in row.values()] for row in rows)
-    return text_table(columns, cells) + "\n"
-
-
-def _json(value: object) -> str:
-    """Return a line of JSON that holds every text as it is, control and direction characters as escapes."""
-    text = json.dumps(value, ensure_ascii=False)
-    return (text if text.isprintable() else "".join(map(_escaped, text))) + "\n"
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else json.dumps(character)[1:-1]
-
-
-def _csv(frame: pd.DataFrame, header: bool = True) -> str:
-    """Return lines of CSV for people: a text that a spreadsheet would run as a formula begins with an apostrophe."""
-    texts = {c: [_cell(value) for value in frame[c].tolist()] for c in frame if frame[c].dtype.kind not in "iuf"}
-    return frame.assign(**texts).to_csv(index=False, header=header, lineterminator="\n")
-
-
-def _cell(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return ("'" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else "") + visible(value)
+    return as_json(rows) if form == "json" else as_table(rows, columns)
 
 
 if __name__ == "__main__":

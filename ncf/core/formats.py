@@ -1,0 +1,59 @@
+"""Show tables of results as text for people, as CSV for spreadsheets, or as JSON for programs."""
+
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from ncf.core.command_line import text_table, visible
+
+FORMATS = ("table", "csv", "json")
+HELP = (
+    "table; csv, where text that a spreadsheet takes for a formula begins with an apostrophe; or json, with every text "
+    "as it is"
+)
+_FORMULA, _NUMBER = re.compile(r"[=+\-@]"), re.compile(r"[+-]?\d+(\.\d*)?")
+
+Record = dict[str, Any]
+
+
+def add_format(options: argparse.ArgumentParser) -> None:
+    """Add `format=table|csv|json` to the options of a command."""
+    options.add_argument("--format", choices=FORMATS, default="table", help=HELP)
+
+
+def records(frame: pd.DataFrame) -> list[Record]:
+    """Return the rows of a frame as plain Python values, None where one is missing."""
+    rows = zip(*(frame[c].tolist() for c in frame), strict=True)
+    return [dict(zip(frame.columns, row, strict=True)) for row in rows]
+
+
+def as_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return aligned lines for a terminal, control characters escaped."""
+    cells = ([visible(value) if isinstance(value, str) else value for value in row.values()] for row in rows)
+    return text_table(columns, cells) + "\n"
+
+
+def as_json(value: object) -> str:
+    """Return a line of JSON that holds every text as it is, control and direction characters as escapes."""
+    text = json.dumps(value, ensure_ascii=False)
+    return (text if text.isprintable() else "".join(map(_escaped, text))) + "\n"
+
+
+def as_csv(frame: pd.DataFrame, header: bool = True) -> str:
+    """Return lines of CSV for people: a text that a spreadsheet would run as a formula begins with an apostrophe."""
+    texts = {c: [_cell(value) for value in frame[c].tolist()] for c in frame if frame[c].dtype.kind not in "iuf"}
+    return frame.assign(**texts).to_csv(index=False, header=header, lineterminator="\n")
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return ("'" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else "") + visible(value)

@@ -1,0 +1,21 @@
+"""Tables as text, CSV and JSON."""
+
+import json
+
+import pandas as pd
+
+from ncf.core.formats import as_csv, as_json, as_table, records
+
+FRAME = pd.DataFrame({"id": ["=1+1", "-5", "a\x1b[31m"], "value": [0.5, 1.0, 2.0]})
+
+
+def test_a_spreadsheet_runs_nothing_and_a_terminal_obeys_nothing() -> None:
+    assert as_csv(FRAME) == "id,value\n'=1+1,0.5\n-5,1.0\na\\x1b[31m,2.0\n"
+    assert "\x1b" not in as_table(records(FRAME), list(FRAME))
+
+
+def test_json_keeps_every_text() -> None:
+    line = as_json(records(FRAME))
+    assert line.isascii()
+    assert line.count("\n") == 1
+    assert json.loads(line) == FRAME.to_dict("records")
