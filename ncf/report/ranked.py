@@ -12,7 +12,8 @@ import pandas as pd
 from ncf.data import read_split
 from ncf.errors import NcfError
 from ncf.evaluation.hypergeometric import expected_metrics
-from ncf.report.study import Study
+from ncf.report.rank_table import KEYS, packed
+from ncf.report.study import MOST_CELLS, MOST_COLUMNS, Study
 from ncf.runs import artifacts
 from ncf.runs.ranks_file import counted
 from ncf.runs.tables import read_users
@@ -27,16 +28,19 @@ CUTOFF = 10
 
 
 def ranked(folders: Sequence[Path], study: Study, config: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """The companions `sampled`, `groups` and `users` of runs that have their ranks; empty frames without any.
+    """The companions `sampled`, `groups`, `users` and `ranks` of runs that have their ranks; empty frames without any.
 
-    Raises DataError as `ncf.runs.tables.read_users`.
+    Raises DataError as `ncf.runs.tables.read_users` and `ncf.report.rank_table.packed`.
     """
     kept = [folder for folder in folders if (folder / artifacts.RANKS).exists()]
     if not kept:
-        return {name: pd.DataFrame() for name in ("sampled", "groups", "users")}
+        return {name: pd.DataFrame() for name in ("sampled", "groups", "users", "ranks")}
     positives = read_users(kept)
     users = one_row_a_user(positives)
-    return {"sampled": sampled(positives), "groups": groups(positives, config), "users": over_users(users, study)}
+    return {
+        "sampled": sampled(positives), "groups": groups(positives, config), "users": over_users(users, study),
+        "ranks": compared_ranks(positives, study),
+    }  # fmt: skip
 
 
 def one_row_a_user(positives: pd.DataFrame) -> pd.DataFrame:
@@ -103,6 +107,24 @@ def popularity(config: Mapping[str, Any]) -> pd.Series | None:
         return None
     counts = np.bincount(split.train.items, minlength=split.num_items)
     return pd.Series(counts, index=split.item_ids)
+
+
+def compared_ranks(positives: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The ranks of the runs that a registered comparison is about; an empty frame if there are too many for a table.
+
+    Raises DataError as `ncf.report.rank_table.packed`.
+    """
+    arms = [study.registration.arms[name] for name in dict.fromkeys(name for pair in study.contrasts for name in pair)]
+    compared = {run for arm in arms for ratio in study.ratios for run in study.runs_of(arm, ratio)}
+    own = positives[positives["run"].isin(compared)]
+    if own.empty:
+        return pd.DataFrame()
+    runs = own["run"].nunique()
+    columns, rows = len(KEYS) + runs, len(own) // runs + 1
+    if columns > MOST_COLUMNS or rows * (columns + 1) > MOST_CELLS:
+        log.warning("no table of ranks: %s positives of %s runs are too many for one", f"{rows - 1:,}", f"{runs:,}")
+        return pd.DataFrame()
+    return packed(own)
 
 
 def over_users(users: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -35,13 +35,14 @@ COMPANIONS = {
     "sampled": "sampled.csv",  # a row a run: expected metrics among 99 sampled negatives
     "groups": "groups.csv",  # a row a run and third of items or users: metrics within it
     "users": "users.csv",  # a row a comparison: statistics over users
+    "ranks": "ranks.csv.gz",  # a column a compared run: the ranks that users.csv was made from, see rank_table
 }
 TABLES = (RESULTS, PROTOCOL, *COMPANIONS.values())
 """The files that a report can be made from again."""
 
 _NAMES = ("run", "config_hash", "data_digest", "registration", "commit", "ncf")  # which may look like numbers
 _LARGEST = 64 * 2**20  # bytes of a table, unpacked
-_MOST_CELLS, _MOST_COLUMNS, _LONGEST_LINE = 5_000_000, 2_000, 2**20
+MOST_CELLS, MOST_COLUMNS, _LONGEST_LINE = 5_000_000, 2_000, 2**20  # of a table
 _WHOLE = ("neg_ratio", "seed")
 _COLUMNS = {
     "curves": ["run", "epoch", "ndcg@10", "train_loss"],
@@ -50,6 +51,7 @@ _COLUMNS = {
     "sampled": ["run"],
     "groups": ["run", "grouping", "third"],
     "users": ["treatment", "baseline", "metric", "neg_ratio"],
+    "ranks": ["user", "candidates"],
 }
 """What is relied on beside the metrics."""
 
@@ -288,8 +290,8 @@ def read_table(path: Path) -> pd.DataFrame:
     lines = text.split("\n")
     if (
         max(map(len, lines)) > _LONGEST_LINE
-        or lines[0].count(",") >= _MOST_COLUMNS
-        or len(lines) + text.count(",") > _MOST_CELLS
+        or lines[0].count(",") >= MOST_COLUMNS
+        or len(lines) + text.count(",") > MOST_CELLS
     ):
         raise DataError(f"{path}: expected a table that a report wrote, found one of too many cells")
     try:

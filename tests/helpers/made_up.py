@@ -145,6 +145,7 @@ def made_companions(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         "curves": pd.DataFrame(curves), "sampled": pd.DataFrame(sampled), "groups": pd.DataFrame(groups),
         "users": pd.DataFrame(users).drop_duplicates(["treatment", "baseline", "metric", "neg_ratio"]),
         "attention": attention(own, rng), "selected": selected(ids, own, rng),
+        "ranks": pd.DataFrame({"user": range(5), "candidates": 99, **dict.fromkeys(ids, "13.5:2")}),
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from toys import compose, small
 
 from ncf.core.signals import StopFlag
@@ -67,10 +68,11 @@ def study(sweep: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return collect([sweep], load_registration(sweep / "registration.yaml"), output)
 
 
-def test_every_companion_is_there_with_a_row_for_what_it_covers(study: Study) -> None:
+def test_every_companion_is_there_with_a_row_for_what_it_covers(sweep: Path, study: Study) -> None:
     sizes = {name: len(table) for name, table in study.companions.items()}
     assert sizes == {
         "curves": 8 * 2, "attention": 2 * 2, "selected": 8, "sampled": 8, "groups": 8 * 6, "users": 2,
+        "ranks": len(ranks(sweep / "bce-42")),
     }  # fmt: skip
     assert study.finished == (8, 8)
 
@@ -131,6 +133,29 @@ def test_user_statistics_compare_mean_ranks(sweep: Path, study: Study) -> None:
     found = study.comparisons()["focal", "bce", "test/ndcg@10", (4,)].result
     assert found
     assert row["difference"] == pytest.approx(found.effects["mean_difference"].estimate, rel=1e-4)
+
+
+def test_statistics_over_users_follow_from_the_table_of_ranks_alone(study: Study) -> None:
+    """Once more with numpy and scipy, from the tables that a third party has: two crossed random effects."""
+    table = study.companions["ranks"]
+    names = [[f"{loss}-{seed}" for seed in (42, 43, 44, 45)] for loss in ("focal", "bce")]
+    cells = [np.char.partition(table[own].astype(str).to_numpy().T.astype(str), ":") for own in names]
+    assert all((tied[..., 2] == "").all() for tied in cells)  # trained scores seldom tie
+    rank_t, rank_b = (own[..., 0].astype(float) for own in cells)  # (seeds, users)
+    t, b = ((rank <= 10) / np.log2(rank + 1) for rank in (rank_t, rank_b))
+    change = t.mean() / b.mean() - 1
+    values = (t - (1 + change) * b) / b.mean()
+    s, u = values.shape
+    rows, columns = values.mean(1, keepdims=True), values.mean(0, keepdims=True)
+    of_seeds = rows.var(ddof=1) / s
+    rest = ((values - rows - columns + values.mean()) ** 2).sum() / ((s - 1) * (u - 1)) / (s * u)
+    of_users = max(columns.var(ddof=1) / u - rest, 0)
+    half = np.hypot(np.sqrt(of_seeds) * stats.t.ppf(0.975, s - 1), np.sqrt(of_users) * stats.t.ppf(0.975, u - 1))
+    row = study.companions["users"].query("metric == 'test/ndcg@10'").iloc[0]
+    assert row[["change", "change_low", "change_high"]].tolist() == pytest.approx(
+        [change, change - half, change + half], rel=1e-5
+    )
+    assert row["users_better"] == (rank_t.mean(0) < rank_b.mean(0)).sum()
 
 
 def test_without_ranks_and_dynamics_their_companions_are_left_out(sweep: Path, tmp_path: Path) -> None:
