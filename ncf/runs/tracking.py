@@ -1,4 +1,4 @@
-"""`tracking=tensorboard|mlflow`: report a run's epochs elsewhere while it trains, read from its folder alone.
+"""`tracking=tensorboard|mlflow|wandb`: report a run's epochs elsewhere while it trains, read from its folder alone.
 
 The trainer does not know about it, and a run's identity and results are the same with and without it.
 """
@@ -6,28 +6,39 @@ The trainer does not know about it, and a run's identity and results are the sam
 import contextlib
 import importlib
 import logging
+import re
+import secrets
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 
 from ncf.core.config import flatten
-from ncf.core.outside import read_json_lines
+from ncf.core.files import write_text
+from ncf.core.outside import read_json_lines, read_text
 from ncf.core.registry import Registry
 from ncf.core.roles import DISPLAY
-from ncf.errors import ConfigError, DataError
+from ncf.errors import ConfigError, DataError, NcfError
 from ncf.runs import artifacts
 
 log = logging.getLogger(__name__)
 
 _SECONDS = 2.0  # between two reads of the run folder
+WANDB_ID = "wandb_id.txt"  # in the run folder
+WANDB_SECONDS = 60.0  # that wandb's process may take to finish; what it has by then can be synced later
 
 
 class Tracker(ABC):
-    """Follows `metrics.jsonl` of one run, from the epoch at which it was started or resumed."""
+    """Follows `metrics.jsonl` of one run, from the epoch at which it was started or resumed.
+
+    Attributes:
+        from_first_epoch: whether a resumed run's earlier epochs are recorded again: a killed run had no time for its last.
+    """
+
+    from_first_epoch = False
 
     @contextlib.contextmanager
     def following(self, folder: Path, settings: Mapping[str, Any]) -> Iterator[None]:
@@ -36,11 +47,15 @@ class Tracker(ABC):
         Raises:
             ConfigError: the tracking library is not installed, or the record cannot be created.
         """
-        self._folder, self._reported, self._ended = folder, len(epochs(folder)), threading.Event()
+        self._folder, self._ended = folder, threading.Event()
+        self._reported = 0 if self.from_first_epoch else len(epochs(folder))
         try:
             self.open(folder, settings)
-        except OSError as error:
-            raise ConfigError(f"tracking: cannot start recording {folder} ({error.strerror or error})") from None
+        except NcfError:
+            raise
+        except Exception as error:  # each library has its own
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise ConfigError(f"tracking: cannot start recording {folder} ({reason.splitlines()[0]})") from None
         thread = threading.Thread(target=self._follow, daemon=True)
         thread.start()
         try:
@@ -142,6 +157,14 @@ def harmless() -> Iterator[None]:
         log.warning("tracking: the record is incomplete (%s: %s)", type(error).__name__, error)
 
 
+def _within(seconds: float, call: Callable[[], object]) -> bool:
+    """Start `call` in a thread that no exit waits for, and return whether it ended within `seconds`."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
 def epochs(folder: Path) -> list[dict[str, Any]]:
     """Return the finished epochs of the run in `folder`, without a line still being written.
 
@@ -162,11 +185,80 @@ def _mlflow_name(tag: str) -> str:
     return tag.replace("@", "_at_")  # MLflow's names must not contain "@"
 
 
+def _wandb_id(folder: Path) -> str:
+    """Return the id of the run in `folder` in Weights & Biases: a new one, kept there, when it is first asked for.
+
+    Raises:
+        ConfigError: what is kept is no id.
+    """
+    path = folder / WANDB_ID
+    try:
+        kept = read_text(path, ConfigError).strip()
+    except FileNotFoundError:
+        kept = secrets.token_hex(4)
+        write_text(path, f"{kept}\n")
+    if not re.fullmatch(r"[0-9a-f]{8}", kept):
+        raise ConfigError(f"{path}: expected the id of a run of wandb, 8 hexadecimal digits, found {kept[:40]!r}")
+    return kept
+
+
 def _library(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
         raise ConfigError(f"tracking: {name} is not installed; pip install {name}") from None
+
+
+class WandB(Tracker):
+    """A run of Weights & Biases, by default offline: `wandb sync` uploads it later.
+
+    Its files lie outside the run folder, as they link to the user's cache. The run folder keeps the id, so that a
+    resumed run goes on in the same run there. wandb ignores the epochs that it already has.
+    """
+
+    from_first_epoch = True
+
+    def __init__(
+        self,
+        *,
+        mode: Annotated[Literal["offline", "online"], DISPLAY],
+        store: Annotated[str, DISPLAY],
+        project: Annotated[str, DISPLAY],
+    ) -> None:
+        self._mode, self._store, self._project = mode, store, project
+
+    def open(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Start the run with the configuration, or go on with it."""
+        self._wandb = _library("wandb", "wandb")
+        Path(self._store).mkdir(parents=True, exist_ok=True)
+        self._run = self._wandb.init(
+            project=self._project,
+            id=_wandb_id(folder),
+            name=folder.name,
+            dir=self._store,
+            mode=self._mode,
+            resume="allow",
+            config=dict(settings),
+            settings=self._wandb.Settings(silent=True, console="off"),  # the terminal is the run's own
+        )
+
+    def log(self, values: Mapping[str, float], epoch: int) -> None:
+        """Log the metrics at their epoch."""
+        self._run.log(dict(values), step=epoch)
+
+    def close(self, final: Mapping[str, float], figures: list[Path]) -> None:
+        """Write the test metrics to the summary, log the figures, and finish the run."""
+        if _within(WANDB_SECONDS, lambda: self._end(final, figures)):
+            return
+        _within(0.0, self._wandb.teardown)  # else Python would wait for wandb's process when it exits
+        raise TimeoutError(f"wandb did not finish within {WANDB_SECONDS:.0f} s")
+
+    def _end(self, final: Mapping[str, float], figures: list[Path]) -> None:
+        with harmless():
+            self._run.summary.update(dict(final))
+            if figures:
+                self._run.log({path.stem: self._wandb.Image(str(path)) for path in figures})
+            self._run.finish(exit_code=0 if final else 1)
 
 
 class NoTracker:
@@ -177,4 +269,6 @@ class NoTracker:
         return contextlib.nullcontext()
 
 
-TRACKERS = Registry("tracking", {"none": NoTracker, "tensorboard": TensorBoard, "mlflow": MLflow}, role=DISPLAY)
+TRACKERS = Registry(
+    "tracking", {"none": NoTracker, "tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB}, role=DISPLAY
+)

@@ -90,6 +90,7 @@ ROLES = {
     "evaluation.full": {"memory_mb": MACHINE_IN_ID, "metrics": LATER},
     "evaluation.sampled": {"memory_mb": MACHINE_IN_ID, "metrics": LATER},
     "tracking.mlflow": {"store": DISPLAY, "experiment": DISPLAY},
+    "tracking.wandb": {"mode": DISPLAY, "store": DISPLAY, "project": DISPLAY},
 }
 
 

@@ -78,6 +78,7 @@ FROZEN = {
     "tracking=none": "b5a5264eca68",
     "tracking=tensorboard": "b5a5264eca68",
     "tracking=mlflow": "b5a5264eca68",
+    "tracking=wandb": "b5a5264eca68",
     "evaluation=sampled evaluation.file=negatives.npz": "aacc9c185eed",
     "model=gmf loss=focal loss.gamma=1.5 loss.alpha=0.25 neg_ratio=50 seed=44": "3db3d63eeb99",
     "evaluation.ties=optimistic": "9600fdcbafbe",

@@ -33,7 +33,7 @@ def test_tensorboard_has_every_epoch_and_the_result(root, tmp_path):
 
 
 def test_a_run_is_the_same_run_with_and_without(root):
-    settings = [resolved(compose(*small(root, f"tracking={name}"))) for name in ("none", "tensorboard", "mlflow")]
+    settings = [resolved(compose(*small(root, f"tracking={name}"))) for name in tracking.TRACKERS]
     assert len({config_hash(s) for s in settings}) == 1
 
 
@@ -82,10 +82,11 @@ def test_a_record_that_cannot_begin_is_one_error(root, tmp_path):
         train(compose(*small(root, "tracking=tensorboard")), tmp_path)
 
 
-def test_a_library_that_is_not_there_is_named(root, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(ConfigError, match="tracking: mlflow is not installed; pip install mlflow"):
-        train(compose(*small(root, "tracking=mlflow")), tmp_path)
+@pytest.mark.parametrize("name", ["mlflow", "wandb"])
+def test_a_library_that_is_not_there_is_named(name, root, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=f"tracking: {name} is not installed; pip install {name}$"):
+        train(compose(*small(root, f"tracking={name}")), tmp_path)
 
 
 class Store:
