@@ -1,11 +1,14 @@
 """A sweep that nobody registered, compared within itself: its arms are what differs among the runs, seed apart.
 
-Settings that belong together, such as a loss and its weights, are one factor. Each arm is compared with the arm that
-differs from it in one factor alone and has that factor's baseline there; one without such a neighbour is compared with
-the arm that is the baseline in every factor. Pairs are runs of one seed; Holm's correction is taken over the
-comparisons of a metric. Nothing here was fixed before the runs, so every finding is exploratory.
+Each arm is compared with the arm that differs from it in one factor alone and has that factor's baseline there, so each
+factor is compared within each combination of the others; see `ncf.report.arms`. If the user names the baseline of some
+factors, those alone are compared. Otherwise an arm without such a neighbour is compared with the arm that is the
+baseline in every factor. Pairs are runs of one seed; Holm's correction is taken over the comparisons of a metric.
+Nothing here was fixed before the runs, so every finding is exploratory.
 """
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,13 +19,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ncf.core.compose import compose
-from ncf.core.config import flatten, plain
 from ncf.core.outside import read_json_lines
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
+from ncf.report.arms import Arm, Design, Factor, is_metric
 from ncf.report.collect import one_of_each, write_table
-from ncf.report.kit.naming import level_name, setting_text
 from ncf.report.study import COMPANIONS, RESULTS, own_tables, read_table, refuse_incomplete, refuse_unfinished
 from ncf.runs import artifacts
 from ncf.runs.tables import NAMES, finished_runs, read_runs
@@ -37,20 +38,6 @@ from ncf.stats.paired import wilcoxon
 from ncf.study.verdict import LEAST_PAIRS
 
 ALPHA, LEVEL, RESAMPLES = 0.05, 0.95, 9999
-MOST_ARMS = 200  # more say that something other than a design differs among the runs
-
-_RESULTS = (
-    "best_epoch", "epochs", "train_seconds", "valid_seconds", "device", "config_hash", "data_digest", "registration",
-    "commit", "ncf",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Runs that differ in their seed alone; `levels` has the setting of each factor, as a tuple of its columns."""
-
-    label: str
-    levels: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -110,64 +97,40 @@ class Sweep:
         return next(iter([name for name in (primary,) if name in self.curves] + others), None)
 
     @cached_property
-    def factors(self) -> dict[str, list[str]]:
-        """Factor -> its columns of `runs` that differ."""
-        settings = [c for c in self.runs.columns if c not in ("run", "seed", *_RESULTS) and not _is_metric(c)]
-        differing = [c for c in settings if len(_levels(self.runs[c])) > 1]
-        named = {c.partition(".")[0] for c in differing if c.endswith(".name")} | {"model"}
-        factors: dict[str, list[str]] = {}
-        for column in differing:
-            group = column.partition(".")[0]
-            own_of_loss = "." not in column and column not in ("model", "neg_ratio")
-            factors.setdefault("loss" if own_of_loss else group if group in named else column, []).append(column)
-        return factors
+    def design(self) -> Design:
+        """Factors, arms and baselines."""
+        return Design(self.runs, self.chosen)
 
-    @cached_property
-    def of_run(self) -> list[tuple[tuple[Any, ...], ...]]:
-        """The levels of each run."""
-        rows = self.runs.to_dict("records")
-        return [tuple(tuple(_plain(row[c]) for c in columns) for columns in self.factors.values()) for row in rows]
+    @property
+    def compared(self) -> list[Factor]:
+        """The factors whose levels are compared."""
+        return [f for f, compared in zip(self.design.factors, self.design.compared, strict=True) if compared]
 
-    @cached_property
+    @property
+    def baselines(self) -> list[str]:
+        """The baseline of each compared factor: "BCE for loss"."""
+        own = zip(self.design.factors, self.design.baselines, self.design.compared, strict=True)
+        return [f"{factor.label(level)} for {factor.name}" for factor, level, compared in own if compared]
+
+    @property
+    def others(self) -> list[str]:
+        """The names of the factors whose levels are not compared."""
+        return [factor.name for factor in self.design.factors if factor not in self.compared]
+
+    @property
+    def constants(self) -> list[str]:
+        """What the labels of the arms leave out, as `Factor.constants`."""
+        return [words for factor in self.design.factors for words in factor.constants]
+
+    @property
     def arms(self) -> list[Arm]:
-        """The arms, the baseline of all first. Raises DataError if there are too many to be a design."""
-        found = list(dict.fromkeys(self.of_run))
-        if len(found) > MOST_ARMS:
-            differing = ", ".join(list(self.factors)[:8])
-            raise DataError(
-                f"sweep: expected at most {MOST_ARMS} arms, found {len(found)}, which differ in {differing}"
-            )
-        best = self.baseline_levels
-        distance = {arm: [level != b for level, b in zip(arm, best, strict=True)] for arm in found}
-        ordered = sorted(found, key=lambda arm: (sum(distance[arm]), distance[arm], _ordered(arm)))
-        return [Arm(self._label(levels), levels) for levels in ordered]
-
-    @cached_property
-    def baseline_levels(self) -> tuple[tuple[Any, ...], ...]:
-        """Each factor's baseline: what the user chose, else the package's default, else what most runs have."""
-        choices = []
-        defaults = _defaults() if self.factors else {}
-        for place, columns in enumerate(self.factors.values()):
-            levels = sorted({run[place] for run in self.of_run}, key=_ordered)
-            matches = [level for level in levels if self._chosen(columns, level)]
-            standard = [level for level in matches if level[0] == defaults.get(columns[0], _NONE)]
-            counts = {level: sum(run[place] == level for run in self.of_run) for level in matches}
-            choices.append(max(standard or matches, key=lambda level: counts[level]))
-        return tuple(choices)
-
-    def _chosen(self, columns: Sequence[str], level: tuple[Any, ...]) -> bool:
-        return all(
-            setting_text(value) == self.chosen[c] for c, value in zip(columns, level, strict=True) if c in self.chosen
-        )
-
-    def _label(self, levels: tuple[tuple[Any, ...], ...]) -> str:
-        parts = [level_name(columns, level) for columns, level in zip(self.factors.values(), levels, strict=True)]
-        return ", ".join(filter(None, parts)) or "all runs"
+        """The arms, the nearer to the baselines the earlier. Raises as `Design`."""
+        return self.design.arms
 
     @cached_property
     def _rows(self) -> dict[tuple[tuple[Any, ...], ...], pd.DataFrame]:
         places: dict[tuple[tuple[Any, ...], ...], list[int]] = {}
-        for row, levels in enumerate(self.of_run):
+        for row, levels in enumerate(self.design.of_run):
             places.setdefault(levels, []).append(row)
         return {levels: self.runs.iloc[rows] for levels, rows in places.items()}
 
@@ -181,17 +144,50 @@ class Sweep:
 
     @cached_property
     def pairs(self) -> list[tuple[Arm, Arm]]:
-        """(treatment, baseline) of every comparison; see the module's docstring."""
-        by_levels, base = {arm.levels: arm for arm in self.arms}, self.baseline_levels
-        found = []
-        for arm in self.arms[1:]:
-            neighbours = [
-                by_levels[other]
-                for n, level in enumerate(arm.levels)
-                if level != base[n] and (other := (*arm.levels[:n], base[n], *arm.levels[n + 1 :])) in by_levels
-            ]
-            found += [(arm, other) for other in neighbours or self.arms[:1]]
+        """(treatment, baseline) of every comparison, as the module says. Raises ConfigError if a choice leaves none."""
+        whole = all(self.design.compared)
+        found = [
+            (arm, other) for arm in self.arms for other in self._neighbours(arm) or (self.arms[:1] if whole else [])
+            if other != arm
+        ]  # fmt: skip
+        if not found and not whole:
+            arms = "; ".join(arm.label for arm in self.arms)
+            raise ConfigError(
+                f"--baseline: expected arms that differ in {self.compared[0].name} alone, or a baseline for every "
+                f"factor; found only {arms[:300]}"
+            )
         return found
+
+    def _neighbours(self, arm: Arm) -> list[Arm]:
+        """The arms that differ from `arm` in one compared factor alone, and have that factor's baseline."""
+        by_levels, design = {own.levels: own for own in self.arms}, self.design
+        places = [n for n, level in enumerate(arm.levels) if design.compared[n] and level != design.baselines[n]]
+        others = [(*arm.levels[:n], design.baselines[n], *arm.levels[n + 1 :]) for n in places]
+        return [by_levels[levels] for levels in others if levels in by_levels]
+
+    @cached_property
+    def confounded(self) -> list[str]:
+        """The arms that are compared with one that differs in several factors, by label."""
+        return [
+            arm.label for arm, other in self.pairs
+            if sum(a != b for a, b in zip(arm.levels, other.levels, strict=True)) > 1
+        ]  # fmt: skip
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """The arms that are in no comparison, by label."""
+        compared = {arm for pair in self.pairs for arm in pair}
+        return [arm.label for arm in self.arms if arm not in compared]
+
+    @property
+    def seeds_needed(self) -> int:
+        """Common seeds from which on one comparison can be better or worse after Holm: m 2^(1 - n) <= alpha."""
+        return math.ceil(1 + math.log2(len(self.pairs) / ALPHA))
+
+    @property
+    def common_seeds(self) -> list[int]:
+        """How many seeds the arms of each comparison have in common."""
+        return [contrast.seeds for contrast in self.contrasts[: len(self.pairs)]]
 
     @cached_property
     def contrasts(self) -> list[Contrast]:
@@ -210,7 +206,7 @@ class Sweep:
         means = table.mean(0) if len(table) else np.full(2, np.nan)
         plain_one = Contrast(treatment.label, baseline.label, metric, len(table), float(means[0]), float(means[1]))
         if len(table) < LEAST_PAIRS:
-            return replace(plain_one, obstacle=f"{len(table)} common seeds, at least {LEAST_PAIRS} are needed")
+            return replace(plain_one, obstacle=f"{len(table)} of the {LEAST_PAIRS} common seeds that a test needs")
         t, b = table.T
         if not rounded_difference(t, b).any():
             same = Interval(0.0, 0.0, 0.0, LEVEL, "none", f"all {len(table)} differences are zero")
@@ -224,9 +220,6 @@ class Sweep:
             )  # fmt: skip
         except StatisticsError as error:
             return replace(plain_one, obstacle=str(error))
-
-
-_NONE = object()
 
 
 def collect(sweeps: Sequence[Path], output: Path) -> None:
@@ -245,7 +238,7 @@ def collect(sweeps: Sequence[Path], output: Path) -> None:
 
 
 def _epoch(folder: Path, line: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {k: v for k, v in line.items() if k in ("epoch", "train_loss") or "@" in k or _is_metric(f"valid/{k}", True)}
+    kept = {k: v for k, v in line.items() if k in ("epoch", "train_loss") or "@" in k or is_metric(f"valid/{k}", True)}
     if not all(isinstance(value, int | float) for value in kept.values()) or "epoch" not in kept:
         raise DataError(f"{folder / artifacts.EPOCHS}: expected numbers and an epoch in each line")
     return {"run": folder.name, **kept}
@@ -256,7 +249,7 @@ def load(folder: Path, margin: float, baseline: str | None) -> Sweep:
 
     Raises:
         DataError: there is no `results.csv`, it is no table of runs, or a metric is not finite.
-        ConfigError: `baseline` names a setting that does not differ, or a value that no run has.
+        ConfigError: `baseline` names what does not differ, no level, several levels, or leaves nothing to compare.
     """
     refuse_unfinished(folder)
     own = own_tables(folder)
@@ -265,7 +258,7 @@ def load(folder: Path, margin: float, baseline: str | None) -> Sweep:
         raise DataError(f"{folder / RESULTS}: expected a row for each finished run, found none")
     refuse_incomplete(runs, folder / RESULTS, [*NAMES[:3], "neg_ratio", "seed"])
     curves = read_table(folder / COMPANIONS["curves"]) if COMPANIONS["curves"] in own else pd.DataFrame()
-    sweep = Sweep(runs, curves, margin, dict(_pair(text) for text in baseline.split(",")) if baseline else {})
+    sweep = Sweep(runs, curves, margin, _chosen(baseline) if baseline else {})
     _refuse_unusable(sweep, folder / RESULTS)
     return sweep
 
@@ -278,21 +271,33 @@ def _refuse_unusable(sweep: Sweep, path: Path) -> None:
         if bad.any():
             raise DataError(f"{path}, line {bad.idxmax() + 2}: expected a finite {metric}, found "
                             f"{str(sweep.runs[metric][bad.idxmax()])[:40]!r}")  # fmt: skip
-    differing = {column: sweep.runs[column] for columns in sweep.factors.values() for column in columns}
-    for column, value in sweep.chosen.items():
-        if column not in differing:
-            known = ", ".join(differing) or "nothing"
-            raise ConfigError(f"--baseline: expected settings that differ among the runs ({known}), got {column!r}")
-        values = sorted({setting_text(_plain(v)) for v in differing[column]})
-        if value not in values:
-            raise ConfigError(f"--baseline: expected {column} to be one of {', '.join(values)[:200]}, got {value!r}")
+    _refuse_unknown(sweep)
+    _ = sweep.pairs
 
 
-def _pair(text: str) -> tuple[str, str]:
-    column, equals, value = text.strip().partition("=")
-    if not equals:
-        raise ConfigError(f"--baseline: expected settings such as loss=bce,neg_ratio=4, got {text!r}")
-    return ("loss" if column == "loss.name" else column), value
+def _refuse_unknown(sweep: Sweep) -> None:
+    """Raise ConfigError for a baseline that names a setting which does not differ among the runs."""
+    known = [column for factor in sweep.design.factors for column in factor.columns]
+    for column in sweep.chosen:
+        if column not in known:
+            raise ConfigError(
+                f"--baseline: expected settings that differ among the runs ({', '.join(known) or 'none does'}), "
+                f"got {column!r}"
+            )
+
+
+def _chosen(text: str) -> dict[str, str]:
+    """Column -> value of a baseline as it is typed. Raises ConfigError for what is none."""
+    chosen: dict[str, str] = {}
+    for pair in re.split(r",(?=\s*[\w.]+=)", text):  # a value may have commas: model.hidden=[64, 32]
+        name, equals, value = pair.strip().partition("=")
+        if not equals:
+            raise ConfigError(f"--baseline: expected settings such as loss=bce,neg_ratio=4, got {pair!r}")
+        column = "model" if name == "model.name" else "loss" if name == "loss.name" else name.removeprefix("loss.")
+        if column in chosen:
+            raise ConfigError(f"--baseline: expected each setting once, got {name} twice")
+        chosen[column] = value
+    return chosen
 
 
 def _judged(family: list[Contrast]) -> list[Contrast]:
@@ -305,38 +310,3 @@ def _judged(family: list[Contrast]) -> list[Contrast]:
         replace(c, corrected=float(one), p_equivalent=float(other), finding=FINDINGS[finding])
         for c, one, other, finding in zip(family, holm(p), holm(equivalent), found, strict=True)
     ]
-
-
-def _is_metric(column: str, of_epoch: bool = False) -> bool:
-    part, _, name = column.partition("/")
-    known = "@" in name or name in ("mrr", "auc") or (not of_epoch and name == "tied")
-    return part in ("valid", "test") and known
-
-
-def _levels(column: pd.Series) -> set[Any]:
-    return {_plain(value) for value in column}
-
-
-def _plain(value: Any) -> Any:
-    """A cell that equals itself: None for what is empty."""
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _ordered(level: tuple[Any, ...]) -> list[tuple[int, float, str]]:
-    """A key that sorts numbers by size, and words after them."""
-    return [_key(value) for value in level]
-
-
-def _key(value: Any) -> tuple[int, float, str]:
-    if isinstance(value, tuple):
-        return (2, 0.0, str(_ordered(value)))
-    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
-
-
-def _defaults() -> dict[str, Any]:
-    """The package's default settings, by column."""
-    try:
-        settings = flatten(plain(compose([])))
-    except ConfigError:
-        return {}
-    return settings | {"loss": settings.get("loss.name"), "model": settings.get("model.name")}

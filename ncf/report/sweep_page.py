@@ -21,6 +21,7 @@ from ncf.report.sections.comparisons import FINDINGS
 from ncf.report.sweep import LEVEL, Arm, Contrast, Sweep
 
 MOST_LINES, MOST_ROWS = 12, 40  # arms in one figure, comparisons in another
+BEST = "best epoch (median), at the mean of the runs' best values"
 _STYLES = ("-", "--", ":")
 
 
@@ -58,20 +59,21 @@ def results(sweep: Sweep) -> Table:
         if (values := [sweep.values(arm, metric) for metric in sweep.metrics])
     ]
     header = ["arm", "seeds", *(metric_name(metric).removeprefix("test ") for metric in sweep.metrics)]
-    return Table(
-        "Results on test", header, rows, "Mean ± standard deviation over seeds. The first arm is the baseline."
-    )
+    baselines = f" Baselines: {', '.join(sweep.baselines)}." if sweep.pairs else ""
+    return Table("Results on test", header, rows, f"Mean ± standard deviation over seeds.{baselines}")
 
 
 def comparisons(sweep: Sweep) -> Table:
     """Every comparison in every metric, with what its finding rests on."""
     rows = [[metric_name(c.metric).removeprefix("test "), c.treatment, c.baseline, f"{c.seeds}", *_evidence(c)]
             for c in sweep.contrasts]  # fmt: skip
+    count = len(sweep.pairs)
+    together = f"Holm over the {count} comparisons of a metric, " if count > 1 else ""
     note = (
-        f"Change: relative, with a {LEVEL:.0%} bootstrap interval (BCa) over paired seeds, not corrected for "
-        f"{len(sweep.pairs)} comparisons, and not shown where pairs are too few. p: exact two-sided Wilcoxon "
-        f"signed-rank; corrected p and equivalence p (two one-sided t tests against ±{sweep.margin:.0%}): Holm over "
-        f"the {len(sweep.pairs)} comparisons of a metric, not corrected over metrics."
+        f"Change: relative, with a {LEVEL:.0%} bootstrap interval (BCa) over paired seeds, not corrected for the "
+        f"number of comparisons, and not shown where pairs are too few. p: exact two-sided Wilcoxon signed-rank; "
+        f"corrected p and equivalence p (two one-sided t tests against ±{sweep.margin:.0%}): {together}not corrected over "
+        f"metrics."
     )
     header = ["metric", "arm", "against", "seeds", "its mean", "baseline's", "change", "p", "corrected p"]
     return Table("Comparisons", [*header, "equivalence p", "finding"], rows, note)
@@ -100,11 +102,12 @@ def changes(sweep: Sweep) -> Figure | None:
         if c.change.ends:
             ax.plot(c.change.ends, [y, y], color=colour, linewidth=1.6)
         ax.plot(c.change.estimate, y, marker, color=colour, markerfacecolor=colour if filled else "white", markersize=6)
-    ax.set_yticks(range(len(rows)), [_plain_text(f"{c.treatment} vs {c.baseline} ({c.seeds} seeds)") for c in rows])
+    ax.set_yticks(range(len(rows)), [_plain_text(f"{c.treatment} vs {c.baseline} ({_seeds(c.seeds)})") for c in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
     percent_ticks(ax, "x")
-    ax.set_xlabel(f"relative change of the mean of {metric_name(sweep.metrics[0])}, {LEVEL:.0%} interval")
+    shown = f"{LEVEL:.0%} interval" if any(c.change and c.change.ends for c in rows) else "no interval: too few pairs"
+    ax.set_xlabel(f"relative change of the mean of {metric_name(sweep.metrics[0])}, {shown}")
     for name in ("better", "worse", "equivalent", "undecided"):
         colour, marker, filled = FINDINGS[name]
         ax.plot([], [], marker, color=colour, markerfacecolor=colour if filled else "white", markersize=6, label=name)
@@ -123,7 +126,8 @@ def runs(sweep: Sweep) -> Figure:
                 label="a run" if not y else None)  # fmt: skip
         ax.plot(values.mean(), y, "|", color="black", markersize=13, markeredgewidth=2, label=None if y else "mean")
     ax.set_yticks(
-        range(len(arms)), [_plain_text(f"{arm.label} ({len(sweep.values(arm, sweep.metrics[0]))})") for arm in arms]
+        range(len(arms)),
+        [_plain_text(f"{arm.label} ({_seeds(len(sweep.values(arm, sweep.metrics[0])))})") for arm in arms],
     )
     ax.set_ylim(len(arms) - 0.5, -0.5)
     ax.set_xlabel(metric_name(sweep.metrics[0]))
@@ -141,9 +145,9 @@ def curves(sweep: Sweep) -> Figure | None:
     drawn = [_curve(ax, sweep, arm, n, metric) for n, arm in enumerate(shown(sweep))]
     if not any(drawn):
         return None
-    ax.plot([], [], "*", color=GREY, markersize=9, markeredgecolor="black", label="median best epoch")
+    ax.plot([], [], "*", color=GREY, markersize=9, markeredgecolor="black", label=BEST)
     ax.set_xlabel("epoch")
-    ax.set_ylabel(f"validation {metric_name(metric)}")
+    ax.set_ylabel(f"validation {metric_name(metric)}, mean of the runs")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
@@ -165,10 +169,26 @@ def _curve(ax: Axes, sweep: Sweep, arm: Arm, n: int, metric: str) -> bool:
     colour = COLOURS[n % len(COLOURS)]
     ax.plot(summary.index, summary["mean"], _STYLES[n // len(COLOURS) % 3], color=colour, linewidth=1.5,
             marker=MARKERS[n % len(MARKERS)], markersize=3, label=_plain_text(arm.label))  # fmt: skip
-    best = round(rows.loc[rows.groupby("run")[metric].idxmax(), "epoch"].median())
-    if best in summary.index:
-        ax.plot(best, summary["mean"][best], "*", color=colour, markersize=9, markeredgecolor="black")
+    if (best := best_epoch(sweep, arm, metric)) is not None:
+        ax.plot(*best, "*", color=colour, markersize=9, markeredgecolor="black")
     return True
+
+
+def best_epoch(sweep: Sweep, arm: Arm, metric: str) -> tuple[float, float] | None:
+    """The median of the epochs whose weights an arm's runs kept, and the mean of `metric` there; None if unknown.
+
+    The mean is over each run at its own best epoch, so the point lies on no curve: where runs peak at different
+    epochs, the mean curve has no peak as high.
+    """
+    if "best_epoch" not in sweep.runs:
+        return None
+    kept = sweep.rows(arm)[["run", "best_epoch"]].merge(sweep.curves, "inner", on="run")
+    kept = kept[kept["epoch"] == kept["best_epoch"]].dropna(subset=[metric])
+    return None if kept.empty else (float(kept["epoch"].median()), float(kept[metric].mean()))
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _plain_text(text: str) -> str:
@@ -177,7 +197,7 @@ def _plain_text(text: str) -> str:
 
 
 FIGURES: dict[str, tuple[str, Any]] = {
-    "changes": ("How does each arm compare with its baseline?", changes),
+    "changes": ("How do the arms compare with their baselines?", changes),
     "runs": ("How far do seeds spread, beside the differences between arms?", runs),
     "curves": ("How do the arms learn?", curves),
 }

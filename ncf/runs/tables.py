@@ -10,10 +10,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from ncf.core.balance import resolve_alpha
+from ncf.core.config import flatten
 from ncf.errors import DataError
 from ncf.runs.artifacts import RESULT, read_result
 from ncf.runs.components import PROTOCOL
-from ncf.runs.identity import identity, role_of
+from ncf.runs.identity import completed, identity, role_of
 from ncf.runs.ranks_file import metrics_of, read_ranks
 
 NAMES = ["run", "model", "loss", "gamma", "alpha", "neg_ratio", "seed"]
@@ -41,23 +42,28 @@ def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
     Columns: `NAMES` and the other settings of the losses; `valid/<metric>` and `test/<metric>`; `valid/tied` and
     `test/tied` (positives that share their score); best_epoch, epochs, train_seconds, valid_seconds, device,
     config_hash, data_digest, registration (SHA-256 or None), commit, ncf (version); and every other setting that
-    differs between the runs, under its dotted key. `alpha` is a number, even if the run says balanced.
+    differs between the runs, under its dotted key (None if a run has no such setting). `alpha` is a number, even if the
+    run says balanced.
 
     Raises:
         DataError: a result is damaged or of another format, or the runs differ in data, split or protocol.
     """
     bar = tqdm(finished_runs(folders), desc="results", unit=" runs", delay=2, leave=False)
     results = {folder: _result(folder) for folder in bar}
-    rows, protocols, settings = [], {}, []
+    rows, protocols, settings, whole = [], {}, [], []
     for folder, result in results.items():
         with _understood(folder):
             rows.append(_row(folder, result))
             protocols[folder] = _protocol(result)
             settings.append(_further(result["config"]))
+            whole.append(flatten(completed(result["config"])))
     _refuse_mixed(protocols)
     varying = [key for key in dict.fromkeys(k for s in settings for k in s) if _differs(s.get(key) for s in settings)]
     table = pd.DataFrame(
-        [{**row, **{key: own.get(key) for key in varying}} for row, own in zip(rows, settings, strict=True)]
+        [
+            {**row, **{key: own.get(key, all_of.get(key)) for key in varying}}  # an identity lacks some defaults
+            for row, own, all_of in zip(rows, settings, whole, strict=True)
+        ]
     )
     return table[[*NAMES, *(column for column in table.columns if column not in NAMES)]]
 

@@ -1,5 +1,6 @@
 """A sweep without registration: its arms, baselines and pairs, and findings that the table alone gives."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +11,79 @@ from scipy import stats
 
 from ncf.errors import ConfigError, DataError
 from ncf.report import sweep
-from ncf.report.sweep import Contrast
+from ncf.report.sweep import ALPHA, Contrast, Sweep
+from ncf.stats.multiplicity import holm
+from ncf.stats.paired import wilcoxon
 
 
-def test_arms_are_what_differs_but_the_seed_and_the_defaults_are_their_baseline() -> None:
-    found = made(runs())
-    assert found.factors == {"loss": ["loss", "gamma", "alpha"], "optimizer.lr": ["optimizer.lr"]}
-    assert [arm.label for arm in found.arms] == [
-        "BCE, lr 0.001", "BCE, lr 0.01", "focal (γ 2, α 0.25), lr 0.001", "focal (γ 2, α 0.25), lr 0.01",
-    ]  # fmt: skip
+def compared(found: Sweep) -> list[tuple[str, str]]:
+    return [(treatment.label, baseline.label) for treatment, baseline in found.pairs]
 
 
 def test_each_arm_is_compared_with_the_one_that_has_one_factor_at_its_baseline() -> None:
-    found = [(treatment.label, baseline.label) for treatment, baseline in made(runs()).pairs]
-    assert found == [
+    assert compared(made(runs())) == [
         ("BCE, lr 0.01", "BCE, lr 0.001"),
-        ("focal (γ 2, α 0.25), lr 0.001", "BCE, lr 0.001"),
-        ("focal (γ 2, α 0.25), lr 0.01", "BCE, lr 0.01"),
-        ("focal (γ 2, α 0.25), lr 0.01", "focal (γ 2, α 0.25), lr 0.001"),
+        ("focal, lr 0.001", "BCE, lr 0.001"),
+        ("focal, lr 0.01", "BCE, lr 0.01"),
+        ("focal, lr 0.01", "focal, lr 0.001"),
     ]
-    lonely = runs().query("(loss == 'bce') == (`optimizer.lr` == 0.001)")  # two arms that differ in both factors
-    assert [(t.label, b.label) for t, b in made(lonely).pairs] == [("focal (γ 2, α 0.25), lr 0.01", "BCE, lr 0.001")]
 
 
-def test_the_user_may_choose_the_baseline() -> None:
-    found = made(runs(), loss="focal", **{"optimizer.lr": "0.01"})
-    assert found.arms[0].label == "focal (γ 2, α 0.25), lr 0.01"
+@pytest.mark.parametrize(
+    ("chosen", "pairs", "baselines"),
+    [
+        (
+            {"loss": "focal"},
+            [("BCE, lr 0.001", "focal, lr 0.001"), ("BCE, lr 0.01", "focal, lr 0.01")],
+            ["focal for loss"],
+        ),
+        (
+            {"optimizer.lr": "1e-2"},
+            [("BCE, lr 0.001", "BCE, lr 0.01"), ("focal, lr 0.001", "focal, lr 0.01")],
+            ["lr 0.01 for optimizer.lr"],
+        ),
+        (
+            {"loss": "focal", "optimizer.lr": "0.01"},
+            [
+                ("focal, lr 0.001", "focal, lr 0.01"), ("BCE, lr 0.01", "focal, lr 0.01"),
+                ("BCE, lr 0.001", "focal, lr 0.001"), ("BCE, lr 0.001", "BCE, lr 0.01"),
+            ],
+            ["focal for loss", "lr 0.01 for optimizer.lr"],
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_baseline_of_some_factors_compares_those_within_each_level_of_the_others(
+    chosen: dict[str, str], pairs: list[tuple[str, str]], baselines: list[str]
+) -> None:
+    found = made(runs(), **chosen)
+    assert compared(found) == pairs
+    assert found.baselines == baselines
+    assert [c.corrected for c in found.contrasts if c.metric == HIT] == pytest.approx(
+        holm(np.array([c.p for c in found.contrasts if c.metric == HIT]))  # over what is compared, and no more
+    )
+
+
+def test_without_a_choice_an_arm_apart_is_compared_with_the_baseline_and_the_report_knows() -> None:
+    """BCE at two rates, and focal at a third: focal differs from every other arm in both factors."""
+    table = runs(seeds=3).query("loss == 'bce' or `optimizer.lr` == 0.01")
+    table.loc[table["loss"] == "focal", "optimizer.lr"] = 0.1
+    found = made(table)
+    assert compared(found)[-1] == ("focal, lr 0.1", "BCE, lr 0.001")
+    assert found.confounded == ["focal, lr 0.1"]
+    chosen = made(table, **{"optimizer.lr": "0.001"})
+    assert compared(chosen) == [("BCE, lr 0.01", "BCE, lr 0.001")]
+    assert chosen.left_out == ["focal, lr 0.1"]
+
+
+@pytest.mark.parametrize("comparisons", range(1, 40))
+def test_the_seeds_needed_are_the_fewest_whose_smallest_p_survives_the_correction(comparisons: int) -> None:
+    found = made(runs(seeds=1))
+    vars(found)["pairs"] = [found.arms[:2]] * comparisons  # what the cached property would hold
+    n = found.seeds_needed
+    least = [wilcoxon(1.0 + np.arange(1, seeds + 1), np.ones(seeds)).p for seeds in (n - 1, n)]
+    corrected = [holm(np.full(comparisons, p))[0] for p in least]
+    assert corrected[0] > ALPHA >= corrected[1]
 
 
 def test_findings_are_paired_by_seed_and_corrected_within_a_metric() -> None:
@@ -73,7 +121,7 @@ def obstacle(contrasts: list[Contrast]) -> str:
 def test_too_few_common_seeds_are_undecided_with_the_reason_and_equal_runs_equivalent() -> None:
     one_rate = runs(seeds=3).query("`optimizer.lr` == 0.001")
     apart = one_rate.assign(seed=one_rate["seed"] + 100 * (one_rate["loss"] == "focal"))
-    assert obstacle(made(apart).contrasts) == "0 common seeds, at least 3 are needed"
+    assert obstacle(made(apart).contrasts) == "0 of the 3 common seeds that a test needs"
     same = one_rate.assign(**{NDCG: 0.1, HIT: 0.2})
     assert {c.finding for c in made(apart).contrasts} == {"undecided"}
     assert {(c.finding, c.change and c.change.short) for c in made(same).contrasts} == {
@@ -96,21 +144,6 @@ def test_runs_of_one_arm_have_nothing_to_compare() -> None:
     assert (len(found.arms), found.contrasts, found.arms[0].label) == (1, [], "all runs")
 
 
-def test_settings_of_a_named_component_are_one_factor() -> None:
-    table = runs(seeds=3)
-    sgd = table["loss"] == "focal"
-    table["optimizer.name"], table["optimizer.momentum"] = np.where(sgd, "sgd", "adam"), np.where(sgd, 0.9, np.nan)
-    assert made(table).factors["optimizer"] == ["optimizer.lr", "optimizer.name", "optimizer.momentum"]
-
-
-def test_more_arms_than_a_design_has_are_refused() -> None:
-    table = runs(seeds=60)
-    with pytest.raises(
-        DataError, match=r"expected at most 200 arms, found 240, which differ in loss, optimizer\.lr, model"
-    ):
-        _ = made(table.assign(**{"model.factors": table["seed"]})).arms
-
-
 def written(folder: Path, table: pd.DataFrame) -> Path:
     table.to_csv(folder / "results.csv", index=False)
     return folder
@@ -121,12 +154,47 @@ def written(folder: Path, table: pd.DataFrame) -> Path:
     [
         ("loss", "expected settings such as loss=bce,neg_ratio=4, got 'loss'"),
         ("model=ease", r"expected settings that differ among the runs \(loss, gamma, .*\), got 'model'"),
-        ("loss=bpr", "expected loss to be one of bce, focal, got 'bpr'"),
+        (
+            "loss=bpr",
+            r"expected one level of loss \(loss=bce; loss=focal,gamma=2,alpha=0.25\), got loss=bpr, which no ",
+        ),
+        ("loss=bce,gamma=2", r"expected one level of loss \(.*\), got loss=bce,gamma=2, which no run has"),
+        ("loss=bce,loss.name=focal", r"expected each setting once, got loss.name twice"),
+        ("loss=bce,focal", "expected one level of loss .* got loss=bce,focal, which no run has"),
     ],
 )
 def test_a_baseline_that_is_none_is_refused(tmp_path: Path, baseline: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"--baseline: {message}"):
         sweep.load(written(tmp_path, runs()), 0.05, baseline)
+
+
+def test_a_baseline_of_several_levels_is_refused_with_the_choices(tmp_path: Path) -> None:
+    table = runs(seeds=3)
+    table.loc[(table["loss"] == "focal") & (table["optimizer.lr"] == 0.01), "gamma"] = 3.0
+    written(tmp_path, table)
+    said = "expected one level of loss (loss=focal,gamma=2,alpha=0.25; loss=focal,gamma=3,alpha=0.25), got loss=focal,"
+    with pytest.raises(ConfigError, match=re.escape(said) + " which is 2 of them"):
+        sweep.load(tmp_path, 0.05, "loss=focal")
+    assert sweep.load(tmp_path, 0.05, "loss=focal,gamma=3").baselines == ["focal (γ 3) for loss"]
+
+
+def test_a_baseline_that_is_no_arm_or_has_no_counterpart_is_refused_with_the_arms(tmp_path: Path) -> None:
+    cells = [("bce", 0.01), ("focal", 0.001), ("focal", 0.01)]
+    table = runs(seeds=3)
+    written(tmp_path, table[[cell in cells for cell in zip(table["loss"], table["optimizer.lr"], strict=True)]])
+    with pytest.raises(ConfigError, match=r"one of the arms \(.*; .*; .*\), got BCE, lr 0.001$"):
+        sweep.load(tmp_path, 0.05, "loss=bce,optimizer.lr=0.001")
+    star = runs(seeds=3).query("loss == 'bce' or `optimizer.lr` == 0.01")
+    star.loc[star["loss"] == "focal", "optimizer.lr"] = 0.1
+    with pytest.raises(ConfigError, match=r"--baseline: expected arms that differ in loss alone, or .*; found only "):
+        sweep.load(written(tmp_path, star), 0.05, "loss=bce")
+
+
+def test_a_value_may_have_commas(tmp_path: Path) -> None:
+    table = runs(seeds=3).assign(model="mlp")
+    table["model.hidden"] = np.where(table["optimizer.lr"] == 0.01, "[64, 32]", "[128, 64, 32]")
+    found = sweep.load(written(tmp_path, table.drop(columns="optimizer.lr")), 0.05, "model.hidden=[64, 32],loss=bce")
+    assert found.arms[0].label == "BCE, hidden [64, 32]"
 
 
 def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ncf.errors import ConfigError, DataError
 from ncf.report import sweep_page
 from ncf.report.__main__ import main
 from ncf.report.kit import page
+from ncf.report.sweep import Sweep
 from ncf.train import train
 
 
@@ -43,7 +44,7 @@ def test_any_sweep_has_its_table_tests_curves_and_page(trained: Path, reported: 
     readme = (reported / "README.md").read_text()
     assert "# 6 runs, 2 arms" in readme
     assert "| BCE | 3 |" in readme
-    assert "| focal (γ 2, α 0.25) | BCE | 3 |" in readme
+    assert "| focal | BCE | 3 |" in readme
     assert "](figures/curves.svg)" in readme
     assert "exploratory" in readme
     assert "<h1>6 runs, 2 arms</h1>" in (reported / page.PAGE).read_text()
@@ -108,7 +109,76 @@ def test_every_line_marker_and_band_of_a_figure_is_in_its_legend() -> None:
     texts = [[t.get_text() for t in f.legends[0].get_texts()] for f in (changes, spread, learning)]
     assert texts[0] == ["±5%", "better", "worse", "equivalent", "undecided"]
     assert texts[1] == ["a run", "mean"]
-    assert texts[2] == [*(arm.label for arm in sweep.arms), "median best epoch"]
+    assert texts[2] == [*(arm.label for arm in sweep.arms), sweep_page.BEST]
+
+
+def said(sweep: Sweep) -> str:
+    """The words of its page, on one line."""
+    facts = {"tables": {"results": sweep_page.results(sweep)}, "figures": {}, "image": "svg", "questions": {}}
+    return " ".join(sweep_page.Prose(sweep).page("sweep.md.j2", facts).split())
+
+
+def test_words_note_and_table_say_one_thing_of_the_baselines() -> None:
+    factorial = said(made(runs(seeds=3)))
+    assert "In test NDCG@10, of 4 comparisons: " in factorial
+    assert "Arms differ in loss and optimizer.lr." in factorial
+    assert "leave out what does not vary: focal has γ 2, α 0.25." in factorial
+    assert "the baselines are BCE for loss and lr 0.001 for optimizer.lr. A baseline is the package's" in factorial
+    assert "Baselines: BCE for loss, lr 0.001 for optimizer.lr." in factorial
+    assert "not compared" not in factorial
+    chosen = said(made(runs(seeds=3), loss="focal"))
+    assert "of 2 comparisons: " in chosen
+    assert "The baseline chosen is focal for loss. Each arm is compared with the one that has this baseline" in chosen
+    assert "optimizer.lr is not compared." in chosen
+    assert "Baselines: focal for loss." in chosen
+    assert "over the 2 comparisons" in chosen
+    assert "package's default" not in chosen
+    single = said(made(runs(seeds=3).query("`optimizer.lr` == 0.001")))
+    assert "of 1 comparison: " in single
+    assert "Each arm is compared with the baseline, BCE for loss." in single
+    assert "Holm" not in single
+    for text in (factorial, chosen, single):
+        assert "first arm" not in text
+
+
+def test_arms_without_a_counterpart_are_named() -> None:
+    table = runs(seeds=3).query("loss == 'bce' or `optimizer.lr` == 0.01")
+    table.loc[table["loss"] == "focal", "optimizer.lr"] = 0.1
+    assert "focal, lr 0.1 differs from the baseline in several factors at once" in said(made(table))
+    chosen = said(made(table, **{"optimizer.lr": "0.001"}))
+    assert "Without such a counterpart, and so not compared: focal, lr 0.1." in chosen
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(3, "; these have 3."), (7, "; these have 7."), (8, None)])
+def test_seeds_too_few_for_any_difference_to_show_are_said(seeds: int, words: str | None) -> None:
+    """Wilcoxon's smallest p is 2^(1 - n): over four comparisons, 8 seeds are the first whose p stays below 0.05."""
+    text = said(made(runs(seeds=seeds)))
+    claim = "With 4 comparisons, none can be better or worse below 8 common seeds, however large the difference"
+    assert (f"{claim}{words}" in text) if words else (claim not in text)
+
+
+def test_of_one_arm_nothing_is_said_of_comparisons() -> None:
+    text = said(made(runs().query("loss == 'bce' and `optimizer.lr` == 0.001")))
+    assert "The runs differ in their seed alone; there is nothing to compare." in text
+    assert not re.search("aseline|Holm|Arms differ", text)
+
+
+def test_the_star_is_the_median_of_the_kept_epochs_at_the_mean_of_what_the_runs_reached_there() -> None:
+    """Runs that peak at epochs 1 and 4: the mean curve is flat, the best epochs' median 2.5, the mean of bests 0.4."""
+    table = runs(seeds=2).query("loss == 'bce' and `optimizer.lr` == 0.001").assign(best_epoch=[1, 4])
+    values = {table["run"].iloc[0]: (0.3, 0.2, 0.2, 0.1), table["run"].iloc[1]: (0.1, 0.2, 0.2, 0.5)}
+    curves = [{"run": run, "epoch": e, "ndcg@10": v} for run, own in values.items() for e, v in enumerate(own, 1)]
+    sweep = Sweep(table, pd.DataFrame(curves), 0.05, {})
+    assert sweep_page.best_epoch(sweep, sweep.arms[0], "ndcg@10") == pytest.approx((2.5, 0.4))
+    (figure,) = [sweep_page.curves(sweep)]
+    assert figure is not None
+    stars = [line for line in figure.axes[0].lines if line.get_marker() == "*" and len(line.get_xdata())]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in stars] == [pytest.approx((2.5, 0.4))]
+
+
+def test_an_axis_promises_an_interval_only_where_one_is_drawn() -> None:
+    labels = [sweep_page.changes(made(runs(seeds=n))).axes[0].get_xlabel() for n in (3, 12)]
+    assert ["no interval: too few pairs" in label for label in labels] == [True, False]
 
 
 def test_settings_cannot_become_markup_or_formulas() -> None:

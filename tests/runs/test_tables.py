@@ -77,6 +77,15 @@ def test_weights_are_numbers_and_other_differences_columns(sweep):
     assert not [column for column in table.columns if column.startswith(("trainer.", "data.", "optimizer."))]
 
 
+def test_a_default_that_an_identity_leaves_out_is_not_an_empty_cell(sweep):
+    """A dropout of 0 came later than the first runs and stays out of their ids; the run has it all the same."""
+    spoil(sweep / "wide", "config.model.dropout", 0.5)
+    spoil(sweep / "focal", "config.model", {"name": "gmf", "factors": 8})
+    table = read_runs([sweep]).set_index("run")
+    assert table["model.dropout"].drop("focal").to_dict() == {"bce": 0.0, "balanced": 0.0, "wide": 0.5}
+    assert table["model.dropout"].isna()["focal"]  # GMF has none
+
+
 def test_the_verdict_reads_the_table(sweep):
     judged = verdict(load(STUDY), read_runs([sweep / "bce", sweep / "focal"]))
     assert {c.finding for v in judged for c in v.comparisons} == {"incomplete"}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ncf.stats.intervals import Interval
@@ -133,9 +134,13 @@ def level_name(columns: Sequence[str], level: Sequence[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return number(value) if isinstance(value, int | float) else str(value)
+    is_fraction = isinstance(value, float) and not value.is_integer()
+    return number(value) if is_fraction else setting_text(value)
 
 
 def setting_text(value: Any) -> str:
-    """A setting as it is typed; "none" for one that a run does not have."""
-    return "none" if value is None else f"{value:g}" if isinstance(value, int | float) else str(value)
+    """A setting as it is typed: 0.001, 1048576, true; "none" for one that a run does not have."""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+    return "none" if value is None else str(int(value) if whole else value)

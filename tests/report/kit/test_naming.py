@@ -21,6 +21,7 @@ from ncf.report.kit.naming import (
     percents,
     row_name,
     seeds_text,
+    setting_text,
 )  # fmt: skip
 from ncf.stats.intervals import Interval
 
@@ -70,6 +71,15 @@ def test_comparisons_are_named_by_their_losses_ratio_and_metric() -> None:
 )
 def test_words_and_numbers(written: str, expected: str) -> None:
     assert written == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "none"), (True, "true"), (64.0, "64"), (1048576, "1048576"), (1048576.0, "1048576"), (0.001, "0.001"),
+     (0.00123456789, "0.00123456789"), ("[64, 32]", "[64, 32]")],
+)  # fmt: skip
+def test_a_setting_is_written_as_it_is_typed(value: object, text: str) -> None:
+    assert setting_text(value) == text
 
 
 def test_an_interval_that_is_withheld_gives_its_reason_in_its_place() -> None:
