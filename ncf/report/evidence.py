@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+from scipy import stats
 
 from ncf.report.study import Study
+from ncf.stats.crossed import Mean
 from ncf.stats.intervals import Interval
 from ncf.study import ComparisonPlan
 from ncf.study.verdict import JudgedComparison
@@ -60,16 +63,21 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def over_users(study: Study, judged: JudgedComparison) -> Interval | None:
-    """The relative change of a comparison with its interval over seeds and users; None where the tables lack it."""
+    """The relative change of a comparison with its interval over seeds and users; None where the tables lack it.
+
+    Where these are from a bootstrap (see `users_method`), the widest that the exact one can be.
+    """
     c = judged.compared
-    return _two_level(study).get((c.claim.treatment, c.claim.baseline, c.metric, c.ratios))
+    found = _two_level(study).get((c.claim.treatment, c.claim.baseline, c.metric, c.ratios))
+    return found[1] if found else None
 
 
-def population(study: Study) -> tuple[int, int]:
-    """How many comparisons have an interval over seeds and users that includes no change, and how many have one."""
-    found = _two_level(study)
-    ends = [found[key].ends for key in study.comparisons() if key in found]
-    return sum(low <= 0 <= high for low, high in filter(None, ends)), len(ends)
+def population(study: Study) -> tuple[int, int, int]:
+    """How many intervals over seeds and users include no change, at least and at most, and how many there are."""
+    known = _two_level(study)
+    found = [known[key] for key in study.comparisons() if key in known]
+    widest, narrowest = (sum(one[side].low <= 0 <= one[side].high for one in found) for side in (1, 0))
+    return narrowest, widest, len(found)
 
 
 def users_method(study: Study) -> str:
@@ -87,12 +95,39 @@ def _users(study: Study) -> pd.DataFrame:
     return study.companions.get("users", pd.DataFrame())
 
 
-def _two_level(study: Study) -> dict[tuple[str, str, str, tuple[int, ...]], Interval]:
-    """(treatment, baseline, metric, ratios) -> relative change over seeds and users."""
-    level, method = study.registration.interval_level, users_method(study)
-    return {
-        (row["treatment"], row["baseline"], row["metric"], (int(row["neg_ratio"]),)): Interval(
-            row["change"], row["change_low"], row["change_high"], level, method
-        )
-        for row in _users(study).to_dict("records")
-    }
+def _two_level(study: Study) -> dict[tuple[str, str, str, tuple[int, ...]], tuple[Interval, Interval]]:
+    """(treatment, baseline, metric, ratios) -> relative change over seeds and users, with its narrowest and widest
+    interval: the same where the ranks were at hand.
+    """
+    level, method, found = study.registration.interval_level, users_method(study), {}
+    for row in _users(study).to_dict("records"):
+        key = (row["treatment"], row["baseline"], row["metric"], (int(row["neg_ratio"]),))
+        whole = Interval(row["change"], row["change_low"], row["change_high"], level, method)
+        found[key] = (method == "bootstrap" and _limits(study, row, whole)) or (whole, whole)
+    return found
+
+
+def _limits(study: Study, row: dict[str, Any], drawn: Interval) -> tuple[Interval, Interval] | None:
+    """The narrowest and widest that the crossed interval can be, from a bootstrap that drew seeds and users anew.
+
+    The variance of that bootstrap is A / S + B / U + C / (S U), where A, B and C are the variances over S seeds, over U
+    users, and of what is left (Owen 2007). A is known from the runs. In the crossed one the part of the users is B / U
+    less about C / (S U), so between none and all of what A leaves.
+
+    None if the runs are not those that it was made from.
+    """
+    arms = [study.registration.arms[row[side]] for side in ("treatment", "baseline")]
+    t, b = study.values(arms[0], int(row["neg_ratio"]), row["metric"]).align(
+        study.values(arms[1], int(row["neg_ratio"]), row["metric"]), join="inner"
+    )
+    if len(t) != row["seeds"] or len(t) < 2:
+        return None
+    of_seeds = float(((t - t.mean() / b.mean() * b) / b.mean()).var()) / len(t)
+    half = (drawn.high - drawn.low) / 2 / stats.norm.isf((1 - drawn.level) / 2)
+    of_users = max(half**2 - of_seeds * (len(t) - 1) / len(t), 0.0)
+    narrowest, widest = (
+        Interval(drawn.estimate, *Mean(drawn.estimate, of_seeds, part, len(t), int(row["users"])).ends(drawn.level),
+                 drawn.level, drawn.method)
+        for part in (0.0, of_users)
+    )  # fmt: skip
+    return narrowest, widest

@@ -50,7 +50,7 @@ def test_runs_of_other_positives_or_candidates_are_refused() -> None:
 def test_a_cell_that_is_no_rank_is_refused(cell: str) -> None:
     table = packed(two_runs())
     table.loc[0, "x"] = cell
-    with pytest.raises(DataError, match="^ranks: expected"):
+    with pytest.raises(DataError, match=r"^ranks: expected"):
         unpacked(table)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ncf.report.evidence import designed, observed, over_users
+from ncf.report.evidence import designed, observed, over_users, users_method
 from ncf.report.kit.naming import numbers, p_value, percent, percents, row_name
 from ncf.report.kit.section import Cells, Listing, Section
 from ncf.report.study import NotRunError, Study
@@ -40,7 +40,8 @@ def users(study: Study) -> Cells:
              percents(judged.result.effects["relative_change"]), percents(both),
              f"{row['users_better']:.0f} / {row['users_worse']:.0f} of {row['users']:.0f}"]
         )  # fmt: skip
-    header = ["comparison", "seeds", "change: these users, other seeds", "change: other users and seeds"]
+    widest = " (at its widest)" if users_method(study) == "bootstrap" else ""
+    header = ["comparison", "seeds", "change: these users, other seeds", f"change: other users and seeds{widest}"]
     return Cells([*header, "users whose mean rank is better / worse"], rows)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from markupsafe import Markup
 
-from experiments.focal_loss import clamped, grid, sections
+from experiments.focal_loss import clamped, grid, rule, sections
 from ncf.report.kit import page
 from ncf.report.kit.prose import Prose
 from ncf.report.kit.section import Chart, Section
@@ -16,10 +16,10 @@ FOLDER = Path(sections.__file__).parent
 
 
 def test_the_studys_own_sections_are_registered(study: Study) -> None:
-    assert (SECTIONS["grid"], SECTIONS["clamped"]) == (grid.SECTION, clamped.SECTION)
+    own = (rule.SECTION, grid.SECTION, clamped.SECTION)
+    assert tuple(SECTIONS[name] for name in ("rule", "grid", "clamped")) == own
     shown = chosen(study.registration.report.sections)
-    assert grid.SECTION in shown
-    assert clamped.SECTION in shown
+    assert all(section in shown for section in own)
 
 
 def blank(study: Study, words: Prose, section: Section, chart: Chart, *_: object) -> page.Drawn:
@@ -41,7 +41,7 @@ def again(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_committed_tables_come_out_again_to_the_byte(again: Path) -> None:
     committed = {path.name: path.read_bytes() for path in (FOLDER / "tables").iterdir()}
     assert {path.name: path.read_bytes() for path in (again / "tables").iterdir()} == committed
-    assert len(committed) == 20
+    assert len(committed) == 22
 
 
 def test_the_committed_readme_comes_out_again_to_the_byte(again: Path) -> None:
