@@ -21,9 +21,12 @@ def commands() -> dict[str, str]:
 
 
 def _summary(path: Path) -> str:
-    """Return the first line of a module's docstring without the command line before its colon; nothing is imported."""
-    line = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-    return line.rpartition("`: ")[2]
+    """Return what a module's docstring says after the command line on its first line, up to a semicolon or full stop.
+
+    Nothing is imported.
+    """
+    line = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+    return line.partition(": ")[2].partition(";")[0].rstrip(".")
 
 
 def main() -> NoReturn:

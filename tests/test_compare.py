@@ -5,7 +5,6 @@ import re
 import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from finished_runs import FinishedRuns
 
@@ -21,29 +20,6 @@ def test_it_shows_what_differs_and_tests_pairs(runs: FinishedRuns, capsys: pytes
     assert "loss.name" not in shown  # the same in all
     said = "difference from 1 over 60 users (Wilcoxon p, Holm over 2 runs; not corrected over metrics)"
     assert said in shown
-
-
-def test_settings_that_only_one_run_has_are_shown_with_a_dash(runs: FinishedRuns) -> None:
-    compared = [compare.ComparedRun(runs[name], finished(runs[name])) for name in ("neumf", "ease")]
-    differing = compare.differences(compared)
-    assert differing["model.name"] == ["neumf", "ease"]
-    assert differing["model.gmf_factors"] == [8, "-"]
-    assert not [key for key in differing if not key.startswith("model.")]
-
-
-def test_where_things_lie_is_no_difference(runs: FinishedRuns) -> None:
-    result = finished(runs["ease"])
-    moved = {**result, "config": {**result["config"], "data": {**result["config"]["data"], "root": "/elsewhere"}}}
-    pair = [compare.ComparedRun(runs["ease"], one) for one in (result, moved)]
-    assert compare.differences(pair) == {}
-
-
-def test_per_user_values_mean_to_the_runs_metrics(runs: FinishedRuns) -> None:
-    for name in ("neumf", "ease", "popularity", "ials"):
-        run = compare.ComparedRun(runs[name], finished(runs[name]))
-        for part in ("valid", "test"):
-            table = compare.per_user(run, part).drop(columns="item_id")
-            assert table.mean().to_dict() == pytest.approx(run.result[part], abs=1e-12)
 
 
 def test_a_run_against_itself_shows_no_difference(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,13 +38,6 @@ def test_runs_on_other_data_are_not_paired(runs: FinishedRuns, capsys: pytest.Ca
     compare.main([str(runs["ease"]), str(runs["other data"])])
     found = f"no paired test: {runs['other data']}: expected the same data and split as {runs['ease']}"
     assert found in capsys.readouterr().out
-
-
-def test_runs_of_another_evaluation_are_not_paired(runs: FinishedRuns) -> None:
-    result = finished(runs["ease"])
-    evaluation = result["config"]["evaluation"] | {"ties": "optimistic"}
-    other = compare.ComparedRun(runs["ease"], result | {"config": result["config"] | {"evaluation": evaluation}})
-    assert "no paired test: " in compare.report([compare.ComparedRun(runs["ease"], result), other], "test")
 
 
 def test_a_folder_without_a_run_is_named() -> None:
@@ -152,15 +121,3 @@ def test_settings_that_are_none_are_one_line(copied: Path, config: dict[str, obj
     path.write_text(json.dumps(result | {"config": config}))
     with pytest.raises(NcfError):
         compare.main([str(copied / "ease"), str(copied / "popularity")])
-
-
-def test_positives_of_one_user_count_as_one(runs: FinishedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared = [compare.ComparedRun(runs[name], finished(runs[name])) for name in ("ease", "popularity")]
-    alone = compare.report(compared, "test")
-
-    def twice(run: compare.ComparedRun, part: str) -> pd.DataFrame:
-        return pd.concat([own(run, part)] * 2)
-
-    own = compare.per_user
-    monkeypatch.setattr(compare, "per_user", twice)
-    assert compare.report(compared, "test") == alone

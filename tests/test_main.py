@@ -31,6 +31,19 @@ def test_without_a_command_all_are_listed_with_what_they_do(
     assert all(len(line.split()) > 3 for line in lines)
 
 
+VERBS = {"draw", "prepare", "show", "train", "tune", "write"}
+
+
+@pytest.mark.parametrize(("name", "summary"), entrance.commands().items())
+def test_a_summary_is_one_imperative_phrase_and_no_command_line(name: str, summary: str) -> None:
+    first, *others = summary.split()
+    assert first in VERBS, "a command that is added may add its verb"
+    assert others
+    assert not set("`;:<>") & set(summary)
+    assert not summary.endswith(".")
+    assert f"ncf.{name}" not in summary
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("--version") == 0
     assert capsys.readouterr().out == f"ncf {ncf.__version__}\n"
@@ -59,6 +72,18 @@ def test_listing_imports_nothing_heavy() -> None:
     script = "import sys; import ncf.__main__ as m; m.commands(); print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
+
+
+@pytest.mark.parametrize("name", ["compare", "report.__main__"])
+@pytest.mark.parametrize("given", [["--help"], ["--mistyped=1"]])
+def test_help_and_a_mistyped_option_wait_for_no_heavy_import(name: str, given: list[str]) -> None:
+    script = (
+        f"import sys, contextlib, io; from ncf.errors import ConfigError; from ncf.{name} import main\n"
+        f"with contextlib.suppress(SystemExit, ConfigError), contextlib.redirect_stdout(io.StringIO()): main({given})\n"
+        "print([m for m in ('torch', 'numpy', 'pandas', 'scipy', 'matplotlib', 'hydra') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(("argv", "status"), [(["-m"], 130), (["script.py"], -2)])

@@ -1,4 +1,4 @@
-"""`python -m ncf.report`: a sweep's or a study's page, tables and figures, from run folders or an earlier report."""
+"""`python -m ncf.report sweep=<folder>`: write a sweep's or a registered study's page, tables and figures."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ncf.core import command_line
 from ncf.errors import ConfigError
-from ncf.study import load as load_registration
 
+FORMATS = ("svg", "png", "pdf")
 _UNREGISTERED = "note: none of the {} runs is registered; without registration= the report compares them"
 
 
@@ -25,9 +25,13 @@ def parser() -> command_line.Parser:
         "--results", type=Path, help="or the results.csv of an earlier report, with what lies beside it"
     )
     options.add_argument("--output", type=Path, help="folder to write (<sweep>/report, or the folder of results)")
-    options.add_argument("--baseline", help="of a sweep without registration: its baseline, as in loss=bce,neg_ratio=4")
     options.add_argument(
-        "--margin", type=float, default=0.05, help="and its smallest relative change of interest (0.05)"
+        "--baseline",
+        help="without registration: what arms are compared with, as in loss=bce; of several factors, those it names "
+        "are compared, within each level of the others",
+    )
+    options.add_argument(
+        "--margin", type=float, default=0.05, help="without registration: smallest relative change of interest (0.05)"
     )
     options.add_argument("--formats", default="svg,png", help="of the figures: some of svg, png, pdf (svg,png)")
     return options
@@ -36,16 +40,15 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> None:
     """The command line. Raises NcfError for whatever the user can mend."""
     options = parser().parse(arguments)
-    from ncf.report.kit.page import PAGE  # here: --help works without matplotlib and Jinja
-    from ncf.report.kit.style import METADATA
-
-    formats = _formats(options.formats, list(METADATA))
+    formats = _formats(options.formats)
     if not 0 < options.margin < 1:
         raise ConfigError(f"--margin: expected a relative change between 0 and 1, got {options.margin}")
     if options.registration and options.baseline:
         raise ConfigError("--baseline: expected none beside --registration, which says what is compared")
     sweeps = [Path(folder) for folder in (options.sweep or "").split(",") if folder]
     output = _output(options, sweeps)
+    from ncf.report.kit.page import PAGE  # here: --help and a mistyped option need no torch, matplotlib or Jinja
+
     (_report_study if options.registration else _report_sweep)(options, sweeps, output, formats)
     print(command_line.visible(output / PAGE))
 
@@ -75,6 +78,7 @@ def _report_study(options: Namespace, sweeps: Sequence[Path], output: Path, form
     from ncf.report.kit.page import build, refuse_doubles
     from ncf.report.sections import chosen
     from ncf.report.staging import staged
+    from ncf.study import load as load_registration
 
     registration = load_registration(options.registration, options.registration.with_name(tables.PRESENTATION))
     sections = chosen(registration.report.sections)
@@ -116,11 +120,11 @@ def _output(options: Namespace, sweeps: Sequence[Path]) -> Path:
     return output
 
 
-def _formats(text: str, known: Sequence[str]) -> list[str]:
+def _formats(text: str) -> list[str]:
     """The kinds of files, each once. Raises ConfigError for an unknown one, or none."""
     kinds = list(dict.fromkeys(kind.strip() for kind in text.split(",")))
-    if not set(kinds) <= set(known):
-        raise ConfigError(f"--formats: expected some of {', '.join(known)}, got {text!r}")
+    if not set(kinds) <= set(FORMATS):
+        raise ConfigError(f"--formats: expected some of {', '.join(FORMATS)}, got {text!r}")
     return kinds
 
 

@@ -72,8 +72,8 @@ def comparisons(sweep: Sweep) -> Table:
     note = (
         f"Change: relative, with a {LEVEL:.0%} bootstrap interval (BCa) over paired seeds, not corrected for the "
         f"number of comparisons, and not shown where pairs are too few. p: exact two-sided Wilcoxon signed-rank; "
-        f"corrected p and equivalence p (two one-sided t tests against ±{sweep.margin:.0%}): {together}not corrected over "
-        f"metrics."
+        f"corrected p and equivalence p (two one-sided t tests against ±{sweep.margin:.0%}): {together}not corrected "
+        "over metrics."
     )
     header = ["metric", "arm", "against", "seeds", "its mean", "baseline's", "change", "p", "corrected p"]
     return Table("Comparisons", [*header, "equivalence p", "finding"], rows, note)

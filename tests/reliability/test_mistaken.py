@@ -9,10 +9,10 @@ import pytest
 from apart import finish
 from toys import compose, small
 
-from ncf import compare
 from ncf.core.config import component
 from ncf.data import DATASETS, Interactions
 from ncf.errors import CheckpointError, DataError
+from ncf.report import side_by_side
 from ncf.runs import artifacts, checkpoint, loading, pretraining
 from ncf.runs.ranks_file import read_ranks
 from ncf.train import train
@@ -139,7 +139,7 @@ def test_a_longer_run_that_is_not_over_does_not_answer_for_the_finished_one(runs
 
 
 def compared(runs: list[Path]) -> str:
-    return compare.report([compare.ComparedRun(folder, loading.finished(folder)) for folder in runs], "test")
+    return side_by_side.report([side_by_side.ComparedRun(folder, loading.finished(folder)) for folder in runs], "test")
 
 
 def with_row(folder: Path, row: str) -> None:

@@ -10,8 +10,8 @@ from made_up import REGISTRATION, registration, runs, write
 from ncf.core import command_line
 from ncf.core.registry import IMPORTS
 from ncf.errors import NcfError
-from ncf.report.__main__ import main
-from ncf.report.kit import page
+from ncf.report.__main__ import FORMATS, main
+from ncf.report.kit import page, style
 from ncf.report.sections import SECTIONS
 
 SECTION = """
@@ -110,7 +110,7 @@ def test_a_wrong_report_is_refused_by_its_key_and_nothing_is_written(results: Pa
         (["results=r.yaml"], "--results: expected the results.csv of an earlier report, got r.yaml"),
         (["sweep=a", "results=b"], "not allowed with argument"),
         ([], "one of the arguments --sweep --results is required"),
-        (["sweep=a", "sweeps=a"], "unrecognized arguments: sweeps=a"),
+        (["sweep=a", "sweeps=a"], "sweeps: unknown option, expected one of "),
         (["registration=nowhere.yaml", "sweep=a"], "nowhere.yaml"),
     ],
 )
@@ -141,6 +141,10 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     SECTIONS.clear()
     SECTIONS.update(before)
     sys.modules.pop("my_sections", None)
+
+
+def test_the_formats_offered_are_those_that_are_written_the_same_each_time() -> None:
+    assert tuple(style.METADATA) == FORMATS
 
 
 def test_a_section_of_the_users_own_comes_in_by_import(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from toys import compose
 
-from ncf import compare
 from ncf.data import Split
+from ncf.report import side_by_side
 from ncf.runs.artifacts import read_result
 from ncf.runs.job import Job, open_job
 from ncf.runs.plan import plan_run
@@ -49,8 +49,8 @@ def test_runs_are_compared_by_user(evaluation: str, tmp_path: Path) -> None:
     for folder in folders:
         shown = ["evaluation.negatives=20"] if evaluation == "sampled" else []
         split, _ = finish(folder, tmp_path, f"model={folder.name}", "split=random", f"evaluation={evaluation}", *shown)
-    compared = [compare.ComparedRun(folder, read_result(folder) or {}) for folder in folders]
-    report = compare.report(compared, "test")
+    compared = [side_by_side.ComparedRun(folder, read_result(folder) or {}) for folder in folders]
+    report = side_by_side.report(compared, "test")
     assert f"over {len(np.unique(split.test.users))} users" in report
     assert "no paired test" not in report
     means = [run.result["test"]["ndcg@10"] for run in compared]
