@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import io
 import os
 import signal
@@ -39,8 +40,23 @@ class Parser(argparse.ArgumentParser):
         known = {key.lstrip("-") for action in self._actions for key in action.option_strings}
         if empty := next((a for a in arguments if a.endswith("=") and a.lstrip("-")[:-1] in known), None):
             raise ConfigError(f"{empty.lstrip('-')[:-1]}: expected a value, got none")
+        self._refuse_unknown(arguments, known)
         spelled = [f"--{a}" if "=" in a and a.partition("=")[0] in known else a for a in arguments]
         return self.parse_intermixed_args(spelled)
+
+    def _refuse_unknown(self, arguments: Sequence[str], known: set[str]) -> None:
+        """Refuse a mistyped key before argparse misses the option that was meant; positional arguments may hold a =."""
+        if not all(action.option_strings for action in self._actions):
+            return
+        for before, argument in zip(["", *arguments], arguments):
+            key, separator, _ = argument.removeprefix("--").partition("=")
+            value_of = before.startswith("--") and "=" not in before
+            abbreviated = argument.startswith("--") and any(name.startswith(key) for name in known)
+            if separator and not value_of and key not in known and not abbreviated:
+                close = difflib.get_close_matches(key, known, n=1)
+                meant = f" (did you mean {close[0]}?)" if close else ""
+                names = [n.lstrip("-") for a in self._actions if a.dest != "help" for n in a.option_strings]
+                raise ConfigError(f"{key}: unknown option, expected one of {', '.join(names)}{meant}")
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError instead of printing the usage and exiting."""

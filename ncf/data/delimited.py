@@ -92,7 +92,10 @@ def delimited(
 
 def _refuse_threshold_without_ratings(rating: str | None, threshold: float | None) -> None:
     if rating is None and threshold is not None:
-        raise ConfigError(f"data.threshold: expected null, because data.rating is null, got {threshold}")
+        raise ConfigError(
+            f"data.threshold: expected null, which makes every row a positive, because data.rating is null, "
+            f"got {threshold}"
+        )
 
 
 def read_ratings(path: Path, delimiter: str, names: list[str] | None, wanted: Columns, scale: Scale | None) -> Ratings:
@@ -149,17 +152,36 @@ def _refuse_missing(label: str, delimiter: str, names: list[str], wanted: Column
     settings = {"data.user": wanted.user, "data.item": wanted.item, "data.rating": wanted.rating,
                 "data.timestamp": wanted.timestamp}  # fmt: skip
     keys = [key for key, name in settings.items() if name in missing]
-    advice = f"{' and '.join(keys)} {'name' if len(keys) > 1 else 'names'} the column, null the lack of one"
     if others := [other for other in ("\t", ";", "|", "::", ",") if len(names) == 1 and other in names[0]]:
         advice = f"data.delimiter={others[0]!r} would separate them"
-    elif all(_NUMBER.fullmatch(name) for name in names):
-        advice = "data.columns names all columns of a file without a header line"
-    elif "data.rating" in keys:
-        advice += ", and data.threshold=null goes with data.rating=null"
+    elif any(_NUMBER.fullmatch(name) for name in names) or len(missing) == len(wanted.names):
+        advice = f"if these are values, not names, {_advice_without_header(len(names), wanted)}"
+        advice += "" if any(_NUMBER.fullmatch(name) for name in names) else f", else {_advice_on_names(keys)}"
+    else:
+        advice = _advice_on_names(keys)
     expected = f"{'a column' if len(missing) == 1 else 'columns'} {', '.join(map(repr, missing))}"
     found = ", ".join(names)
     found = found if len(found) <= 80 else found[:77] + "..."
     raise DataError(f"{label}, line 1: expected {expected}, found {found!r}; {advice}")
+
+
+def _advice_on_names(keys: list[str]) -> str:
+    """Say how to name the columns that `keys` ask for, or that there are none."""
+    advice = f"set {', '.join(keys)} to the name{'s' if len(keys) > 1 else ''} in the file"
+    absent = {"data.rating": "data.rating=null data.threshold=null", "data.timestamp": "data.timestamp=null"}
+    without = [setting for key, setting in absent.items() if key in keys]
+    return f"{advice}, or {' '.join(without)} if it has none" if without else advice
+
+
+def _advice_without_header(count: int, wanted: Columns) -> str:
+    """Say what to set for a file of `count` columns without a header line."""
+    ids = f"{wanted.user},{wanted.item}"
+    clicks = "data.rating=null data.threshold=null"
+    if count == 2:
+        return f"set data.columns=[{ids}] {clicks} data.timestamp=null"
+    if count == 3:
+        return f"set data.columns=[{ids},rating] data.timestamp=null, or data.columns=[{ids},timestamp] {clicks}"
+    return f"set data.columns to the names of all {count} columns, [{ids},...]"
 
 
 def _warn_of_near_equal_ids(path: Path, name: str, ids: np.ndarray) -> None:

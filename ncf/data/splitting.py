@@ -246,7 +246,10 @@ def _take(interactions: Interactions, rows: np.ndarray) -> Pairs:
 
 def _times(interactions: Interactions, split: str) -> np.ndarray:
     if interactions.timestamps is None:
-        raise DataError(f"{interactions.name}: expected timestamps, found none; split={split} orders positives by time")
+        raise DataError(
+            f"{interactions.name}: expected timestamps, found none; split={split} orders positives by time, "
+            "split=random does without"
+        )
     return interactions.timestamps
 
 

@@ -8,29 +8,29 @@ from ncf.data.splitting import tied_last_positives
 
 
 def describe(interactions: Interactions, split: Split) -> dict[str, int | float]:
-    """Return the figures worth knowing before training; imbalance is non-positives per positive."""
+    """Return the figures worth knowing before training, each under what it counts."""
     cells = interactions.num_users * interactions.num_items
     per_user, per_item = np.bincount(interactions.users), np.bincount(interactions.items)
     before = interactions.before
     return {
         "ratings": before.ratings,
-        "users rated": before.users,
-        "items rated": before.items,
+        "users with ratings": before.users,
+        "items with ratings": before.items,
         "positives": len(interactions),
-        "users": interactions.num_users,
-        "items": interactions.num_items,
-        "users dropped": before.users - interactions.num_users,
-        "items dropped": before.items - interactions.num_items,
-        "density": len(interactions) / cells,
-        "imbalance": cells / len(interactions) - 1,
+        "users with positives": interactions.num_users,
+        "items with positives": interactions.num_items,
+        "users dropped (without enough positives)": before.users - interactions.num_users,
+        "items dropped (without enough positives)": before.items - interactions.num_items,
+        "positives among all pairs of user and item, in percent": 100 * len(interactions) / cells,
+        "pairs without a positive, for each with one": cells / len(interactions) - 1,
         "median positives per user": float(np.median(per_user)),
         "median positives per item": float(np.median(per_item)),
-        "users with one positive": int((per_user == 1).sum()),
-        "tied last positives": tied_last_positives(interactions),
-        "train": len(split.train),
-        "validation": len(split.valid),
-        "test": len(split.test),
-        "test items not in train": _test_items_not_in_train(split),
+        "users with one positive only": int((per_user == 1).sum()),
+        "users whose last two positives have the same time": tied_last_positives(interactions),
+        "positives in train": len(split.train),
+        "positives in validation": len(split.valid),
+        "positives in test": len(split.test),
+        "positives in test whose item is not in train": _test_items_not_in_train(split),
         **_later_in_train(split),
     }
 
@@ -53,8 +53,8 @@ def _later_in_train(split: Split) -> dict[str, int | float]:
     times = np.sort(split.train.timestamps)
     later = 1 - np.searchsorted(times, split.test.timestamps, side="right") / len(times)
     return {
-        "test positives older than some of train": int((later > 0).sum()),
-        "median share of train after a test positive": float(np.median(later)),
+        "positives in test with later ones in train, of any user": int((later > 0).sum()),
+        "positives in train later than one in test, in percent (median)": 100 * float(np.median(later)),
     }
 
 

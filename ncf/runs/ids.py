@@ -40,8 +40,10 @@ def _index(what: str, known: np.ndarray, raw: Any) -> int:
         return index
     close = difflib.get_close_matches(str(raw), map(str, known.tolist()), n=3)
     hint = f"; similar ids: {', '.join(close)}" if close else ""
+    # Texts are in the order of their characters, in which 9 comes after 100: no range.
+    those = f"such as {known[0]}" if known.dtype.kind == "U" else f"{known[0]} to {known[-1]}"
     raise DataError(
-        f"{what}: expected an id among the {len(known)} {what}s with positives ({known[0]} to {known[-1]}), "
+        f"{what}: expected an id among the {len(known)} {what}s with positives ({those}), "
         f"got {raw!r}{hint}"
     )
 

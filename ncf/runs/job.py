@@ -24,7 +24,7 @@ from ncf.runs.ranks_file import write_ranks
 from ncf.training.batches import Batches
 from ncf.training.dynamics import Calibration, Dynamics
 from ncf.training.fitting import OneFit
-from ncf.training.samplers import refuse_users_of_everything
+from ncf.training.samplers import refuse_users_of_everything, sampler_for
 from ncf.training.step import build_step
 from ncf.training.trainer import Trainer
 
@@ -146,7 +146,7 @@ def build_trainer(
         pretraining.start(model, split)
     assert isinstance(model, models.GradientRecommender)
     model = model.to(device)
-    sampler = plan.sampler(split.train, split.num_users, split.num_items, device)
+    sampler = sampler_for(plan.sampler, split, device)
     batches = Batches(split.train, sampler, run.neg_ratio, settings.batch_size, run.seed, device, needs(plan.loss))
     step = build_step(model, plan.loss, plan.optimizer(model), settings, batches.groups, batches.sample())
     targets = validation_targets(split, device)

@@ -35,7 +35,7 @@ class Tracker(ABC):
     """Follows `metrics.jsonl` of one run, from the epoch at which it was started or resumed.
 
     Attributes:
-        from_first_epoch: whether a resumed run's earlier epochs are recorded again: a killed run had no time for its last.
+        from_first_epoch: whether a resumed run's earlier epochs are recorded again; a killed one missed some.
     """
 
     from_first_epoch = False

@@ -4,6 +4,7 @@ Sampling is exact, without rejection: draw a position within the mass of the use
 by binary search over the user's sorted positives (CSR). O(log n) per draw, O(positives) memory.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +19,14 @@ from ncf.errors import DataError
 _TOTAL_MASS = 2**40  # of a popularity-weighted catalogue; integer masses keep the exclusion of positives exact
 
 
+class NothingToDrawError(DataError):
+    """A user has no negatives; `user` is its index."""
+
+    def __init__(self, user: int) -> None:
+        super().__init__(f"user index {user}: expected at least one item to draw as a negative, found none")
+        self.user = user
+
+
 class NegativeSampler:
     """Draws items outside each user's training positives, with probability proportional to an integer mass.
 
@@ -28,7 +37,8 @@ class NegativeSampler:
         mass: (I,) int64 >= 0, the items' relative probabilities; None for uniform.
 
     Raises:
-        DataError: a pair occurs twice, or a user has no item with positive mass left to draw.
+        DataError: a pair occurs twice.
+        NothingToDrawError: a user has no item with positive mass left to draw.
     """
 
     def __init__(
@@ -46,7 +56,7 @@ class NegativeSampler:
         before = torch.cat([before, before.new_tensor([int(own.sum())])])
         free = ends[-1] - (before[start[1:]] - before[start[:-1]])
         if (empty := (free <= 0).nonzero().flatten()).numel():
-            raise DataError(f"user index {int(empty[0])}: expected at least one item to draw as a negative, found none")
+            raise NothingToDrawError(int(empty[0]))
         self._stride = int(ends[-1]) + 1
         gap = (ends[items] - own) - (before[:-1] - before[start[users]])  # non-positive mass below each positive
         self._keys = (users * self._stride + gap).to(device)
@@ -117,6 +127,21 @@ def popularity(
 
 
 SAMPLERS = Registry("sampler", {"uniform": uniform, "popularity": popularity})
+
+
+def sampler_for(build: Callable[..., NegativeSampler], split: Split, device: torch.device | str) -> NegativeSampler:
+    """Build a sampler of the registry for `split`.
+
+    Raises:
+        DataError: a user, named by its id, has no negatives.
+    """
+    try:
+        return build(split.train, split.num_users, split.num_items, device)
+    except NothingToDrawError as error:
+        raise DataError(
+            f"{split.name}: user {split.user_ids[error.user]} has all items that the sampler draws as training "
+            "positives, leaving no negative; sampler=uniform draws items without training positives too"
+        ) from None
 
 
 def refuse_users_of_everything(split: Split) -> None:

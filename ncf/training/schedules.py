@@ -9,21 +9,23 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from ncf.core.roles import Role
 
 _LENGTH = r"([1-9][0-9]{0,8})(steps?|epochs?)"
-_EXPECTED = 'expected a number of steps or epochs, such as "500steps" or "20epochs"'
+_EXPECTED = "expected a number of steps or epochs, such as 500steps or 20epochs"
 
 
-def _length(text: str | None) -> str | None:
-    if text is not None and not re.fullmatch(_LENGTH, text):
-        raise ValueError(_EXPECTED)
-    return text
+def _length(text: object) -> str | None:
+    if text is None or (isinstance(text, str) and re.fullmatch(_LENGTH, text)):
+        return text
+    number = re.fullmatch(r"([1-9][0-9]{0,8}) *(s|e|ep)?", str(text))
+    meant = f" (did you mean {number[1]}steps or {number[1]}epochs?)" if number else ""
+    raise ValueError(f"{_EXPECTED}{meant}")
 
 
-def _needed_length(text: str | None, info: ValidationInfo) -> str | None:
+def _needed_length(text: object, info: ValidationInfo) -> str | None:
     if text is None and (shape := info.data.get("schedule", "constant")) != "constant":
         raise ValueError(f"{_EXPECTED}, with schedule={shape}")
     return _length(text)
@@ -31,8 +33,8 @@ def _needed_length(text: str | None, info: ValidationInfo) -> str | None:
 
 # The keys that optimizers share. `schedule` must come before `period`, which is checked against it.
 Shape = Annotated[Literal["constant", "cosine", "step"], Role(since="constant")]
-Warmup = Annotated[str | None, AfterValidator(_length), Role(since=None)]
-Period = Annotated[str | None, AfterValidator(_needed_length), Role(since=None)]
+Warmup = Annotated[str | None, BeforeValidator(_length), Role(since=None)]
+Period = Annotated[str | None, BeforeValidator(_needed_length), Role(since=None)]
 Decay = Annotated[float, Field(gt=0, lt=1), Role(since=0.1)]
 
 

@@ -4,15 +4,18 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import BeforeValidator, Field
 
 from ncf.core.roles import DISPLAY, LENGTH, MACHINE, MACHINE_IN_ID, Role
 
 
-def _interval(text: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,8}(s|min|epochs?)", text):
-        raise ValueError('expected up to nine digits of seconds, minutes or epochs, such as "30s", "5min" or "1epoch"')
-    return text
+def _interval(text: object) -> str:
+    if isinstance(text, str) and re.fullmatch(r"[1-9][0-9]{0,8}(s|min|epochs?)", text):
+        return text
+    meant = f" (did you mean {text}s?)" if re.fullmatch(r"[1-9][0-9]{0,8}", str(text)) else ""
+    raise ValueError(
+        f'expected up to nine digits of seconds, minutes or epochs, such as "30s", "5min" or "1epoch"{meant}'
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class TrainerSettings:
     batch_size: Annotated[int, Field(ge=2)]
     patience: Annotated[int, Field(ge=1), LENGTH]
     monitor: str
-    checkpoint_every: Annotated[str, AfterValidator(_interval), MACHINE]
+    checkpoint_every: Annotated[str, BeforeValidator(_interval), MACHINE]
     threads: Annotated[int, Field(ge=1, le=1024), MACHINE_IN_ID]
     fast: Annotated[bool, Role(since=True)]
     compile: Annotated[bool, Role(since=False)]

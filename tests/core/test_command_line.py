@@ -240,3 +240,14 @@ def test_characters_that_move_the_cursor_or_turn_the_direction_are_shown_escaped
 def test_an_option_without_a_value_is_refused_by_its_name(argument: str) -> None:
     with pytest.raises(ConfigError, match=r"^top: expected a value, got none$"):
         parser().parse([argument])
+
+
+def test_a_mistyped_key_is_named_before_what_is_missing() -> None:
+    options = Parser("ncf.some", "Some.")
+    options.add_argument("--run", required=True)
+    options.add_argument("--user")
+    with pytest.raises(ConfigError, match=r"^usr: unknown option, expected one of run, user \(did you mean user\?\)$"):
+        options.parse(["usr=3"])
+    assert options.parse(["--run", "a=b", "--us=c=d"]).run == "a=b"  # a value, and an abbreviation
+    options.add_argument("paths", nargs="*")
+    assert options.parse(["run=x", "a=b"]).paths == ["a=b"]

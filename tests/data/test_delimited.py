@@ -208,6 +208,24 @@ def test_ids_that_differ_only_by_blanks_or_a_zero_are_warned_of(
         assert said is None or said in caplog.text
 
 
+CLICKS = {"rating": None, "threshold": None, "timestamp": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "changes"),
+    [
+        ("a,x\nb,y\n", ["user_id", "item_id"], CLICKS),
+        ("1,2\n3,4\n", ["user_id", "item_id"], CLICKS),
+        ("1,2,7\n3,4,8\n", ["user_id", "item_id", "rating"], {"timestamp": None}),
+        ("1,2,7\n3,4,8\n", ["user_id", "item_id", "timestamp"], {"rating": None, "threshold": None}),
+    ],
+)
+def test_what_the_advice_for_a_file_without_header_says_reads_it(
+    prepare: Prepare, tmp_path: Path, text: str, columns: list[str], changes: dict
+) -> None:
+    assert load(prepare, tmp_path, text, columns=columns, **changes).num_users <= 2
+
+
 @pytest.mark.parametrize(
     ("text", "changes", "complaint"),
     [
@@ -232,10 +250,29 @@ def test_ids_that_differ_only_by_blanks_or_a_zero_are_warned_of(
         (
             "who,item_id\na,b\n",
             {},
-            ", line 1: expected columns 'user_id', 'rating', 'timestamp', found 'who, item_id'; data.user and "
-            "data.rating and data.timestamp name the column, null the lack of one, and data.threshold=null goes with",
+            ", line 1: expected columns 'user_id', 'rating', 'timestamp', found 'who, item_id'; set "
+            "data.user, data.rating, data.timestamp to the names in the file, or data.rating=null data.threshold=null "
+            "data.timestamp=null if it has none",
         ),
-        ("1,2,3,4,5\n", {}, "; data.columns names all columns of a file without a header line"),
+        ("1,2,3,4,5\n", {}, "values, not names, set data.columns to the names of all 5 columns, [user_id,item_id,...]"),
+        (
+            "1,2\n",
+            {},
+            "; if these are values, not names, set data.columns=[user_id,item_id] "
+            "data.rating=null data.threshold=null data.timestamp=null",
+        ),
+        (
+            "a,x\n",
+            CLICKS,
+            "set data.columns=[user_id,item_id] data.rating=null data.threshold=null "
+            "data.timestamp=null, else set data.user, data.item to the names in the file",
+        ),
+        (
+            "1,2,7\n",
+            {},
+            "set data.columns=[user_id,item_id,rating] data.timestamp=null, or "
+            "data.columns=[user_id,item_id,timestamp] data.rating=null data.threshold=null",
+        ),
         (CSV.splitlines()[0], {}, ", line 2: expected at least one rating, found 'the end of the file'"),
         ("", {}, "expected lines of text, found an empty file"),
         (CSV.encode("utf-16"), {}, ", line 1: expected UTF-8 text, found 'UTF-16 text"),
@@ -255,7 +292,9 @@ def test_the_bad_line_is_named(
 def test_missing_file_and_contradicting_settings(prepare: Prepare, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.archive: no such file: .*none\.csv"):
         prepare("csv", archive=str(tmp_path / "none.csv"))
-    with pytest.raises(ConfigError, match=r"data\.threshold: expected null, because data\.rating is null"):
+    with pytest.raises(
+        ConfigError, match=r"data\.threshold: expected null, which makes .*, because data\.rating is null, got 4"
+    ):
         load(prepare, tmp_path, CSV, rating=None)
     with pytest.raises(ConfigError, match=r"data\.delimiter"):
         component("data", DATASETS, settings("csv", archive="x", delimiter="ab"))

@@ -8,6 +8,8 @@ from data_helpers import members, write_zip
 from ncf.data.__main__ import main, report
 from ncf.errors import DataError, NcfError
 
+DROPPED = "users dropped (without enough positives)"
+
 
 def test_the_set_is_prepared_and_its_figures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     archive = write_zip(tmp_path / "set.zip", members("ml-1m"))
@@ -17,7 +19,7 @@ def test_the_set_is_prepared_and_its_figures_are_printed(tmp_path: Path, capsys:
     assert [head, *lines] == report(arguments).splitlines()
     assert head.startswith("ml-1m  digest ")
     printed = dict(line.rsplit(maxsplit=1) for line in lines)
-    assert (printed["positives"], printed["users"], printed["users dropped"]) == ("4", "2", "1")
+    assert tuple(printed[name] for name in ("positives", "users with positives", DROPPED)) == ("4", "2", "1")
 
 
 @pytest.mark.parametrize(

@@ -17,28 +17,43 @@ def test_figures_by_hand() -> None:
     data = dataclasses.replace(DATA, before=Counts(ratings=20, users=5, items=9))
     figures = describe(data, leave_one_out(data, ties="file"))
     assert figures == {
-        "ratings": 20, "users rated": 5, "items rated": 9, "positives": 6, "users": 3, "items": 4,
-        "users dropped": 2, "items dropped": 5, "density": 0.5, "imbalance": 1.0,
-        "median positives per user": 2.0, "median positives per item": 1.5, "users with one positive": 1,
-        "tied last positives": 1, "train": 3, "validation": 1, "test": 2, "test items not in train": 2,
-        "test positives older than some of train": 0, "median share of train after a test positive": 0.0,
-    }  # fmt: skip
+        "ratings": 20,
+        "users with ratings": 5,
+        "items with ratings": 9,
+        "positives": 6,
+        "users with positives": 3,
+        "items with positives": 4,
+        "users dropped (without enough positives)": 2,
+        "items dropped (without enough positives)": 5,
+        "positives among all pairs of user and item, in percent": 50.0,
+        "pairs without a positive, for each with one": 1.0,
+        "median positives per user": 2.0,
+        "median positives per item": 1.5,
+        "users with one positive only": 1,
+        "users whose last two positives have the same time": 1,
+        "positives in train": 3,
+        "positives in validation": 1,
+        "positives in test": 2,
+        "positives in test whose item is not in train": 2,
+        "positives in test with later ones in train, of any user": 0,
+        "positives in train later than one in test, in percent (median)": 0.0,
+    }
 
 
 def test_the_future_of_others_is_counted() -> None:
     data = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 3), (1, 0, 9), (2, 0, 2), (2, 2, 8)])
     figures = describe(data, leave_one_out(data, ties="file"))  # train at 1, 3 and 2; test at 2, 9 and 8
-    assert figures["test positives older than some of train"] == 1
-    assert figures["median share of train after a test positive"] == 0
+    assert figures["positives in test with later ones in train, of any user"] == 1
+    assert figures["positives in train later than one in test, in percent (median)"] == 0
     untimed = dataclasses.replace(leave_one_out(data, ties="file"), train=Pairs(data.users[:1], data.items[:1]))
-    assert "test positives older than some of train" not in describe(data, untimed)
+    assert "positives in test with later ones in train, of any user" not in describe(data, untimed)
 
 
 def test_a_test_item_in_train_is_no_unseen_one() -> None:
     data = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 1), (1, 0, 2), (2, 0, 1), (2, 2, 2)])
     split = leave_one_out(data, ties="file")
     assert np.array_equal(split.test.items, [1, 0, 2])
-    assert describe(data, split)["test items not in train"] == 1
+    assert describe(data, split)["positives in test whose item is not in train"] == 1
 
 
 def test_the_table_has_a_line_a_figure_its_numbers_aligned() -> None:

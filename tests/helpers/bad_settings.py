@@ -47,7 +47,7 @@ BAD = [
     ("model.dropout=1", r"model\.dropout: .*less than 1"),
     ("optimizer.clip_norm=0", r"optimizer\.clip_norm: .*greater than 0"),
     ("optimizer.schedule=cosine", r"optimizer\.period: expected a number of steps or epochs, .*, got None"),
-    ("optimizer.warmup=500", r"optimizer\.warmup: .*string, got 500"),
+    ("optimizer.warmup=500", r"optimizer\.warmup: .*did you mean 500steps or 500epochs\?\), got 500"),
     ("optimizer=row_adam,trainer.compile=true", r"trainer\.compile: expected false with optimizer=row_adam"),
     ("loss=focal,loss.gamma=-1", r"loss\.gamma: .*greater than or equal to 0, got -1"),
     ("loss=focal,loss.alpha=1.5", r"loss\.alpha: .*1.5"),

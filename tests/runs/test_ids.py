@@ -21,6 +21,12 @@ def test_an_unknown_id_is_named_with_what_is_known(asked: object) -> None:
         indices("user", np.array([2, 10, 30]), [asked])
 
 
+def test_texts_have_no_range() -> None:
+    """In the order of characters the last of these is "9"."""
+    with pytest.raises(DataError, match=r"among the 3 users with positives \(such as 100\), got 'x'$"):
+        indices("user", np.array(["100", "20", "9"]), ["x"])
+
+
 def test_similar_ids_are_suggested() -> None:
     with pytest.raises(DataError, match=r"got 'alpha1'; similar ids: alpha$"):
         indices("item", np.array(["alpha", "omega"]), ["alpha1"])

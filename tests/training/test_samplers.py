@@ -17,7 +17,14 @@ from ncf.core.config import component
 from ncf.core.rng import generator
 from ncf.data.split import Pairs, Split
 from ncf.errors import DataError
-from ncf.training.samplers import SAMPLERS, NegativeSampler, popularity, refuse_users_of_everything, uniform
+from ncf.training.samplers import (
+    SAMPLERS,
+    NegativeSampler,
+    popularity,
+    refuse_users_of_everything,
+    sampler_for,
+    uniform,
+)
 
 WORLDS = st.integers(1, 5).flatmap(
     lambda users: st.integers(2, 7).flatmap(
@@ -118,6 +125,13 @@ def test_a_user_with_every_item_is_an_error_before_training(user: int) -> None:
         DataError, match=rf"user index {user}: expected at least one item to draw as a negative, found none"
     ):
         uniform(training(liked), 3, 3, "cpu")
+
+
+def test_where_ids_are_known_the_user_is_named_by_its_own() -> None:
+    split = replace(random_split(3, 6), train=training([{0, 1}, {0, 1, 2}, {1}]))
+    assert split.user_ids[1] == 101
+    with pytest.raises(DataError, match=r"^toy: user 101 has all items that the sampler draws as training positives"):
+        sampler_for(partial(popularity, power=1.0), split, "cpu")
 
 
 def test_a_user_who_likes_every_item_is_named_though_two_are_held_out() -> None:

@@ -41,6 +41,11 @@ def test_an_interval_of_another_form_is_refused(every: str) -> None:
         settings(checkpoint_every=every)
 
 
+def test_an_interval_without_unit_is_advised_one() -> None:
+    with pytest.raises(ConfigError, match=r"^trainer\.checkpoint_every: .* \(did you mean 30s\?\), got 30$"):
+        settings(checkpoint_every=30)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
