@@ -1,8 +1,9 @@
-"""`python -m experiments.baselines [stage ...]`: tune, train, compare under the published protocol, write the page.
+"""`python -m experiments.baselines [stage ...]`: tune, train, compare, measure the published protocol, write the page.
 
 Stages, all in this order if none is named: tune (studies and conf/experiment/tuned_*.yaml), train (the tuned runs,
-results.csv, intervals.csv, comparisons.csv), published (published.csv, pairs.csv), page (README.md
-and figures from these files). Each goes on where it was stopped. Run it from the root of the checkout.
+results.csv, ranks.csv.gz), compare (intervals.csv and comparisons.csv, from these two files alone), published
+(published.csv, pairs.csv), page (README.md and figures from these files). Each goes on where it was stopped. Run it
+from the root of the checkout.
 """
 
 import argparse
@@ -11,10 +12,11 @@ import pandas as pd
 
 from experiments.baselines import page, published, runs
 from experiments.baselines.arms import ARMS, HERE
-from experiments.baselines.comparisons import best_baseline, comparisons, intervals
+from experiments.baselines.comparisons import best_baseline, comparisons, intervals, reference
 from experiments.baselines.tuning import tune_all
+from ncf.report.collect import write_table
 
-STAGES = ("tune", "train", "published", "page")
+STAGES = ("tune", "train", "compare", "published", "page")
 
 
 def main() -> None:
@@ -32,6 +34,8 @@ def main() -> None:
         tune_all(options.trials, options.minutes, options.jobs)
     if "train" in stages:
         train_all(options.jobs)
+    if "compare" in stages:
+        compare_all()
     if "published" in stages:
         means, pairs = published.measure(options.jobs)
         _write(means, "published")
@@ -44,10 +48,15 @@ def train_all(jobs: int) -> None:
     """The runs of every arm that are not there yet, and what the page needs of all of them."""
     for arm in ARMS.values():
         runs.train(arm, arm.seeds, jobs)
-    table, values = runs.table(), runs.per_user()
-    _write(table, "results")
+    _write(runs.table(), "results")
+    write_table(runs.ranks(), HERE / "ranks.csv.gz", None)
+
+
+def compare_all() -> None:
+    """What results.csv and ranks.csv.gz tell; no run is needed."""
+    table, values = pd.read_csv(HERE / "results.csv"), runs.per_user(pd.read_csv(HERE / "ranks.csv.gz"))
     _write(intervals(values), "intervals")
-    _write(comparisons(values, best_baseline(table)), "comparisons")
+    _write(comparisons(values, [reference(table), best_baseline(table)]), "comparisons")
 
 
 def _write(table: pd.DataFrame, name: str) -> None:

@@ -23,13 +23,14 @@ class Arm:
     """A model of the comparison.
 
     Attributes:
-        name: of its experiment, tuned_<name>.
+        name: of its runs, and of its experiment.
         title: as the page calls it.
         choices: group=choice of a training run.
         settings: key=value that tuning does not touch.
         seeds: one if nothing about it is random.
         ncf: whether it is a model of He et al. 2017; the others are the baselines.
         sweep: where its runs lie.
+        tuned: whether its experiment, tuned_<name>, has what tuning chose; or else, as <name>, the default settings.
     """
 
     name: str
@@ -39,6 +40,12 @@ class Arm:
     seeds: range = _SEEDS
     ncf: bool = False
     sweep: Path = RUNS
+    tuned: bool = True
+
+    @property
+    def experiment(self) -> str:
+        """The name of its YAML file in conf/experiment."""
+        return f"tuned_{self.name}" if self.tuned else self.name
 
     @property
     def overrides(self) -> list[str]:
@@ -67,14 +74,15 @@ _LIST = [
     Arm("gmf", "GMF", ("model=gmf",), TRAINED, ncf=True),
     Arm("mlp", "MLP", ("model=mlp",), TRAINED, ncf=True),
     Arm("neumf", "NeuMF, BCE", ("model=neumf",), TRAINED, ncf=True),
+    Arm("neumf_default", "NeuMF, BCE, default settings", ("model=neumf",), TRAINED, ncf=True, tuned=False),
     Arm("neumf_pretrained", "NeuMF, pre-trained", ("model=neumf_pretrained",), TRAINED, ncf=True),
 ]
 
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _LIST}
 """By name, a model after those that it is built from."""
 
-REFERENCE = "neumf"
-"""The arm that all others are tested against."""
+REFERENCES = ("neumf", "neumf_default")
+"""NeuMF with BCE, as tuned and by default: the better one on validation is what all others are tested against."""
 
 PROTOCOL = ("evaluation=sampled", "data.threshold=null")
 """The protocol of the published values: 99 sampled negatives, every rating a positive."""

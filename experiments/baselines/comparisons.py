@@ -1,15 +1,13 @@
-"""Is a difference more than chance? Two questions with two tests, and intervals that answer both.
+"""Is a difference more than chance? Two questions with two tests, and intervals that answer the first.
 
-Over users: would it hold for other users like these? Each user has one value a model, the mean over the model's seeds,
-and the paired t test is over users. It is the t test and not Wilcoxon's because the mean is what the table reports: a
-user's NDCG@10 is zero but for one in eight, and the mean of ten seeds is smoother than one model's value, so their
-difference is skewed, and a test on signs or ranks would call equal means different. It serves models with and without
-randomness alike, and is what the verdicts rest on.
+Over seeds and users: would it hold for other users like these, and trained again? Each user and seed has a value, and
+seeds and users are two crossed random effects (`ncf.stats.crossed`): a test over users alone would take the few seeds
+that were run for the model itself. A model without randomness has the same value with every seed, so the test serves
+models with and without. It is about the mean, which is what the table reports, and not about signs or ranks: a user's
+NDCG@10 is zero more often than not, and one model's value is more often zero than the mean of ten seeds.
 
 Over seeds: on these very users, is it more than training noise? Wilcoxon's exact signed-rank test over seeds; a model
 without randomness has the same value in every pair. Between two such models there is nothing to test.
-
-Intervals resample seeds and users together (`ncf.stats.intervals.two_level`).
 """
 
 from collections.abc import Sequence
@@ -17,41 +15,47 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.baselines.arms import ARMS, REFERENCE
+from experiments.baselines.arms import ARMS, REFERENCES
 from experiments.baselines.runs import PER_USER
 from ncf.stats import StatisticsError
-from ncf.stats.effects import mean_difference
-from ncf.stats.intervals import bootstrap, two_level
+from ncf.stats.crossed import crossed_mean
 from ncf.stats.multiplicity import holm
-from ncf.stats.paired import paired_t, wilcoxon
+from ncf.stats.paired import wilcoxon
 
-LEVEL, RESAMPLES = 0.95, 10_000
+LEVEL = 0.95
+P_VALUES = ("p_both", "p_seeds")
 
 
 def best_baseline(table: pd.DataFrame) -> str:
     """The arm that is no NCF model with the highest mean validation NDCG@10: chosen without a look at test."""
-    baselines = table[~table["arm"].map(lambda name: ARMS[name].ncf)]
-    return str(baselines.groupby("arm")["valid/ndcg@10"].mean().idxmax())
+    return _best(table[~table["arm"].map(lambda name: ARMS[name].ncf)])
+
+
+def reference(table: pd.DataFrame) -> str:
+    """NeuMF with BCE, as tuned or by default: whichever has the higher mean validation NDCG@10 over seeds."""
+    return _best(table[table["arm"].isin(REFERENCES)])
+
+
+def _best(table: pd.DataFrame) -> str:
+    return str(table.groupby("arm")["valid/ndcg@10"].mean().idxmax())
 
 
 def intervals(values: PER_USER) -> pd.DataFrame:
-    """A row an arm and metric: the bootstrap interval over users of its mean, seeds averaged."""
+    """A row an arm and metric: the interval over seeds and users of its mean, which is not below 0."""
     rows = []
     for metric, arms in values.items():
         for name, table in arms.items():
-            means = table.mean(0)
-            rng = np.random.default_rng(0)
-            found = bootstrap(mean_difference, means, np.zeros_like(means), level=LEVEL, resamples=RESAMPLES, rng=rng)
-            rows.append({"arm": name, "metric": metric, "low": found.low, "high": found.high})
+            low, high = crossed_mean(_at_least_two(table)).ends(LEVEL)
+            rows.append({"arm": name, "metric": metric, "low": max(low, 0.0), "high": high})
     return pd.DataFrame(rows)
 
 
-def comparisons(values: PER_USER, best: str) -> pd.DataFrame:
-    """A row a metric, opponent (NeuMF with BCE, the best baseline) and other arm; p-values are not corrected."""
+def comparisons(values: PER_USER, opponents: Sequence[str]) -> pd.DataFrame:
+    """A row a metric, opponent and other arm; p-values are not corrected."""
     return pd.DataFrame(
         {"metric": metric, "against": against, "arm": name, **compared(table, arms[against])}
         for metric, arms in values.items()
-        for against in (REFERENCE, best)
+        for against in opponents
         for name, table in arms.items()
         if name != against
     )
@@ -63,32 +67,37 @@ def compared(treatment: np.ndarray, baseline: np.ndarray) -> dict[str, float]:
     One row of seeds stands for any number of equal ones. `p_seeds` is NaN if that is true of both.
     """
     seeds = max(len(treatment), len(baseline))
-    pair = [np.broadcast_to(table, (max(seeds, 2), table.shape[1])) for table in (treatment, baseline)]
-    difference, relative = two_level(*pair, level=LEVEL)
+    t, b = (np.broadcast_to(table, (max(seeds, 2), table.shape[1])) for table in (treatment, baseline))
+    mean = crossed_mean(t - b)
+    low, high = mean.ends(LEVEL)
     return {
-        "difference": difference.estimate,
-        "low": difference.low,
-        "high": difference.high,
-        "relative": relative.estimate,
-        "p_users": _p(paired_t, treatment.mean(0), baseline.mean(0)),
-        "p_seeds": _p(wilcoxon, *(table.mean(1) for table in pair)) if seeds > 1 else np.nan,
+        "difference": mean.value,
+        "low": low,
+        "high": high,
+        "relative": mean.value / b.mean(),
+        "p_both": mean.p,
+        "p_seeds": _p(t.mean(1), b.mean(1)) if seeds > 1 else np.nan,
     }
+
+
+def _at_least_two(table: np.ndarray) -> np.ndarray:
+    """A model without randomness has one row, and would have it again."""
+    return np.repeat(table, 2, axis=0) if len(table) == 1 else table
 
 
 def corrected(table: pd.DataFrame, family: Sequence[str] = ("metric", "against")) -> pd.DataFrame:
     """`table` with both p-values of `compared` corrected by Holm among the rows alike in the columns of `family`."""
     table = table.copy()
-    for column in ("p_users", "p_seeds"):
+    for column in P_VALUES:
         known = table[column].notna()
         groups = table[known].groupby(list(family))[column]
         table.loc[known, column] = groups.transform(lambda p: holm(p.to_numpy()))
     return table
 
 
-def _p(test: object, treatment: np.ndarray, baseline: np.ndarray) -> float:
-    assert callable(test)
+def _p(treatment: np.ndarray, baseline: np.ndarray) -> float:
     try:
-        return float(test(treatment, baseline).p)
+        return float(wilcoxon(treatment, baseline).p)
     except StatisticsError:  # no two values differ
         return 1.0
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.baselines.arms import ARMS, METRICS, NAMES, REFERENCE
+from experiments.baselines.arms import ARMS, METRICS, NAMES
 from ncf.report.kit.style import COLOURS, GREY, WIDTH, titled
 
 _BASELINE, _NCF = (COLOURS[0], "o"), (COLOURS[4], "D")  # colour and marker: told apart in grey, too
@@ -18,7 +18,7 @@ def drawn(results: pd.DataFrame) -> list[str]:
 
 
 def who_wins(results: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
-    """Each model's mean with its interval over users, and its seeds as small points; one panel a metric."""
+    """Each model's mean with its interval over seeds and users, and its seeds as small points; one panel a metric."""
     order = drawn(results)
     figure = Figure(figsize=(WIDTH, 4.6))
     for metric, ax in zip(METRICS, figure.subplots(1, len(METRICS), sharey=True), strict=True):
@@ -33,13 +33,13 @@ def who_wins(results: pd.DataFrame, intervals: pd.DataFrame) -> Figure:
         ax.set_xlabel(f"test {NAMES[metric]}")
         _models(ax, order)
     _legend(figure)
-    return titled(figure, "Which model ranks best on MovieLens-100K, each tuned on the same budget?")
+    return titled(figure, "Which model ranks best on MovieLens-100K?")
 
 
-def against_neumf(results: pd.DataFrame, compared: pd.DataFrame) -> Figure:
+def against_neumf(results: pd.DataFrame, compared: pd.DataFrame, reference: str) -> Figure:
     """Each model's difference from NeuMF trained with BCE, and its interval over seeds and users."""
-    table = compared[compared["against"] == REFERENCE]
-    order = [name for name in drawn(results) if name != REFERENCE]
+    table = compared[compared["against"] == reference]
+    order = [name for name in drawn(results) if name != reference]
     figure = Figure(figsize=(WIDTH, 4.4))
     for metric, ax in zip(METRICS, figure.subplots(1, len(METRICS), sharey=True), strict=True):
         rows = table[table["metric"] == metric].set_index("arm")
@@ -47,7 +47,7 @@ def against_neumf(results: pd.DataFrame, compared: pd.DataFrame) -> Figure:
         for place, name in enumerate(order):
             (colour, marker), row = _look(name), rows.loc[name]
             ax.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.4)
-            hollow = "white" if row["p_users"] > 0.05 else colour
+            hollow = "white" if row["p_both"] > 0.05 else colour
             ax.plot(row["difference"], place, marker, color=colour, markerfacecolor=hollow, markersize=6)
         ax.set_xlabel(f"test {NAMES[metric]}, difference from NeuMF")
         _models(ax, order)

@@ -31,24 +31,25 @@ def tune_one(arm: Arm, trials: int, minutes: float) -> dict[str, Any]:
     """The study of one model, and its choice as YAML; the row of `tuning.csv`."""
     summary: dict[str, Any] = {"best": {}, "trials": 0, "seconds": 0.0, "value": math.nan}
     fixed = [*arm.overrides, *_sizes_of_towers(arm)]
-    if (SPACES / f"{arm.choices[0].removeprefix('model=')}.yaml").exists():
+    if arm.tuned and (SPACES / f"{arm.choices[0].removeprefix('model=')}.yaml").exists():
         summary = tune(fixed, trials, minutes, STUDIES)
     chosen = {key: rounded(value) for key, value in summary["best"].items()}
     settings = [line for line in fixed if line not in arm.choices]
-    write_text(TUNED / f"tuned_{arm.name}.yaml", experiment(arm, settings, chosen, summary))
+    write_text(TUNED / f"{arm.experiment}.yaml", experiment(arm, settings, chosen, summary))
     return {"arm": arm.name, **{key: summary[key] for key in ("trials", "seconds", "value")}}
 
 
 def experiment(arm: Arm, settings: list[str], chosen: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    """The YAML of `experiment=tuned_<arm>`: a choice per group, then what is fixed and what tuning chose."""
-    found = f"validation NDCG@10 {summary['value']:.4f}, the best of {summary['trials']} trials"
-    found = f"{found} in {summary['seconds'] / 60:.1f} min" if chosen else "it has nothing to tune"
+    """The YAML of `arm.experiment`: a choice per group, then what is fixed and what tuning chose."""
+    found = f"tuned: validation NDCG@10 {summary['value']:.4f}, the best of {summary['trials']} trials"
+    found = f"{found} in {summary['seconds'] / 60:.1f} min" if chosen else "tuned: it has nothing to tune"
+    found = found if arm.tuned else "not tuned"
     body = OmegaConf.from_dotlist([*settings, *(f"{key}={value}" for key, value in chosen.items())])
     folders = {"dir": str(arm.sweep), "subdir": f"{arm.name}-s${{seed}}"}
     OmegaConf.update(body, "hydra", {"sweep": folders})
     lines = [
         "# @package _global_",
-        f"# {arm.title}, tuned: {found}.",
+        f"# {arm.title}{', ' if arm.tuned else ': '}{found}.",
         "# Written by python -m experiments.baselines tune; its page is experiments/baselines/README.md.",
         "defaults:",
         *(f"  - override /{choice.replace('=', ': ')}" for choice in arm.choices),

@@ -13,6 +13,8 @@ from ncf.stats.intervals import Interval
 from ncf.study import ComparisonPlan
 from ncf.study.verdict import JudgedComparison
 
+_Key = tuple[str, str, str, tuple[int, ...]]
+
 
 @dataclass(frozen=True)
 class Detectable:
@@ -95,11 +97,12 @@ def _users(study: Study) -> pd.DataFrame:
     return study.companions.get("users", pd.DataFrame())
 
 
-def _two_level(study: Study) -> dict[tuple[str, str, str, tuple[int, ...]], tuple[Interval, Interval]]:
+def _two_level(study: Study) -> dict[_Key, tuple[Interval, Interval]]:
     """(treatment, baseline, metric, ratios) -> relative change over seeds and users, with its narrowest and widest
     interval: the same where the ranks were at hand.
     """
-    level, method, found = study.registration.interval_level, users_method(study), {}
+    level, method = study.registration.interval_level, users_method(study)
+    found: dict[_Key, tuple[Interval, Interval]] = {}
     for row in _users(study).to_dict("records"):
         key = (row["treatment"], row["baseline"], row["metric"], (int(row["neg_ratio"]),))
         whole = Interval(row["change"], row["change_low"], row["change_high"], level, method)

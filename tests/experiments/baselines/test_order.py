@@ -8,11 +8,6 @@ from experiments.baselines import comparisons, order, published, rankings
 from experiments.baselines.arms import METRICS
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "RESAMPLES", 20)
-
-
 def measured(swapped: tuple[str, ...] = ()) -> published.Measured:
     """Made-up values in the published order, but for the two models that are swapped; 300 users who differ alike."""
     values = {name: {metric: v[metric] for metric in METRICS} for name, v in published.reference()["models"].items()}

@@ -6,8 +6,8 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from experiments.baselines import figures, order, page
-from experiments.baselines.arms import HERE, REFERENCE
+from experiments.baselines import __main__, figures, order, page
+from experiments.baselines.arms import HERE
 from ncf.report.kit.style import RC, save
 
 
@@ -30,18 +30,48 @@ def test_the_page_is_what_the_tables_say(study: page.Study, tmp_path: Path) -> N
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {path.name for path in (HERE / "figures").iterdir()}
     with mpl.rc_context(RC):
-        save(figures.against_neumf(study.results, study.compared), tmp_path, "again")
+        save(figures.against_neumf(study.results, study.compared, study.reference), tmp_path, "again")
     assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "figures/differences.svg").read_bytes()
 
 
 def test_the_page_says_who_wins_whoever_does(study: page.Study) -> None:
-    results = study.results.copy()
-    results.loc[results["arm"] == REFERENCE, "test/ndcg@10"] = 1.0
-    won = page.verdict(page.Study(**vars(study) | {"results": results}))
-    assert won.startswith("**Yes. NeuMF, BCE ranks best**, with a test NDCG@10 of 1.0000")
-    assert "number 1 of 13" in won
+    results, compared = study.results.copy(), study.compared.copy()
+    results.loc[results["arm"] == study.reference, "test/ndcg@10"] = 1.0
+    compared[["difference", "p_both"]] = -0.9, 0.01
+    won = page.verdict(page.Study(**vars(study) | {"results": results, "compared": compared}))
+    assert won.startswith("**Yes. NeuMF, BCE")
+    assert "ranks best**, with a test NDCG@10 of 1.0000" in won
+    assert "number 1 of 14" in won
+    lost = page.verdict(page.Study(**vars(study) | {"compared": compared.assign(difference=0.9)}))
+    assert lost.startswith("**No. EASE ranks best**")
+    unknown = page.verdict(page.Study(**vars(study) | {"compared": compared.assign(p_both=0.06)}))
+    assert unknown.startswith("**That is not shown, nor the opposite. EASE ranks best**")
+
+
+def test_the_comparisons_follow_from_the_results_and_ranks_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("results.csv", "ranks.csv.gz"):
+        (tmp_path / name).write_bytes((HERE / name).read_bytes())
+    monkeypatch.setattr(__main__, "HERE", tmp_path)
+    __main__.compare_all()
+    for name in ("intervals.csv", "comparisons.csv"):
+        assert (tmp_path / name).read_bytes() == (HERE / name).read_bytes()
+
+
+def test_what_older_pairs_count_is_said(study: page.Study) -> None:
+    assert ("over users alone" in page.text(study)) == study.users_alone
+    assert "count seeds and users, as above" in order.tested(users_alone=False)
+    assert "told apart too easily" in order.tested(users_alone=True)
+
+
+def test_a_row_from_a_tree_that_was_not_clean_is_counted(study: page.Study) -> None:
+    assert page.commits(study).endswith("all from clean trees.")
+    results = study.results.assign(commit=["a" * 40 + "-dirty"] + ["b" * 40] * (len(study.results) - 1))
+    said = page.commits(page.Study(**vars(study) | {"results": results}))
+    assert said.endswith("1 of them from a tree with changes that were not committed.")
 
 
 def test_nothing_of_a_user_or_a_rating_is_kept() -> None:
-    for path in HERE.glob("*.csv"):
+    for path in HERE.glob("*.csv*"):
         assert not {"user_id", "item_id", "rank", "rating"} & set(pd.read_csv(path).columns)

@@ -34,6 +34,8 @@ def test_a_model_without_a_space_gets_its_experiment_without_a_study(
     monkeypatch.setattr(tuning, "tune", None)
     assert tuning.tune_one(ARMS["popularity"], 15, 15.0)["trials"] == 0
     assert (tmp_path / "tuned_popularity.yaml").read_text() == (TUNED / "tuned_popularity.yaml").read_text()
+    assert tuning.tune_one(ARMS["neumf_default"], 15, 15.0)["trials"] == 0
+    assert (tmp_path / "neumf_default.yaml").read_text() == (TUNED / "neumf_default.yaml").read_text()
 
 
 def test_a_model_is_tuned_within_its_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,16 +136,14 @@ def test_the_intervals_over_seeds_within_their_monte_carlo_error(results: pd.Dat
 
 
 def test_the_headline_counts_the_findings_of_the_table() -> None:
-    page, html = ((FOLDER / name).read_text() for name in ("README.md", "report.html"))
+    page = (FOLDER / "README.md").read_text()
     rows = rows_of("comparisons")
     for hypothesis in ("H1", "H2", "H3"):
         found = [row[-1] for row in rows if row[0] == hypothesis]
         worse, equivalent, undecided = (found.count(kind) for kind in ("worse", "equivalent", "undecided"))
         parts = [f"{worse} of {len(found)} comparisons {'is' if worse == 1 else 'are'} worse"]
         parts += [f"{equivalent} equivalent"] if equivalent else []
-        sentence = f"{hypothesis} fails: {', '.join([*parts, f'{undecided} undecided'])}"
-        assert f"{sentence}." in page
-        assert sentence in html
+        assert f"{hypothesis} fails: {', '.join([*parts, f'{undecided} undecided'])}." in page
     assert "H1, H2 and H3 fail" in page
     total = sum(row[-1] == "undecided" for row in rows)
     assert f"{total} of the {len(rows)} comparisons are undecided" in page
