@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.baselines import __main__, figures, order, page
-from experiments.baselines.arms import HERE
+from experiments.baselines.arms import ARMS, HERE, RETUNED, TRAINED
 from ncf.report.kit.style import RC, save
 
 
@@ -75,3 +75,15 @@ def test_a_row_from_a_tree_that_was_not_clean_is_counted(study: page.Study) -> N
 def test_nothing_of_a_user_or_a_rating_is_kept() -> None:
     for path in HERE.glob("*.csv*"):
         assert not {"user_id", "item_id", "rank", "rating"} & set(pd.read_csv(path).columns)
+
+
+def test_the_settings_that_the_page_names_are_those_of_the_arms() -> None:
+    text = " ".join((HERE / "page.md").read_text().split())
+    ratio, epochs, patience = (line.partition("=")[2] for line in TRAINED)
+    for said in (f"draw {ratio} negatives", f"stop after {patience} epochs", f"and after {epochs} at the latest"):
+        assert said in text
+    seeds = {arm.seeds for arm in ARMS.values() if len(arm.seeds) > 1}
+    assert [f"seeds {own[0]} to {own[-1]}" in text for own in seeds] == [True]
+    published = {arm.seeds for arm in RETUNED.values() if len(arm.seeds) > 1}
+    assert [f"seeds {own[0]} to {own[-1]}" in text for own in published] == [True]
+    assert f"p below {page.LEVEL}" in text
