@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ncf.errors import DataError
 from ncf.models.new_users import Histories, Objective, with_rows_for
 
-_LOGITS_AT_ONCE = 2**16  # of new users, in one step of their fit
+_LOGITS_AT_ONCE = 2**14  # of new users, in one step of their fit: larger activations leave the cache, smaller ones idle
 
 
 class Recommender(nn.Module, ABC):
