@@ -46,7 +46,7 @@ def unpacked(table: pd.DataFrame) -> pd.DataFrame:
         long = pd.DataFrame(
             {
                 "run": np.repeat(runs, len(table)),
-                **{key: np.tile(table[key].to_numpy(), len(runs)) for key in KEYS},
+                **{key: np.tile(table[key].astype(int).to_numpy(), len(runs)) for key in KEYS},
                 "rank": rank.astype(float),
                 "tied": np.where(colon == "", "1", tied).astype(int),
             }

@@ -54,6 +54,13 @@ def test_a_cell_that_is_no_rank_is_refused(cell: str) -> None:
         unpacked(table)
 
 
+def test_a_table_read_as_text_is_the_same_and_candidates_that_are_no_numbers_are_refused() -> None:
+    table = packed(two_runs())
+    assert unpacked(table.astype(str)).equals(unpacked(table))
+    with pytest.raises(DataError, match=r"^ranks: expected"):
+        unpacked(table.assign(candidates="many"))
+
+
 def test_a_study_of_the_usual_size_fits_in_a_file_that_can_be_kept() -> None:
     """358 runs of 942 users, whose ranks agree as those of trained runs do, in less than 700 KB."""
     rng = np.random.default_rng(0)
