@@ -28,6 +28,16 @@ items = run.split.item_ids.tolist()
 run.recommend_for([items[n % 97 :: 40] for n in range({NEW_USERS})], 10)
 """
 
+# The kernel counts the memory of the process that starts another to the other's peak: a small one has to start it.
+ALONE = """
+import json, os, sys
+null = os.open(os.devnull, os.O_RDWR)
+to_null = [(os.POSIX_SPAWN_DUP2, null, stream) for stream in (1, 2)]
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=to_null)
+_, status, used = os.wait4(process, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+
 COMMANDS = {
     "a refused choice (loss=focall)": ["-m", "ncf.train", "loss=focall"],
     "an epoch of GMF": ["-m", "ncf.train", *TRAIN, "model=gmf", "hydra.run.dir={new}"],
@@ -48,14 +58,11 @@ class Cost:
 def cost(checkout: Path, arguments: Sequence[str]) -> Cost | None:
     """Run Python with `arguments` on the code of `checkout`; None if that code cannot do it."""
     width = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(checkout)}
-    process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=checkout, env=os.environ | width,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    done = process.returncode == 0 or (process.returncode == 2 and "loss=focall" in arguments)
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024) if done else None
+    small = [sys.executable, "-I", "-S", "-c", ALONE, sys.executable, *arguments]
+    shown = subprocess.run(small, cwd=checkout, env=os.environ | width, capture_output=True, text=True, check=True)
+    status, seconds, kilobytes = json.loads(shown.stdout)
+    done = status == 0 or (status == 2 and "loss=focall" in arguments)
+    return Cost(seconds, kilobytes / 1024) if done else None
 
 
 def unpack(commit: str, folder: Path) -> Path:
