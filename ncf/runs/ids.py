@@ -43,8 +43,7 @@ def _index(what: str, known: np.ndarray, raw: Any) -> int:
     # Texts are in the order of their characters, in which 9 comes after 100: no range.
     those = f"such as {known[0]}" if known.dtype.kind == "U" else f"{known[0]} to {known[-1]}"
     raise DataError(
-        f"{what}: expected an id among the {len(known)} {what}s with positives ({those}), "
-        f"got {raw!r}{hint}"
+        f"{what}: expected an id among the {len(known)} {what}s with positives ({those}), got {raw!r}{hint}"
     )
 
 
