@@ -121,19 +121,37 @@ def _read(path: Path, label: str, wanted: list[str]) -> pd.DataFrame:
             reader, names = parquet_columns(file, label)
             refuse_missing_columns(label, names, wanted)
             return reader.read(columns=wanted).to_pandas()
-        separator = _separator(path)
-        lines = _Lines(CheckedStream(text_stream(file, label), label))
-        names = _header(lines.head, separator)
-        refuse_missing_columns(label, names, wanted)
-        options = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": _MISSING}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-                frame = pd.read_csv(io.BufferedReader(lines), index_col=False, low_memory=False, **options)
-        except DataError:
-            raise
-        except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            raise DataError(f"{label}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+        return read_delimited(text_stream(file, label), label, _separator(path), wanted)
+
+
+def read_delimited(
+    stream: Readable, label: str, separator: str, wanted: Sequence[str], *, others: bool = True
+) -> pd.DataFrame:
+    """Return the named columns of delimited text with a header line.
+
+    Args:
+        stream: of its bytes.
+        label: what errors call it.
+        separator: between fields.
+        wanted: names of columns.
+        others: read the other columns too, so that a row with too many fields is noticed; they cost time and memory.
+
+    Raises:
+        DataError: a column is missing, or the text cannot be read.
+    """
+    lines = _Lines(CheckedStream(stream, label))
+    refuse_missing_columns(label, _header(lines.head, separator), wanted)
+    options = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": _MISSING}
+    if not others:
+        options["usecols"] = list(wanted)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            frame = pd.read_csv(io.BufferedReader(lines), index_col=False, low_memory=False, **options)
+    except DataError:
+        raise
+    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise DataError(f"{label}: cannot be read ({' '.join(str(error).split())[:200]})") from None
     return frame.loc[:, wanted]
 
 
