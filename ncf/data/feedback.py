@@ -217,7 +217,9 @@ def append(feedback: LoggedFeedback, path: Path) -> None:
     frame = feedback.frame()
     begun = os.path.lexists(path) and path.stat().st_size > 0
     if begun and (there := column_names(path)) != list(frame):
-        raise DataError(f"{path}: expected the columns {','.join(frame)}, found {','.join(there)[:200]}; name a new file")
+        raise DataError(
+            f"{path}: expected the columns {','.join(frame)}, found {','.join(there)[:200]}; name a new file"
+        )
     append_text(path, frame.to_csv(index=False, header=not begun, lineterminator="\n"))
 
 

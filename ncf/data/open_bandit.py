@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,12 +22,10 @@ from ncf.data.cache import locked
 from ncf.data.download import fetch_from_wheel
 from ncf.data.feedback import LoggedFeedback
 from ncf.data.frame import numbers, read_delimited, refuse_missing_values
-from ncf.errors import DataError
+from ncf.errors import ConfigError, DataError
 
 CAMPAIGNS = ("all", "men", "women")
 BEHAVIOURS = ("random", "bts")
-Campaign = Literal["all", "men", "women"]
-Behaviour = Literal["random", "bts"]
 
 REQUIREMENT = "obp==0.4.1"
 _MEMBERS, _PRIOR = "obp/dataset/obd/", "obp/policy/conf/prior_bts.yaml"
@@ -72,7 +69,7 @@ class OpenBandit:
     item_context: np.ndarray
 
 
-def open_bandit(campaign: Campaign, behaviour: Behaviour, root: Path, archive: Path | None = None) -> OpenBandit:
+def open_bandit(campaign: str, behaviour: str, root: Path, archive: Path | None = None) -> OpenBandit:
     """Return the log of `behaviour` in `campaign`.
 
     Args:
@@ -82,8 +79,14 @@ def open_bandit(campaign: Campaign, behaviour: Behaviour, root: Path, archive: P
         archive: the full data set's zip file, or the folder it unpacks to; None: the small one.
 
     Raises:
+        ConfigError: another campaign or behaviour.
         DataError: the data cannot be fetched, lacks the log, has other digests, or a value is invalid; names the row.
     """
+    if campaign not in CAMPAIGNS or behaviour not in BEHAVIOURS:
+        raise ConfigError(
+            f"expected a campaign of {', '.join(CAMPAIGNS)} and a behaviour of {', '.join(BEHAVIOURS)}, got "
+            f"{campaign!r} and {behaviour!r}"
+        )
     source, folder = _small(root) if archive is None else _by_hand(archive, f"{behaviour}/{campaign}/{campaign}.csv")
     place = f"{folder}{behaviour}/{campaign}"
     items = _table(source, f"{place}/item_context.csv", _ITEMS)
@@ -91,7 +94,7 @@ def open_bandit(campaign: Campaign, behaviour: Behaviour, root: Path, archive: P
     return _assembled(log, items, source.label(f"{place}/{campaign}.csv"), behaviour)
 
 
-def thompson_prior(campaign: Campaign, root: Path) -> tuple[np.ndarray, np.ndarray]:
+def thompson_prior(campaign: str, root: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return alpha and beta (A,) of the beta distributions that `bts` began with, one for each item.
 
     Raises DataError as `open_bandit`.

@@ -33,7 +33,7 @@ def refuse_low(weight: np.ndarray, *, allowed: bool) -> None:
         found = largest(weight)
         raise DataError(
             f"expected an effective sample size of at least {LEAST}, found {size:.3g} of {len(weight):,} rounds (the "
-            f"largest weight, {found['largest_weight']:,.4g}, has {found['largest_share']:.1%} of all); the log cannot "
+            f"largest weight, {found['largest_weight']:,.6g}, has {found['largest_share']:.1%} of all); the log cannot "
             "tell; allow_low_ess=true shows the estimates all the same"
         )
 

@@ -15,7 +15,7 @@ from ncf.off_policy.rounds import Rounds
 from ncf.stats.estimate import Estimate, estimate, mean_estimate
 
 ESTIMAND = "policy value"
-_OWN_NOISE = "the interval leaves out the bias of the reward model where it stands in for the correction"
+_BIAS = "its bias is not in the interval"
 
 
 def replay(rounds: Rounds) -> Estimate:
@@ -23,7 +23,9 @@ def replay(rounds: Rounds) -> Estimate:
 
     A stochastic policy agrees in part, by its probability. Right only if the log was drawn uniformly at random.
     """
-    return _ratio(rounds, rounds.chosen, "replay")
+    low, high = rounds.pscore.min(), rounds.pscore.max()
+    uneven = f"the log is not uniform (propensities from {low:.3g} to {high:.3g}), which replay requires: biased"
+    return _ratio(rounds, rounds.chosen, "replay").noting(*([uneven] if high > low * (1 + 1e-9) else []))
 
 
 def ips(rounds: Rounds) -> Estimate:
@@ -39,7 +41,7 @@ def clipped_ips(rounds: Rounds, clip: float) -> Estimate:
     _least(clip, "clip", open_=True)
     found = _mean(rounds, np.minimum(rounds.weight, clip) * rounds.reward, f"clipped IPS ({clip:.4g})")
     cut = float((rounds.weight > clip).mean())
-    return found.noting(*_biased(cut, "weights above the clip"), clip=clip)
+    return found.noting(*_biased(cut, "clips"), clip=clip)
 
 
 def snips(rounds: Rounds) -> Estimate:
@@ -49,7 +51,7 @@ def snips(rounds: Rounds) -> Estimate:
 
 def dm(rounds: Rounds) -> Estimate:
     """Return the mean of q_pi, the direct method: as good as the reward model is right."""
-    return _switched(rounds, np.zeros(len(rounds)), "DM").noting("right only if the reward model is")
+    return _switched(rounds, np.zeros(len(rounds)), "DM").noting(f"rests on the reward model alone: {_BIAS}")
 
 
 def dr(rounds: Rounds) -> Estimate:
@@ -75,7 +77,7 @@ def switch_dr(rounds: Rounds, tau: float) -> Estimate:
     _least(tau, "tau")
     weight = rounds.weight
     found = _switched(rounds, np.where(weight <= tau, weight, 0), f"SWITCH-DR (tau {tau:.4g})")
-    return found.noting(*_biased(float((weight > tau).mean()), "weights above tau"), tau=tau)
+    return found.noting(*_biased(float((weight > tau).mean()), "leaves to the model"), tau=tau)
 
 
 def dr_os(rounds: Rounds, lambda_: float) -> Estimate:
@@ -87,7 +89,7 @@ def dr_os(rounds: Rounds, lambda_: float) -> Estimate:
     weight = rounds.weight
     shrunken = weight if np.isinf(lambda_) else _divided(lambda_ * weight, weight**2 + lambda_)
     found = _switched(rounds, shrunken, f"DRos (lambda {lambda_:.4g})")
-    return found.noting(*([] if np.isinf(lambda_) else [_OWN_NOISE]), **{"lambda": lambda_})
+    return found.noting(*([] if np.isinf(lambda_) else [f"shrinks all weights: {_BIAS}"]), **{"lambda": lambda_})
 
 
 def mrdr(rounds: Rounds) -> Estimate:
@@ -159,7 +161,7 @@ def _switched(rounds: Rounds, used: np.ndarray, method: str) -> Estimate:
 
 
 def _biased(share: float, what: str) -> list[str]:
-    return [f"{what} in {share:.2%} of rounds; {_OWN_NOISE}"] if share else []
+    return [f"{what} {share:.2%} of rounds: {_BIAS}"] if share else []
 
 
 def _divided(value: np.ndarray | float, by: np.ndarray | float) -> np.ndarray:

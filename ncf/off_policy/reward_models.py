@@ -100,9 +100,7 @@ class Linear:
             values[mine] = self.link(inner[whose[mine], None] + actions @ beta[context.shape[1] : -1])
         return PerAction(values, row.ravel())
 
-    def _cells(
-        self, log: Log, context: np.ndarray, own: np.ndarray, actions: np.ndarray, rows: np.ndarray
-    ) -> Cells:
+    def _cells(self, log: Log, context: np.ndarray, own: np.ndarray, actions: np.ndarray, rows: np.ndarray) -> Cells:
         if not rows.any():
             raise DataError("reward model: expected rounds at every position in every fold, found none; fewer folds do")
         cell, of = np.unique(own[rows] * log.actions + log.action[rows], return_inverse=True)
