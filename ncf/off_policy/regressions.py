@@ -36,7 +36,8 @@ def ridge(cells: Cells, l2: float) -> np.ndarray:
 def logistic(cells: Cells, l2: float) -> np.ndarray:
     """Return the coefficients (F,) that minimise the log loss plus l2/2 |b|², by Newton's method with halved steps.
 
-    With l2 = 1 these are the defaults of scikit-learn's LogisticRegression. Rewards may be anything in [0, 1].
+    With l2 = 1 these are the defaults of scikit-learn's LogisticRegression. Rewards may be anything in [0, 1]; where
+    all are 0, or all 1, there are no effects and the chance is (0.5 or n + 0.5) / (n + 1).
 
     Raises:
         ConfigError: l2 is not positive.
@@ -46,6 +47,8 @@ def logistic(cells: Cells, l2: float) -> np.ndarray:
     if ((cells.total < 0) | (cells.total > cells.count)).any():
         raise DataError("reward_model=logistic: expected rewards from 0 to 1; reward_model=ridge takes any")
     beta, loss = _start(cells), np.inf
+    if cells.total.sum() in (0, cells.count.sum()):  # one outcome alone: the intercept has no optimum
+        return beta
     for _ in range(_MOST_STEPS):
         chance = expit(cells.features @ beta)
         slope = cells.features.T @ (cells.count * chance - cells.total) + penalty * beta
@@ -58,7 +61,7 @@ def logistic(cells: Cells, l2: float) -> np.ndarray:
 
 
 def _start(cells: Cells) -> np.ndarray:
-    """Return no effects, and the intercept of the mean reward, pulled from 0 and 1."""
+    """Return no effects, and the intercept of the mean reward with half a round more of either outcome."""
     beta = np.zeros(cells.features.shape[1])
     mean = (cells.total.sum() + 0.5) / (cells.count.sum() + 1)
     beta[-1] = np.log(mean / (1 - mean))
