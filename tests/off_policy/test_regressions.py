@@ -37,7 +37,9 @@ def test_logistic_is_the_optimum_that_another_optimiser_finds(rows: Cells, l2: f
 @pytest.mark.parametrize("fit", [ridge, logistic])
 def test_equal_rows_may_be_counted(rows: Cells, fit) -> None:  # type: ignore[no-untyped-def]
     twice = Cells(np.repeat(rows.features, 2, axis=0), np.ones(400), np.repeat(rows.total, 2))
-    np.testing.assert_allclose(fit(Cells(rows.features, 2 * rows.count, 2 * rows.total), 1.0), fit(twice, 1.0), rtol=1e-9)
+    np.testing.assert_allclose(
+        fit(Cells(rows.features, 2 * rows.count, 2 * rows.total), 1.0), fit(twice, 1.0), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("y", [np.zeros(50), np.ones(50), np.arange(50) >= 25])

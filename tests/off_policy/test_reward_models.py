@@ -108,7 +108,7 @@ def test_weights_of_the_more_robust_fit_have_less_variance() -> None:
         def predict(self, x: np.ndarray) -> np.ndarray:
             return np.full(len(x), self.mean)
 
-    for _ in range(300):
+    for _ in range(150):
         action = (stream.random(200) < 0.15).astype(int)
         reward = (stream.random(200) < x[action]).astype(float)
         pscore, policy = logging[action], np.array([0.0, 1.0])
@@ -118,7 +118,7 @@ def test_weights_of_the_more_robust_fit_have_less_variance() -> None:
             q = cross_fitted(ScikitLearn(Constant), replace(base, weight=weight), folds_of(200, 2))
             found[robust].append(e.dr(rounds(reward, action, pscore, policy, q)).value)
     assert np.std(found[True]) < 0.5 * np.std(found[False])
-    assert abs(np.mean(found[True]) - 0.9) < 3 * np.std(found[True]) / np.sqrt(300)
+    assert abs(np.mean(found[True]) - 0.9) < 3 * np.std(found[True]) / np.sqrt(150)
 
 
 def test_no_weights_at_all_count_all_alike() -> None:
@@ -174,7 +174,7 @@ def test_every_published_case_of_the_open_bandit_dataset(
             assert values[name] == pytest.approx(value, rel=1e-9 if exact else 1e-3), (case["campaign"], name)
 
 
-@pytest.mark.parametrize("campaign", ["men", "all"])
+@pytest.mark.parametrize("campaign", ["men", pytest.param("all", marks=pytest.mark.slow)])
 def test_thompson_sampling_has_the_published_chances(campaign: str) -> None:
     table = json.loads((REFERENCE / f"obd_bts_action_dist_{campaign}.json").read_text())["p"]
     assert policies.bernoulli_thompson(*thompson_prior(campaign, DATA), 3).tolist() == table
