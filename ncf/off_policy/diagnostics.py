@@ -9,7 +9,7 @@ from ncf.stats.estimate import effective_size
 LEAST = 30
 """Effective rounds below which no estimate is shown unless asked for: fewer than a t interval needs."""
 
-_Z = 3.0
+_Z, _ROUNDING = 3.0, 1e-3  # standard errors, and what propensities of a few digits miss
 
 
 def effective_rounds(weight: np.ndarray) -> float:
@@ -43,7 +43,7 @@ def notes(weight: np.ndarray, policy: PerAction, action: np.ndarray) -> list[str
     said = []
     n, mean = len(weight), float(weight.mean())
     error = float(weight.std(ddof=1)) / np.sqrt(n)
-    if abs(mean - 1) > max(_Z * error, 1e-9):
+    if abs(mean - 1) > max(_Z * error, _ROUNDING):
         said.append(
             f"the weights average {mean:.4g}, {abs(mean - 1) / error if error else float('inf'):.1f} standard errors "
             "from 1: the propensities are not those of this log, or it never shows some of what the policy would"

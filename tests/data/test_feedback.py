@@ -86,7 +86,7 @@ def test_bad_rows_are_named(change: dict[str, list], message: str, tmp_path: Pat
 
 def test_missing_columns_suggest_near_ones(tmp_path: Path) -> None:
     pd.DataFrame({"item": [1], "propensty": [0.5], "reward": [1]}).to_csv(tmp_path / "log.csv", index=False)
-    with pytest.raises(DataError, match="expected a column 'propensity', .* did you mean 'propensty'"):
+    with pytest.raises(DataError, match=r"expected a column 'propensity', .* did you mean 'propensty'"):
         read(tmp_path / "log.csv")
 
 
@@ -95,7 +95,7 @@ def test_a_table_that_is_none() -> None:
         LoggedFeedback(np.array([]), np.array([]))
     with pytest.raises(DataError, match="expected reward of each of 2 rows, found shape"):
         LoggedFeedback(np.array([1, 2]), np.ones(2), np.ones(3))
-    with pytest.raises(DataError, match="row 2: expected propensity as .*, found none"):
+    with pytest.raises(DataError, match=r"row 2: expected propensity as .*, found none"):
         LoggedFeedback(np.array([1, 2]), np.array([0.5, np.nan]))
 
 

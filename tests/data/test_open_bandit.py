@@ -16,8 +16,8 @@ ITEMS = """,item_id,item_feature_0,item_feature_1,item_feature_2,item_feature_3
 0,0,-0.5,bb,x,u
 1,1,0.25,aa,x,v
 """
-LOG = """,timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1,user_feature_2,user_feature_3,\
-user-item_affinity_0
+LOG = """,timestamp,item_id,position,click,propensity_score,\
+user_feature_0,user_feature_1,user_feature_2,user_feature_3,user-item_affinity_0
 0,2019-11-24 00:00:09.5+00:00,1,3,1,0.029411764705882353,a,c,e,g,0.0
 1,2019-11-24 00:00:01+00:00,0,1,0,0.5,b,c,f,g,0.0
 2,2019-11-24 00:00:02+00:00,0,2,0,0.5,a,d,e,g,0.0
@@ -104,7 +104,7 @@ def test_a_damaged_archive_is_named(change: dict[str, str], message: str, tmp_pa
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         open_bandit("men", "bts", tmp_path, tmp_path / "none.zip")
-    with pytest.raises(DataError, match="as open_bandit_dataset.zip does, which is missing"):
+    with pytest.raises(DataError, match=r"as open_bandit_dataset.zip does, which is missing"):
         open_bandit("women", "bts", tmp_path, write_zip(tmp_path / "own.zip", members()))
     with pytest.raises(ConfigError, match="got 'kids' and 'bts'"):
         open_bandit("kids", "bts", tmp_path)
@@ -124,7 +124,7 @@ def fetched(contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_wheel_with_another_file_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched(dict.fromkeys(SHA256, b"other"), monkeypatch)
-    with pytest.raises(DataError, match="obp==0.4.1, random/all/all.csv: expected SHA-256 7168295b"):
+    with pytest.raises(DataError, match=r"obp==0.4.1, random/all/all.csv: expected SHA-256 7168295b"):
         open_bandit("all", "random", tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 

@@ -69,9 +69,9 @@ def test_the_policys_own_log_is_shown_beside(log: LoggedFeedback) -> None:
 
 
 def test_what_is_wrong_by_name(log: LoggedFeedback) -> None:
-    with pytest.raises(ConfigError, match="estimators: expected some of replay, .*, got 'ipw'"):
+    with pytest.raises(ConfigError, match=r"estimators: expected some of replay, .*, got 'ipw'"):
         Settings(estimators=("ipw",))
-    with pytest.raises(ConfigError, match="estimators: .*, got none"):
+    with pytest.raises(ConfigError, match=r"estimators: .*, got none"):
         Settings(estimators=())
     with pytest.raises(ConfigError, match="level"):
         Settings(level=1.0)

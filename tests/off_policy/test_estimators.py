@@ -51,7 +51,7 @@ def test_intervals_of_means_and_ratios_by_independent_formulas(log: Rounds) -> N
 
 
 def test_a_policy_evaluated_on_its_own_log_has_the_mean(world: World) -> None:
-    context, action, reward, _ = world.draw(np.random.default_rng(3), 300)
+    _, action, reward, _ = world.draw(np.random.default_rng(3), 300)
     log = rounds(reward, action, np.full(300, 0.2), np.full(5, 0.2))
     for function in (e.ips, e.snips, e.replay):
         assert function(log).value == pytest.approx(reward.mean(), rel=1e-12)

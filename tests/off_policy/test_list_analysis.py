@@ -77,7 +77,7 @@ def test_rows_of_any_order_and_lists_of_any_length_are_arranged() -> None:
 def test_a_position_twice_or_no_lists_at_all() -> None:
     rows = log(4)
     again = rows.take(np.array([0, 1, 1]))
-    with pytest.raises(DataError, match="log.csv, row 3: expected each position once in a list, found position 2 of"):
+    with pytest.raises(DataError, match=r"log.csv, row 3: expected each position once in a list, found position 2 of"):
         arrange(again, policy(again))
     plain = LoggedFeedback(rows.item, rows.propensity, rows.reward, label="log.csv")
     with pytest.raises(DataError, match="expected columns slate and position"):

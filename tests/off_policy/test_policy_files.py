@@ -96,13 +96,13 @@ def test_json_that_is_none(tmp_path: Path, log: LoggedFeedback, content: str, me
 def test_an_item_outside_the_policy_is_named(tmp_path: Path, log: LoggedFeedback) -> None:
     found = read(tmp_path, {"item": [7], "probability": [1]}, log)
     with pytest.raises(
-        DataError, match="log.csv, row 2: expected an item that the policy has a probability for, found 9"
+        DataError, match=r"log.csv, row 2: expected an item that the policy has a probability for, found 9"
     ):
         codes_of(found.items, log)
 
 
 def test_a_policy_by_user_needs_users_in_the_log(tmp_path: Path) -> None:
     log = LoggedFeedback(np.array([7, 9]), np.full(2, 0.5), np.ones(2), label="log.csv")
-    with pytest.raises(DataError, match="log.csv: expected a column user, which .* depends on"):
+    with pytest.raises(DataError, match=r"log.csv: expected a column user, which .* depends on"):
         read(tmp_path, {"user": [1], "item": [7], "probability": [1]}, log)
     assert places(log).tolist() == [0, 0]

@@ -132,7 +132,7 @@ def test_what_cannot_be_fitted_is_one_line(log: Log, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match="expected rounds at every position in every fold"):
         named("ridge")(log, log.position == 0)
     monkeypatch.setattr(reward_models, "available", lambda: 1000.0)
-    with pytest.raises(DataError, match="predictions need .* more than there is"):
+    with pytest.raises(DataError, match=r"predictions need .* more than there is"):
         named("ridge")(log, np.ones(len(log), bool))
 
 
