@@ -90,16 +90,15 @@ def analyse_lists(
         if name not in known:
             raise ConfigError(f"estimators: expected some of {', '.join(known)} for these lists, got {name!r}")
     lists = arrange(feedback, policy)
-    chosen = np.take_along_axis(lists.policy, lists.item[:, :, None], 2)[:, :, 0]
-    conditional = without_replacement(lists.policy, lists.item) if distinct else chosen
-    log = Slates(lists.reward, np.where(lists.there, conditional / lists.pscore, 1.0), settings.level)
-    alone = Slates(lists.reward, np.where(lists.there, chosen / lists.pscore, 1.0), settings.level)
+    given = without_replacement(lists.policy, lists.item, lists.there) if distinct else lists.policy
+    chosen = np.take_along_axis(given, lists.item[:, :, None], 2)[:, :, 0]
+    log = Slates(lists.reward, np.where(lists.there, chosen / lists.pscore, 1.0), settings.level)
     refuse_low(log.above[:, -1], allowed=settings.allow_low_ess)
     functions: dict[str, Callable[[], Estimate]] = {
         "list_ips": lambda: slates.slate_ips(log),
-        "independent_ips": lambda: slates.independent_ips(alone),
+        "independent_ips": lambda: slates.independent_ips(log),
         "reward_interaction_ips": lambda: slates.reward_interaction_ips(log),
-        "cascade_dr": lambda: slates.cascade_dr(log, *_tables(log, lists, settings, distinct)),
+        "cascade_dr": lambda: slates.cascade_dr(log, *_tables(log, lists, settings, given)),
     }
     said = ["propensities are taken for those of an item given the items above it in its list"]
     if not distinct:
@@ -110,9 +109,8 @@ def analyse_lists(
     )
 
 
-def _tables(log: Slates, lists: Lists, settings: Settings, distinct: bool) -> tuple[np.ndarray, np.ndarray]:
+def _tables(log: Slates, lists: Lists, settings: Settings, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions for each fold of lists from the others."""
-    policy = _left(lists) if distinct else lists.policy
     fold = folds_of(len(lists.reward), settings.folds, settings.seed)
     found = np.zeros((2, *lists.reward.shape))
     for number in range(settings.folds):
@@ -120,15 +118,3 @@ def _tables(log: Slates, lists: Lists, settings: Settings, distinct: bool) -> tu
         train = ~own if settings.folds > 1 else own
         found[:, own] = np.stack(slates.cascade_tables(log, lists.item, policy, lists.there, train))[:, own]
     return found[0], found[1]
-
-
-def _left(lists: Lists) -> np.ndarray:
-    """Return the chances (N, K, A) given the items above, which are not shown again."""
-    left = lists.policy.copy()
-    rows = np.arange(len(left))
-    for k in range(1, left.shape[1]):
-        for above in range(k):
-            left[rows, k, lists.item[:, above]] *= ~lists.there[:, above]
-        total = left[:, k].sum(axis=1, keepdims=True)
-        left[:, k] = np.divide(left[:, k], total, out=np.zeros_like(left[:, k]), where=total > 1e-12)
-    return left

@@ -1,6 +1,9 @@
 """Policies to be evaluated, as probabilities of each action: uniform, empirical, Thompson sampling, from scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from scipy.special import logsumexp
 
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy.per_action import PerAction
@@ -90,20 +93,54 @@ def bernoulli_thompson(
     return counts / draws
 
 
-def without_replacement(chance: np.ndarray, action: np.ndarray) -> np.ndarray:
-    """Return the probability of each action given those above it in its list (Plackett 1975), (N, K).
+def without_replacement(chance: np.ndarray, item: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
+    """Return the chances (N, K, A) of a list's items given those above them, which are not shown again (Plackett 1975).
 
     Args:
         chance: (N, K, A), the policy at each position as if nothing had been shown yet.
-        action: (N, K), what was shown.
+        item: (N, K), what was shown.
+        there: (N, K) bool, positions that a list has; None: all.
     """
-    lists, places = np.arange(len(action))[:, None], np.arange(action.shape[1])
-    own = chance[lists, places, action]
-    taken = np.zeros_like(own)
-    for place in range(1, action.shape[1]):
-        taken[:, place] = chance[lists, place, action[:, :place]].sum(axis=1)
-    left = 1 - taken
-    return np.divide(own, left, out=np.zeros_like(own), where=left > 1e-12)
+    left, lists = chance.copy(), np.arange(len(chance))
+    for place in range(1, item.shape[1]):
+        for above in range(place):
+            left[lists, place, item[:, above]] *= 0 if there is None else ~there[:, above]
+        total = left[:, place].sum(axis=1, keepdims=True)
+        left[:, place] = np.divide(left[:, place], total, out=np.zeros_like(left[:, place]), where=total > 0)
+    return left
+
+
+def draw_lists(
+    scores: np.ndarray, k: int, temperature: float, streams: Sequence[np.random.Generator]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return items (B, K) of lists drawn without replacement from softmax(scores / temperature), and propensities.
+
+    The k largest of scores / temperature plus Gumbel noise are such a draw (Kool et al. 2019). The propensity of an
+    item is its chance at its position given the items above it: exp(s / t) over the sum of all that were left.
+
+    Args:
+        scores: (B, I), -inf for what a list may not show.
+        k: items of a list; fewer where no more may be shown: such places have propensity 0.
+        temperature: above 0.
+        streams: of the noise of each list, B.
+
+    Raises:
+        ConfigError: the temperature is not positive.
+        DataError: a score is NaN or inf, or a list may show nothing.
+    """
+    if not 0 < temperature < np.inf:
+        raise ConfigError(f"temperature: expected a number above 0, got {temperature}")
+    scaled = _sound(scores).astype(np.float64) / temperature
+    noisy = scaled + np.array([stream.gumbel(size=scores.shape[1]) for stream in streams])
+    k = min(k, scores.shape[1])
+    items = np.argsort(-noisy, axis=1, kind="stable")[:, :k]
+    propensity, lists = np.zeros(items.shape), np.arange(len(items))
+    for place in range(k):
+        chosen = scaled[lists, items[:, place]]
+        open_ = chosen > -np.inf
+        propensity[open_, place] = np.exp(chosen[open_] - logsumexp(scaled[open_], axis=1))
+        scaled[lists, items[:, place]] = -np.inf
+    return items, propensity
 
 
 def _sound(scores: np.ndarray) -> np.ndarray:

@@ -74,7 +74,38 @@ def test_thompson_sampling_agrees_with_integration() -> None:
 def test_without_replacement_every_list_has_its_chance() -> None:
     chance = np.array([0.5, 0.3, 0.2])
     lists = np.array(list(itertools.permutations(range(3))))
-    found = policies.without_replacement(np.broadcast_to(chance, (6, 3, 3)), lists)
+    given = policies.without_replacement(np.broadcast_to(chance, (6, 3, 3)), lists)
+    np.testing.assert_allclose(given.sum(axis=2), 1)
+    found = np.take_along_axis(given, lists[:, :, None], 2)[:, :, 0]
     np.testing.assert_allclose(found.prod(axis=1).sum(), 1)
     first = lists.tolist().index([1, 0, 2])
     np.testing.assert_allclose(found[first], [0.3, 0.5 / 0.7, 1])
+
+
+def test_a_position_that_a_list_lacks_leaves_its_item_to_those_below() -> None:
+    chance, there = np.full((1, 2, 2), 0.5), np.array([[False, True]])
+    assert policies.without_replacement(chance, np.zeros((1, 2), int), there).tolist() == [[[0.5, 0.5], [0.5, 0.5]]]
+
+
+def test_drawn_lists_are_as_frequent_as_their_propensities_say() -> None:
+    scores, runs = np.array([0.0, 0.5, -0.3, -np.inf]), 20_000
+    stream = np.random.default_rng(0)
+    items, propensity = policies.draw_lists(np.tile(scores, (runs, 1)), 3, 0.7, [stream] * runs)
+    assert set(items.ravel()) == {0, 1, 2}
+    for number in itertools.permutations(range(3)):
+        drawn = (items == number).all(axis=1)
+        chance = propensity[drawn][0].prod()
+        np.testing.assert_allclose(propensity[drawn].prod(axis=1), chance, rtol=1e-12)
+        assert abs(drawn.mean() - chance) < 3 * np.sqrt(chance * (1 - chance) / runs)
+    table = np.broadcast_to(policies.softmax(scores[None], 0.7), (runs, 3, 4))
+    given = np.take_along_axis(policies.without_replacement(table, items), items[:, :, None], 2)[:, :, 0]
+    np.testing.assert_allclose(propensity, given, rtol=1e-12)
+
+
+def test_a_cold_draw_is_the_ranking_and_a_list_ends_where_nothing_is_left() -> None:
+    scores = np.array([[0.1, 0.3, -np.inf, 0.2]])
+    items, propensity = policies.draw_lists(scores, 4, 1e-6, [np.random.default_rng(0)])
+    assert items.tolist() == [[1, 3, 0, 2]]
+    assert propensity.tolist() == [[1, 1, 1, 0]]
+    with pytest.raises(ConfigError, match="temperature: expected a number above 0, got -1"):
+        policies.draw_lists(scores, 1, -1, [np.random.default_rng(0)])
