@@ -60,11 +60,7 @@ def parser() -> command_line.Parser:
     add("--run", help="a finished run as the policy, with temperature= or epsilon=, or for reward_model=run")
     add("--temperature", type=float, help="of a softmax over scores")
     add("--epsilon", type=float, help="or the share shown at random, else the highest score")
-    for name in _COLUMNS:
-        add(f"--{name}", help=f"the file's column ({name})")
-    add("--context", help="and its numeric columns that describe a round, with commas between")
-    add("--policy_column", help="and the column that names policies (policy)")
-    add("--on_policy", help="rows of this policy in the file give the value to compare with")
+    _add_columns(options)
     add("--estimators", help=f"some of {', '.join(ESTIMATORS)}; of lists {', '.join(OF_LISTS)} (all)")
     add("--reward_model", default="tabular", help="tabular, ridge, logistic, or run, the scores of run= (tabular)")
     add("--l2", type=float, default=1.0, help="penalty of ridge and logistic (1)")
@@ -91,6 +87,15 @@ def parser() -> command_line.Parser:
     add("--output", type=Path, help="folder to write estimates.csv and result.json to")
     add_format(options)
     return options
+
+
+def _add_columns(options: command_line.Parser) -> None:
+    """Add the names of a file's columns."""
+    for name in _COLUMNS:
+        options.add_argument(f"--{name}", help=f"the file's column ({name})")
+    options.add_argument("--context", help="and its numeric columns that describe a round, with commas between")
+    options.add_argument("--policy_column", help="and the column that names policies (policy)")
+    options.add_argument("--on_policy", help="rows of this policy in the file give the value to compare with")
 
 
 def main(arguments: Sequence[str]) -> None:
