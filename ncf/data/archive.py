@@ -94,14 +94,14 @@ class Archive(Source):
 
     Args:
         path: of the file.
-        largest: bytes that a member may unpack to.
+        largest: bytes that a member may unpack to; None: 4 GiB.
 
     Raises:
         DataError: the file is not a zip archive, or a member is a link, points outside the archive, exceeds `largest`,
             or unpacks to far more than text does.
     """
 
-    def __init__(self, path: Path, largest: int = MAX_MEMBER_BYTES) -> None:
+    def __init__(self, path: Path, largest: int | None = None) -> None:
         self.path = path
         try:
             with open_data(path) as file, zipfile.ZipFile(file) as archive:
@@ -111,7 +111,7 @@ class Archive(Source):
         except (OSError, *_DAMAGE) as error:
             raise DataError(f"{path}: not a zip archive, or damaged ({error})") from None
         for info in self._members.values():
-            _refuse_unsafe(path, info, largest)
+            _refuse_unsafe(path, info, largest or MAX_MEMBER_BYTES)
 
     def has(self, member: str) -> bool:
         """Return whether the archive contains `member`."""

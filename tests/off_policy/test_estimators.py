@@ -43,9 +43,15 @@ def test_intervals_of_means_and_ratios_by_independent_formulas(log: Rounds) -> N
     value = (w * r).sum() / w.sum()
     delta = np.sqrt((w**2 * (r - value) ** 2).sum()) / w.sum() * np.sqrt(n / (n - 1))
     assert e.snips(log).standard_error == pytest.approx(delta, rel=1e-12)
-    loo = np.array([(w * r).sum() - w * r])[0] / (w.sum() - w)  # the jackknife of the ratio
+    loo = ((w * r).sum() - w * r) / (w.sum() - w)  # the jackknife of the ratio
     jackknife = np.sqrt((n - 1) / n * ((loo - loo.mean()) ** 2).sum())
     assert e.snips(log).standard_error == pytest.approx(jackknife, rel=0.02)
+    wrong = replace(log, q_logged=log.q_logged - 2, q_policy=log.q_policy - 2)  # so that the ratio matters
+    residual = wrong.reward - wrong.q_logged
+    without = wrong.q_policy.mean() + (w @ residual - w * residual) / (w.sum() - w)
+    without = without + (wrong.q_policy.mean() - wrong.q_policy) / (n - 1)
+    jackknife = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    assert e.sndr(wrong).standard_error == pytest.approx(jackknife, rel=0.02)
     values = log.q_policy + w * (r - log.q_logged)
     np.testing.assert_allclose(e.dr(log).value + e.dr(log).influence, values, rtol=1e-9)
 
