@@ -2,8 +2,10 @@
 
 import argparse
 import csv
+import secrets
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,11 +17,15 @@ from ncf.core import command_line
 from ncf.core.command_line import visible
 from ncf.core.files import atomic
 from ncf.core.formats import FORMATS, Record, as_csv, as_json, as_table, records
+from ncf.core.rng import numpy_generator
+from ncf.data.feedback import LoggedFeedback, append
 from ncf.errors import ConfigError, DataError
+from ncf.off_policy.policies import draw_lists
 from ncf.runs.loading import LoadedRun, add_options, load_asked
 
 _RECENT = 10  # positives of the user shown for comparison
 _USERS_AT_ONCE = 1000  # users per block of output
+_DRAWN_AT_ONCE = 100  # users whose scores are held at once
 _EVERYONE = ("all", "*")
 
 
@@ -45,6 +51,11 @@ def parser() -> command_line.Parser:
         "one line per user and every text as it is",
     )
     options.add_argument("--output", type=Path, help="file to write to instead of stdout")
+    options.add_argument(
+        "--temperature", type=float, help="draw the items by softmax(score / temperature) instead of ranking them"
+    )
+    options.add_argument("--seed", type=int, help="of the draw (a new one, which is shown)")
+    options.add_argument("--log", type=Path, help="CSV file to add what was drawn to, for python -m ncf.off_policy")
     return options
 
 
@@ -55,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
     if options.ratings is not None and options.items is None:
         raise ConfigError("ratings: expected items=<ids>, which they rate, found none")
+    _check_draw(options)
     run = load_asked(options)
     show = _similar if options.items_like is not None else _to_new_user if options.items is not None else _recommended
     blocks = show(run, options)
@@ -102,11 +114,73 @@ def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     with tqdm(total=len(ids), unit="users", disable=options.output is None) as bar:
         for start in range(0, len(ids), _USERS_AT_ONCE):
             some = ids[start : start + _USERS_AT_ONCE]
-            items = run.recommend(some, options.k, bar.update)
+            items = _ranked_or_drawn(run, some, options, bar.update)
             if options.format == "csv":
                 yield as_csv(items, header=start == 0)
             else:
                 yield _by_user(some, run.histories(some, _RECENT), items, options.format)
+
+
+def _check_draw(options: argparse.Namespace) -> None:
+    """Complete the options of a draw. Raises ConfigError for those that do not belong together."""
+    if options.temperature is None:
+        if given := [name for name in ("seed", "log") if getattr(options, name) is not None]:
+            raise ConfigError(f"{given[0]}: expected temperature=, which draws items, found none")
+        return
+    if options.user is None:
+        raise ConfigError("temperature: expected user=, whose items are drawn, found none")
+    if not 0 < options.temperature < float("inf"):
+        raise ConfigError(f"temperature: expected a number above 0, got {options.temperature}")
+    if options.seed is None:
+        options.seed = secrets.randbelow(2**31)
+        print(f"seed={options.seed} repeats this draw", file=sys.stderr)
+
+
+def _ranked_or_drawn(
+    run: LoadedRun, ids: Sequence[Any], options: argparse.Namespace, progress: Callable[[int], object]
+) -> pd.DataFrame:
+    """Return the items of each user as `LoadedRun.recommend` does, with a column propensity if they are drawn."""
+    if options.temperature is None:
+        return run.recommend(ids, options.k, progress)
+    parts = []
+    for start in range(0, len(ids), _DRAWN_AT_ONCE):
+        some = ids[start : start + _DRAWN_AT_ONCE]
+        parts.append(_drawn(run, some, options))
+        progress(len(some))
+    frame = pd.concat(parts, ignore_index=True)
+    if options.log is not None:
+        append(_logged(frame, run, options), options.log)
+    return frame
+
+
+def _drawn(run: LoadedRun, ids: Sequence[Any], options: argparse.Namespace) -> pd.DataFrame:
+    """Return items drawn without replacement from those that a user does not have yet; a user's draw is the seed's."""
+    scores = run.score(ids).astype(np.float64)
+    scores[run.seen[run.indices("user", ids)].nonzero()] = -np.inf
+    streams = [numpy_generator(options.seed, f"recommend/{user}") for user in ids]
+    some = (scores > -np.inf).any(axis=1)
+    items = np.zeros((len(ids), min(options.k, scores.shape[1])), np.int64)
+    propensity = np.zeros(items.shape)
+    if some.any():
+        chosen = [streams[row] for row in np.flatnonzero(some)]
+        items[some], propensity[some] = draw_lists(scores[some], options.k, options.temperature, chosen)
+    there = propensity > 0
+    columns = {"user_id": np.repeat(np.asarray(ids, run.split.user_ids.dtype), there.sum(axis=1)),
+               "rank": np.broadcast_to(np.arange(1, there.shape[1] + 1), there.shape)[there]}  # fmt: skip
+    values = np.take_along_axis(scores, items, axis=1)[there]
+    return pd.DataFrame(columns | run.described(items[there]) | {"score": values, "propensity": propensity[there]})
+
+
+def _logged(frame: pd.DataFrame, run: LoadedRun, options: argparse.Namespace) -> LoggedFeedback:
+    """Return the rows of a log that waits for its rewards; a list is told from others by its time, seed and user."""
+    now = round(time.time(), 3)
+    lists = [f"{now:.3f}-{options.seed}-{user}" for user in frame["user_id"].tolist()]
+    policy = f"{run.folder.name} temperature={options.temperature:g}"
+    return LoggedFeedback(
+        frame["item_id"].to_numpy(), frame["propensity"].to_numpy(), user=frame["user_id"].to_numpy(),
+        position=frame["rank"].to_numpy(), time=np.full(len(frame), now), policy=np.full(len(frame), policy, object),
+        slate=np.array(lists, object),
+    )  # fmt: skip
 
 
 def _asked(run: LoadedRun, text: str) -> list[Any]:

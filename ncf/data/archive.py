@@ -92,12 +92,16 @@ class Folder(Source):
 class Archive(Source):
     """A zip archive.
 
+    Args:
+        path: of the file.
+        largest: bytes that a member may unpack to; None: 4 GiB.
+
     Raises:
-        DataError: the file is not a zip archive, or a member is a link, points outside the archive, exceeds 4 GiB, or
-            unpacks to far more than text does.
+        DataError: the file is not a zip archive, or a member is a link, points outside the archive, exceeds `largest`,
+            or unpacks to far more than text does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, largest: int | None = None) -> None:
         self.path = path
         try:
             with open_data(path) as file, zipfile.ZipFile(file) as archive:
@@ -107,7 +111,7 @@ class Archive(Source):
         except (OSError, *_DAMAGE) as error:
             raise DataError(f"{path}: not a zip archive, or damaged ({error})") from None
         for info in self._members.values():
-            _refuse_unsafe(path, info)
+            _refuse_unsafe(path, info, largest or MAX_MEMBER_BYTES)
 
     def has(self, member: str) -> bool:
         """Return whether the archive contains `member`."""
@@ -200,15 +204,15 @@ def sha256_of_file(path: Path) -> str:
         raise DataError(f"{path}: {error.strerror or error}") from None
 
 
-def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:
+def _refuse_unsafe(path: Path, info: zipfile.ZipInfo, largest: int) -> None:
     name = info.filename.replace("\\", "/")
     kind = stat.S_IFMT(info.external_attr >> 16)
     if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
         reason = "points outside the archive"
     elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         reason = "is a link or special file"
-    elif info.file_size > MAX_MEMBER_BYTES:
-        reason = f"unpacks to {info.file_size} bytes, more than {MAX_MEMBER_BYTES}"
+    elif info.file_size > largest:
+        reason = f"unpacks to {info.file_size} bytes, more than {largest}"
     elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others unpack without a bound
         reason = "is compressed by another method than deflate"
     elif info.file_size > most_unpacked(info.compress_size):

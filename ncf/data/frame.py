@@ -51,6 +51,18 @@ def read_frame(source: pd.DataFrame | Path | str, columns: Sequence[str]) -> pd.
     return frame
 
 
+def column_names(source: pd.DataFrame | Path | str) -> list[str]:
+    """Return the names of the columns of what `read_frame` reads. Raises DataError if it cannot be read."""
+    if isinstance(source, pd.DataFrame):
+        return list(map(str, source.columns))
+    path = user_path(str(source))
+    with open_data(path) as file:
+        if file.read(len(PARQUET)) == PARQUET:
+            return parquet_columns(file, str(path))[1]
+        file.seek(0)
+        return _header(CheckedStream(text_stream(file, str(path)), str(path)).read(_LONGEST_HEADER), _separator(path))
+
+
 def numbers(frame: pd.DataFrame, column: str, label: str = "data") -> np.ndarray:
     """Return a column as finite float64 (N,). Raises DataError naming the first row with anything else."""
     values = frame[column]
@@ -90,11 +102,15 @@ def refuse_missing_columns(label: str, names: Sequence[str], wanted: Sequence[st
 
 
 def refuse_missing_values(frame: pd.DataFrame, label: str) -> None:
-    """Raise DataError naming each column that lacks values, and how many."""
-    counts = frame.isna().sum()
-    lacking = [f"{count:,} of {column}" for column, count in counts.items() if count]
+    """Raise DataError naming each column that lacks values, how many, and the first row that lacks one."""
+    missing = frame.isna()
+    lacking = [f"{count:,} of {column}" for column, count in missing.sum().items() if count]
     if lacking:
-        raise DataError(f"{label}: expected no missing values, found {', '.join(lacking)} in {len(frame):,} rows")
+        row = int(np.flatnonzero(missing.any(axis=1).to_numpy())[0]) + 1
+        raise DataError(
+            f"{label}: expected no missing values, found {', '.join(lacking)} in {len(frame):,} rows, the first in row "
+            f"{row:,}"
+        )
 
 
 def _read(path: Path, label: str, wanted: list[str]) -> pd.DataFrame:
@@ -105,20 +121,42 @@ def _read(path: Path, label: str, wanted: list[str]) -> pd.DataFrame:
             reader, names = parquet_columns(file, label)
             refuse_missing_columns(label, names, wanted)
             return reader.read(columns=wanted).to_pandas()
-        separator = "\t" if label.lower().removesuffix(".gz").endswith(_TABBED) else ","
-        lines = _Lines(CheckedStream(text_stream(file, label), label))
-        names = _header(lines.head, separator)
-        refuse_missing_columns(label, names, wanted)
-        options = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": _MISSING}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-                frame = pd.read_csv(io.BufferedReader(lines), index_col=False, low_memory=False, **options)
-        except DataError:
-            raise
-        except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-            raise DataError(f"{label}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+        return read_delimited(text_stream(file, label), label, _separator(path), wanted)
+
+
+def read_delimited(
+    stream: Readable, label: str, separator: str, wanted: Sequence[str], *, others: bool = True
+) -> pd.DataFrame:
+    """Return the named columns of delimited text with a header line.
+
+    Args:
+        stream: of its bytes.
+        label: what errors call it.
+        separator: between fields.
+        wanted: names of columns.
+        others: read the other columns too, so that a row with too many fields is noticed; they cost time and memory.
+
+    Raises:
+        DataError: a column is missing, or the text cannot be read.
+    """
+    lines = _Lines(CheckedStream(stream, label))
+    refuse_missing_columns(label, _header(lines.head, separator), wanted)
+    options = {"sep": separator, "encoding": "utf-8-sig", "keep_default_na": False, "na_values": _MISSING}
+    if not others:
+        options["usecols"] = list(wanted)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            frame = pd.read_csv(io.BufferedReader(lines), index_col=False, low_memory=False, **options)
+    except DataError:
+        raise
+    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise DataError(f"{label}: cannot be read ({' '.join(str(error).split())[:200]})") from None
     return frame.loc[:, wanted]
+
+
+def _separator(path: Path) -> str:
+    return "\t" if path.name.lower().removesuffix(".gz").endswith(_TABBED) else ","
 
 
 def _header(head: bytes, separator: str) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ncf.data.frame import binary, numbers, read_frame
+from ncf.data.frame import binary, column_names, numbers, read_frame
 from ncf.errors import DataError
 
 TEXT = "unit,arm,clicks\na,1,0\nb,0,2.5\n"
@@ -75,3 +75,19 @@ def test_numbers_and_binary_name_the_first_row_that_is_none() -> None:
         numbers(frame, "z")
     with pytest.raises(DataError, match="row 2: expected w as 0 or 1, found 2"):
         binary(frame, "w")
+
+
+def test_the_names_of_columns_without_their_values(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1], "b, c": [2]})
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    frame.to_csv(tmp_path / "log.tsv.gz", index=False, sep="\t")
+    frame.to_parquet(tmp_path / "log.parquet")
+    for source in (frame, tmp_path / "log.csv", str(tmp_path / "log.tsv.gz"), tmp_path / "log.parquet"):
+        assert column_names(source) == ["a", "b, c"]
+    with pytest.raises(DataError, match="no such file"):
+        column_names(tmp_path / "none.csv")
+
+
+def test_the_first_row_that_lacks_a_value_is_named() -> None:
+    with pytest.raises(DataError, match="found 1 of x in 3 rows, the first in row 2"):
+        read_frame(pd.DataFrame({"x": [1.0, None, 2.0]}), ["x"])

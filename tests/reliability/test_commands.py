@@ -56,6 +56,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.recommend": lambda p: [f"run={p.run()}", "user=all", "format=csv"],
     "ncf.report": lambda p: [f"results={p.results}", f"registration={p.results.with_name('registration.yaml')}"],
     "ncf.data": lambda p: _data(p),
+    "ncf.off_policy": lambda p: [f"log={_log(p)}", "policy=uniform"],
 }
 READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
 WRITES_A_FILE = {"ncf.negatives": "output", "ncf.recommend": "output"}  # by this option
@@ -64,6 +65,13 @@ RESUMABLE = {"ncf.train", "ncf.tune"}  # heed a signal by themselves, and end wi
 
 def _data(place: Place) -> list[str]:
     return [override for override in small(place.root) if override.startswith("data")]
+
+
+def _log(place: Place) -> Path:
+    """A file of logged feedback."""
+    path = place.sweep / "log.csv"
+    path.write_text("item,propensity,reward\n" + "1,0.5,1\n2,0.5,0\n" * 50)
+    return path
 
 
 def module(name: str) -> str:
