@@ -180,7 +180,9 @@ def _refuse_contradictions(path: Path, design: Design) -> None:
     if max(design.trials, 2 * design.refits.runs) > _REFIT // 2:
         raise ConfigError(f"{path}: rungs, refits: expected at most {_REFIT // 2} seeds of each kind in a block")
     if design.pilot.first_block < design.blocks:
-        raise ConfigError(f"{path}: pilot.first_block: expected blocks that are not registered, {design.blocks} or more")
+        raise ConfigError(
+            f"{path}: pilot.first_block: expected blocks that are not registered, {design.blocks} or more"
+        )
     for contrast in design.contrasts:
         if {contrast.treatment, contrast.baseline} - set(design.arms):
             raise ConfigError(f"{path}: contrasts: expected arms of {', '.join(design.arms)}, got {contrast.name}")
