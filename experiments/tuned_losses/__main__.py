@@ -8,7 +8,7 @@ the checkout.
 
 from collections.abc import Sequence
 
-from experiments.tuned_losses import design, runner, table
+from experiments.tuned_losses import design, planning, runner, table
 from ncf.core.command_line import Parser, run
 from ncf.core.signals import STOPPED
 from ncf.errors import ConfigError
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     if command == "status":
         todo = runner.study(registered)
         print(runner.line(todo, table.read(todo.path)))
+    if command == "plan":
+        print("\n".join(planning.plan(registered)))
     return 0
 
 

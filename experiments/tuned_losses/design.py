@@ -16,8 +16,9 @@ from ncf.launch.search_space import Space
 HERE = Path(__file__).parent
 REGISTRATION = HERE / "preregistration.yaml"
 _DIGITS = 3  # of a drawn number
-_SEEDS_A_BLOCK = 1000
-_REFIT, _RESERVE = 500, 750  # where a block's seeds of refits and of their reserves begin
+_MOST_BLOCKS = 100
+_SEEDS = 1000  # of a block's draw
+_REFIT, _RESERVE = 500, 750  # where among them those of refits and of their reserves begin
 
 Configuration = dict[str, Any]
 """Key of a setting -> its value."""
@@ -67,11 +68,19 @@ class Contrast(_Strict):
         return f"{self.treatment} - {self.baseline}"
 
 
+class Priors(_Strict):
+    """Scales of the priors of the Bayesian analysis, relative to the metric; see `bayes`."""
+
+    effect_sd: Annotated[float, Field(gt=0)]
+    block_sd: Annotated[float, Field(gt=0)]
+
+
 class Pilot(_Strict):
     """Repetitions before the registration, on blocks that are not registered, with their own number of trials."""
 
     first_block: Count
     blocks: Count
+    draws: Count
     rungs: Annotated[list[Rung], Field(min_length=1)]
     refits: Count
 
@@ -89,7 +98,8 @@ class Design(_Strict):
     core_hours: Annotated[float, Field(gt=0)]
     monitor: str
     secondary: list[str]
-    blocks: Count
+    blocks: Annotated[int, Field(ge=3, le=_MOST_BLOCKS)]
+    draws: Annotated[int, Field(ge=1, le=_MOST_BLOCKS)]
     held_out_share: Fraction
     first_seed: Annotated[int, Field(ge=0, lt=2**62)]
     settings: list[str]
@@ -99,6 +109,7 @@ class Design(_Strict):
     weights: dict[str, Any]
     rungs: Annotated[list[Rung], Field(min_length=1)]
     refits: Refits
+    priors: Priors
     pilot: Pilot
 
     @property
@@ -109,23 +120,25 @@ class Design(_Strict):
     @property
     def units(self) -> list["Unit"]:
         """The registered repetitions, block by block."""
-        return [Unit(block, arm) for block in range(self.blocks) for arm in self.arms]
+        return [
+            Unit(block, draw, arm) for block in range(self.blocks) for draw in range(self.draws) for arm in self.arms
+        ]
 
     def configuration(self, unit: "Unit", trial: int) -> Configuration:
         """Return the settings of a trial: those that all arms share, then the arm's own weights of the loss."""
-        drawn = drawn_configuration({**self.space, **self.weights}, self.first_seed, unit.block, trial)
+        drawn = drawn_configuration({**self.space, **self.weights}, self.first_seed, unit.lane, trial)
         own = {key: drawn[key] for key in self.arms[unit.arm].weights}
         return {key: drawn[key] for key in self.space} | {f"loss.{key}": value for key, value in own.items()}
 
-    def trial_seed(self, block: int, trial: int) -> int:
+    def trial_seed(self, unit: "Unit", trial: int) -> int:
         """Return the seed of a trial, the same for all arms."""
-        return self.first_seed + _SEEDS_A_BLOCK * block + trial
+        return self.first_seed + _SEEDS * unit.lane + trial
 
-    def refit_seed(self, block: int, number: int) -> int:
+    def refit_seed(self, unit: "Unit", number: int) -> int:
         """Return the seed of a refit, the same for all arms; those from `refits.runs` on are the reserves."""
         runs = self.refits.runs
         offset = _REFIT + number if number < runs else _RESERVE + number - runs
-        return self.first_seed + _SEEDS_A_BLOCK * block + offset
+        return self.first_seed + _SEEDS * unit.lane + offset
 
 
 @dataclass(frozen=True, order=True)
@@ -134,21 +147,28 @@ class Unit:
 
     Attributes:
         block: how many of each user's last positives are left out first; its test positives are those before them.
+        draw: which of the block's repetitions, each with configurations and seeds of its own.
         arm: name.
     """
 
     block: int
+    draw: int
     arm: str
+
+    @property
+    def lane(self) -> int:
+        """Number of block and draw, which addresses their configurations and seeds."""
+        return self.block + _MOST_BLOCKS * self.draw
 
     @property
     def name(self) -> str:
         """A folder name."""
-        return f"block-{self.block:02d}-{self.arm}"
+        return f"block-{self.block:02d}-{self.draw}-{self.arm}"
 
 
-def drawn_configuration(space: Space, seed: int, block: int, trial: int) -> Configuration:
-    """Draw a value for each key of `space` from the stream of this block and trial, whatever the arm."""
-    rng = numpy_generator(seed, f"configuration/{block}/{trial}")
+def drawn_configuration(space: Space, seed: int, lane: int, trial: int) -> Configuration:
+    """Draw a value for each key of `space` from the stream of this lane and trial, whatever the arm."""
+    rng = numpy_generator(seed, f"configuration/{lane}/{trial}")
     return {key: _drawn(options, float(rng.random())) for key, options in space.items()}
 
 

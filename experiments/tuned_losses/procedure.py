@@ -26,7 +26,7 @@ from ncf.runs.job import build_trainer, set_up_torch
 from ncf.runs.plan import RunPlan, plan_run
 from ncf.training.trainer import Trainer
 
-_ID_DIGITS, _SHA_DIGITS = 16, 12
+_ID_DIGITS, _SHA_DIGITS, _VALUE_DIGITS = 16, 8, 7
 _CPU = torch.device("cpu")
 
 
@@ -92,7 +92,7 @@ class Repetition:
         return learned
 
     def _trial(self, trial: int, epochs: int) -> Row:
-        seed = self._design.trial_seed(self._unit.block, trial)
+        seed = self._design.trial_seed(self._unit, trial)
         own = self._design.configuration(self._unit, trial)
         plan, run = self._planned(own, seed, epochs)
         if run in self._finished:
@@ -106,7 +106,7 @@ class Repetition:
         return self._added("trial", trial, epochs, run, seed, kept, time.process_time() - start, {})
 
     def _refit(self, number: int, own: Configuration, least: float) -> Row:
-        seed, epochs = self._design.refit_seed(self._unit.block, number), self._design.refits.epochs
+        seed, epochs = self._design.refit_seed(self._unit, number), self._design.refits.epochs
         plan, run = self._planned(own, seed, epochs)
         if run in self._finished:
             return self._finished[run]
@@ -150,7 +150,7 @@ class Repetition:
         progress = kept.trainer.progress if kept else None
         best = progress.history[progress.best_epoch - 1] if progress else {}
         row = Row(
-            self._unit.block, self._unit.arm, stage, number, epochs, run, seed,
+            self._unit.block, self._unit.draw, self._unit.arm, stage, number, epochs, run, seed,
             len(progress.history) if progress else 0, progress.best_epoch if progress else 0,
             _digits(best.get("ndcg@10", 0.0)), _digits(best.get("hit@10", 0.0)),
             _digits(test.get("ndcg@10")), _digits(test.get("hit@10")), round(seconds, 2),
@@ -161,7 +161,7 @@ class Repetition:
 
 
 def _digits(value: float | None) -> Any:
-    return None if value is None else round(value, 8)
+    return None if value is None else round(value, _VALUE_DIGITS)
 
 
 @cache

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,14 @@ from ncf.launch.progress import duration
 from ncf.runs.plan import plan_run
 from ncf.runs.state import ClaimError, claim
 
-RUNS, PILOT = HERE / "runs.csv", HERE / "pilot.csv"
+RUNS, PILOT = HERE / "runs", HERE / "pilot"
 LOCKS = Path("outputs") / "tuned_losses"
 _LINE_SECONDS = 60.0  # between two progress lines, if they are not on a terminal
 
 
 @dataclass(frozen=True)
 class Work:
-    """What to run: the repetitions of the study or of its pilot, and the table of their rows."""
+    """What to run: the repetitions of the study or of its pilot, and the folder of their rows."""
 
     design: Design
     units: Sequence[Unit]
@@ -33,16 +34,16 @@ class Work:
     path: Path
 
     def complete(self, rows: Sequence[Row]) -> list[Unit]:
-        """Return the repetitions whose refits are all there."""
-        return [unit for unit in self.units if self.is_complete(unit, rows)]
-
-    def is_complete(self, unit: Unit, rows: Sequence[Row]) -> bool:
-        """Return whether the unit has its refits, or has used up those in reserve."""
-        refits = [row for row in rows if (row.block, row.arm, row.stage) == (unit.block, unit.arm, "refit")]
-        return sum(row.test_ndcg is not None for row in refits) >= self.refits or len(refits) >= 2 * self.refits
+        """Return the repetitions that have their refits, or have used up those in reserve."""
+        made, learned = Counter[Unit](), Counter[Unit]()
+        for row in rows:
+            if row.stage == "refit":
+                made[Unit(row.block, row.draw, row.arm)] += 1
+                learned[Unit(row.block, row.draw, row.arm)] += row.test_ndcg is not None
+        return [unit for unit in self.units if learned[unit] >= self.refits or made[unit] >= 2 * self.refits]
 
     def whole_blocks(self, rows: Sequence[Row]) -> list[int]:
-        """Return the blocks of which every arm is complete."""
+        """Return the blocks of which every repetition is complete."""
         done = set(self.complete(rows))
         return sorted({u.block for u in self.units} - {u.block for u in self.units if u not in done})
 
@@ -55,7 +56,12 @@ def study(design: Design, path: Path = RUNS) -> Work:
 def pilot(design: Design, path: Path = PILOT) -> Work:
     """Those before the registration."""
     own = design.pilot
-    units = [Unit(own.first_block + n, arm) for n in range(own.blocks) for arm in design.arms]
+    units = [
+        Unit(own.first_block + n, draw, arm)
+        for draw in range(own.draws)
+        for n in range(own.blocks)
+        for arm in design.arms
+    ]
     return Work(design, units, own.rungs, own.refits, path)
 
 
@@ -68,7 +74,7 @@ def work(todo: Work) -> bool:
         data = plan_run(compose(todo.design.settings)).data()
         report = _reporter(todo)
         for unit in todo.units:
-            if stopped() or todo.is_complete(unit, table.read(todo.path)):
+            if stopped() or unit in todo.complete(table.read(todo.path)):
                 continue
             with contextlib.suppress(ClaimError), claim(LOCKS / todo.path.stem / unit.name):
 
@@ -84,7 +90,7 @@ def work(todo: Work) -> bool:
 
 
 def line(todo: Work, rows: Sequence[Row], since: tuple[float, int] | None = None) -> str:
-    """The progress: "7 of 24 blocks, 22 of 72 repetitions, 1170 runs, 2.3 core-hours, 3 h 05 min left".
+    """The progress: "7 of 30 blocks, 91 of 360 repetitions, 3570 runs, 2.3 core-hours, 3 h 05 min left".
 
     Args:
         since: when the pace began to be measured, and how many repetitions were complete then.

@@ -1,17 +1,16 @@
 """The committed table of finished runs: a row a run, appended as the run ends, by any number of processes.
 
-A run whose id is in the table is not made again, on whatever machine. A line that a killed process left unfinished is
-cut off before the next one is written.
+It is a folder with a file a block, so that no file grows large. A run whose id is in the table is not made again, on
+whatever machine. A line that a killed process left unfinished is cut off before the next one is written.
 """
 
 import csv
+import fcntl
 import io
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from ncf.core.outside import read_text
 from ncf.errors import DataError
@@ -22,7 +21,7 @@ class Row:
     """A finished run.
 
     Attributes:
-        block, arm: of the repetition that it belongs to.
+        block, draw, arm: of the repetition that it belongs to.
         stage: "trial" or "refit".
         number: of the trial or refit within the repetition.
         epochs: at most so many were allowed: of its rung, or of refits.
@@ -37,6 +36,7 @@ class Row:
     """
 
     block: int
+    draw: int
     arm: str
     stage: str
     number: int
@@ -58,12 +58,13 @@ _KINDS: dict[str, Any] = {field.name: field.type for field in fields(Row)}
 HEADER = ",".join(_KINDS) + "\n"
 
 
-def read(path: Path) -> list[Row]:
-    """Return the finished runs; none if there is no file. Raises DataError, naming the line, for anything else."""
-    try:
-        text = read_text(path, DataError)
-    except FileNotFoundError:
-        return []
+def read(folder: Path) -> list[Row]:
+    """Return the finished runs; none if there is no folder. Raises DataError, naming file and line, for bad rows."""
+    return [row for path in sorted(folder.glob("block-*.csv")) for row in _read(path)]
+
+
+def _read(path: Path) -> list[Row]:
+    text = read_text(path, DataError)
     lines = text[: text.rfind("\n") + 1].splitlines()
     if lines and f"{lines[0]}\n" != HEADER:
         raise DataError(f"{path} line 1: expected {HEADER.strip()}, found {lines[0][:100]}")
@@ -83,11 +84,13 @@ def _value(kind: Any, text: str) -> Any:
     return kind(text)
 
 
-def append(path: Path, row: Row) -> None:
-    """Append a row, durably."""
+def append(folder: Path, row: Row) -> None:
+    """Append a row to the file of its block, durably."""
+    folder.mkdir(parents=True, exist_ok=True)
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow(["" if v is None else v for v in asdict(row).values()])
-    with FileLock(f"{path}.lock"), path.open("a+b") as file:
+    with (folder / f"block-{row.block:02d}.csv").open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
         whole = _end_of_last_line(file)
         file.truncate(whole)
         file.write(out.getvalue().encode() if whole else f"{HEADER}{out.getvalue()}".encode())
