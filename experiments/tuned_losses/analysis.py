@@ -47,11 +47,15 @@ def refit_values(rows: Sequence[Row], metric: str) -> pd.DataFrame:
     )
 
 
-def block_values(rows: Sequence[Row], design: Design, metric: str) -> pd.DataFrame:
-    """Return the mean over draws of the mean test value of their refits, by block and arm, where every arm has one."""
-    draws = refit_values(rows, metric).groupby(["block", "arm", "draw"])["value"].mean()
-    wide = draws.groupby(["block", "arm"]).mean().unstack("arm")
+def draw_values(rows: Sequence[Row], design: Design, metric: str) -> pd.DataFrame:
+    """Return the mean test value of the refits, by draw (block, draw) and arm, where every arm has one."""
+    wide = refit_values(rows, metric).groupby(["block", "draw", "arm"])["value"].mean().unstack("arm")
     return wide.reindex(columns=list(design.arms)).dropna()
+
+
+def block_values(rows: Sequence[Row], design: Design, metric: str) -> pd.DataFrame:
+    """Return the mean over draws of the mean test value of the refits, by block and arm."""
+    return draw_values(rows, design, metric).groupby("block").mean()
 
 
 def decide(values: pd.DataFrame, design: Design) -> list[Decided]:

@@ -1,21 +1,30 @@
 """What the design can show: the whole decision rule, simulated with the spread of the pilot before any run.
 
-The value of an arm on a block is that of the block, the arm's effect, and a rest that is the arm's own: luck of the
-draws, of the selection and of the refits, and how the arm's choice suits the block. The rest is what the contrasts vary
-by. Its variance is the residual mean square of the pilot's blocks and arms, and the design is planned by the upper
-limit of that, as in `ncf.study.plan`. Nothing is credited for trials and refits beyond the pilot's.
+The value of an arm on a block, the mean over draws, is that of the block, the arm's effect, and a rest that is the
+arm's own, by which the contrasts vary. The rest has two parts. One is how the arms compare on the users of the block,
+which no draw can average out: its variance is that of the contrast over users. The other is luck of a draw: of
+configurations, selection and refits. The pilot gives the variance of both together for a single draw, the residual mean
+square of its draws and arms. The design is planned with
+
+    variance over users + upper limit of the variance of a draw / number of draws,
+
+which counts the users twice, and credits nothing for trials, refits and users beyond the pilot's.
 """
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from experiments.tuned_losses import runner, table
-from experiments.tuned_losses.analysis import block_values, refit_values
+from experiments.tuned_losses import runner, table, users
+from experiments.tuned_losses.analysis import draw_values, refit_values
 from experiments.tuned_losses.design import Design
+from ncf.core.outside import read_text
 from ncf.core.rng import numpy_generator
+from ncf.errors import DataError
 from ncf.stats.checks import Array
 from ncf.stats.findings import FINDINGS, findings
 from ncf.stats.overlapping import overlapping_p
@@ -28,43 +37,55 @@ _DRAWS = 20_000
 
 @dataclass(frozen=True)
 class Spread:
-    """How an arm's value on a block varies, relative to the mean value.
+    """How an arm's value varies, relative to the mean value.
 
     Attributes:
         mean: of all values, absolute.
-        rest: standard deviation of an arm's own part on a block.
-        degrees: degrees of freedom of `rest`.
-        block: standard deviation of what the arms of a block share.
-        refit: standard deviation of one refit around the mean of its repetition; a part of `rest`.
+        draw: standard deviation of an arm's own part in a single draw.
+        degrees: degrees of freedom of `draw`.
+        users: standard deviation of an arm's own part by the users alone: that of a contrast over sqrt 2.
+        shared: standard deviation of what the arms of a draw share.
+        refit: standard deviation of one refit around the mean of its repetition; a part of `draw`.
     """
 
     mean: float
-    rest: float
+    draw: float
     degrees: int
-    block: float
+    users: float
+    shared: float
     refit: float
 
     @property
     def limit(self) -> float:
-        """The upper limit of `rest`, by which the design is planned."""
-        return upper_spread(self.rest, self.degrees + 1, PILOT_CONFIDENCE)
+        """The upper limit of `draw`, by which the design is planned."""
+        return upper_spread(self.draw, self.degrees + 1, PILOT_CONFIDENCE)
+
+    def planned(self, draws: int) -> float:
+        """Return the standard deviation of an arm's own part on a block that the design is planned by."""
+        return float(np.sqrt(self.users**2 + self.limit**2 / draws))
+
+    def expected(self, draws: int) -> float:
+        """Return the same without margin: as if the pilot's spread were known, and users counted once."""
+        return float(np.sqrt(self.users**2 + max(self.draw**2 - self.users**2, 0) / draws))
 
 
-def measured(values: pd.DataFrame, refits: pd.DataFrame) -> Spread:
+def measured(values: pd.DataFrame, refits: pd.DataFrame, of_users: float) -> Spread:
     """Measure the spread of a pilot.
 
     Args:
-        values: of blocks by arms.
-        refits: a row a refit, with columns block, arm and value.
+        values: of draws by arms.
+        refits: a row a refit, with columns block, draw, arm and value.
+        of_users: standard error of a contrast over the users of a block, relative.
     """
     y = values.to_numpy()
-    mean, blocks, arms = y.mean(), y.mean(1), y.mean(0)
-    rest = y - blocks[:, None] - arms + mean
-    degrees = (len(blocks) - 1) * (len(arms) - 1)
-    within = refits.groupby(["block", "arm"])["value"].var(ddof=1).mean()
+    mean, draws, arms = y.mean(), y.mean(1), y.mean(0)
+    rest = y - draws[:, None] - arms + mean
+    degrees = (len(draws) - 1) * (len(arms) - 1)
+    within = refits.groupby(["block", "draw", "arm"])["value"].var(ddof=1).mean()
     return Spread(
-        mean, np.sqrt((rest**2).sum() / degrees) / mean, degrees, blocks.std(ddof=1) / mean, np.sqrt(within) / mean
-    )
+        mean, np.sqrt((rest**2).sum() / degrees) / mean, degrees, of_users / np.sqrt(2), draws.std(ddof=1) / mean,
+        np.sqrt(within) / mean,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,18 +113,17 @@ class Prospect:
 
 
 def prospects(design: Design, spread: Spread, effects: Sequence[float] = EFFECTS) -> list[Prospect]:
-    """Simulate studies with each effect, at the upper limit of the spread and at the spread itself."""
+    """Simulate studies with each effect, with the spread that is planned by and with that which is expected."""
     overlap = design.held_out_share / (1 + design.held_out_share)
-    return [
-        simulated(design, spread, effect, rest, overlap) for rest in (spread.limit, spread.rest) for effect in effects
-    ]
+    rests = spread.planned(design.draws), spread.expected(design.draws)
+    return [simulated(design, spread, effect, rest, overlap) for rest in rests for effect in effects]
 
 
 def simulated(design: Design, spread: Spread, effect: float, rest: float, overlap: float) -> Prospect:
     """Simulate the rule; `overlap` is the correlation between blocks of an arm's own part."""
     rng = numpy_generator(design.first_seed, f"prospect/{effect}/{rest:.6g}/{overlap:.6g}")
     arms = list(design.arms)
-    common = rng.normal(size=(_DRAWS, 1, design.blocks)) * spread.block
+    common = rng.normal(size=(_DRAWS, 1, design.blocks)) * spread.shared
     lasting = rng.normal(size=(_DRAWS, len(arms), 1)) * np.sqrt(overlap)
     own = rng.normal(size=(_DRAWS, len(arms), design.blocks)) * np.sqrt(1 - overlap)
     gain = np.array([effect if name in {c.treatment for c in design.contrasts} else 0.0 for name in arms])
@@ -135,37 +155,37 @@ def described(prospect: Prospect, design: Design) -> list[str]:
 
 
 def pilot_spread(design: Design) -> Spread:
-    """Measure the spread of the committed pilot, on the blocks that every arm has completed."""
+    """Measure the spread of the committed pilot, on the draws that every arm has completed."""
     todo, rows = runner.pilot(design), table.read(runner.PILOT)
-    whole = todo.whole_blocks(rows)
-    rows = [row for row in rows if row.block in whole]
-    return measured(block_values(rows, design, design.monitor), refit_values(rows, design.monitor))
+    done = set(todo.complete(rows))
+    rows = [row for row in rows if all(unit in done for unit in todo.units if unit.lane == row.lane)]
+    errors = [float(row["error"]) for row in csv.DictReader(io.StringIO(read_text(users.USERS, DataError)))]
+    of_users = float(np.sqrt(np.mean(np.square(errors))))
+    return measured(draw_values(rows, design, design.monitor), refit_values(rows, design.monitor), of_users)
 
 
 def core_hours(design: Design) -> float:
-    """Return what the study will cost, in core-hours: the pilot's mean seconds by stage and rung, times the numbers.
-
-    A rung that the pilot lacks costs what its epochs cost in the nearest that it has.
-    """
+    """Return what the study will cost, in core-hours: the seconds of the pilot's runs an epoch, times the epochs."""
     rows = [row for row in table.read(runner.PILOT) if row.seconds]
-    epochs = sum(row.trained for row in rows if row.stage == "refit")
-    refit = sum(row.seconds for row in rows if row.stage == "refit") / sum(row.stage == "refit" for row in rows)
-    second = sum(row.seconds for row in rows if row.stage == "refit") / epochs
-    before, trials = 0, 0.0
+    refits = [row for row in rows if row.stage == "refit"]
+    an_epoch = sum(row.seconds for row in refits) / sum(row.trained for row in refits)
+    epochs = design.refits.runs * sum(row.trained for row in refits) / len(refits)
+    before = 0
     for rung in design.rungs:
-        trials += rung.configurations * (rung.epochs - before) * second
+        epochs += rung.configurations * (rung.epochs - before)
         before = rung.epochs
-    return len(design.units) * (trials + design.refits.runs * refit) / 3600
+    return len(design.units) * epochs * an_epoch / 3600
 
 
 def plan(design: Design) -> list[str]:
     """Return what the design can show and costs, in lines."""
-    spread = pilot_spread(design)
+    spread, draws = pilot_spread(design), design.draws
     shown = [line for prospect in prospects(design, spread) for line in described(prospect, design)]
     return [
-        f"{design.blocks} blocks, {len(design.arms)} arms, {design.trials} trials, {design.refits.runs} refits: about "
-        f"{core_hours(design):.1f} core-hours of {design.core_hours:g}",
-        f"pilot: an arm's own part varies by {spread.rest:.1%} a block ({spread.degrees} degrees of freedom, upper "
-        f"limit {spread.limit:.1%}), one refit by {spread.refit:.1%} around the mean of its repetition",
+        f"{design.blocks} blocks, {draws} draws of {len(design.arms)} arms, {design.trials} trials, "
+        f"{design.refits.runs} refits: about {core_hours(design):.1f} core-hours of {design.core_hours:g}",
+        f"pilot: an arm's own part varies by {spread.draw:.1%} a draw ({spread.degrees} degrees of freedom, upper "
+        f"limit {spread.limit:.1%}), of which {spread.users:.1%} by users, and one refit by {spread.refit:.1%}; "
+        f"planned with {spread.planned(draws):.1%} a block, expected {spread.expected(draws):.1%}",
         *shown,
     ]

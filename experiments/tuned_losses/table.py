@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from experiments.tuned_losses.design import Unit
 from ncf.core.outside import read_text
 from ncf.errors import DataError
 
@@ -52,6 +53,11 @@ class Row:
     seconds: float
     registration: str
     commit: str
+
+    @property
+    def lane(self) -> int:
+        """Number of block and draw."""
+        return Unit(self.block, self.draw, self.arm).lane
 
 
 _KINDS: dict[str, Any] = {field.name: field.type for field in fields(Row)}

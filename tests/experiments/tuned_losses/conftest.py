@@ -24,7 +24,7 @@ def small(root: Path) -> Design:
     ]  # fmt: skip
     rungs = [Rung(configurations=4, epochs=1), Rung(configurations=2, epochs=2), Rung(configurations=1, epochs=4)]
     changed = {
-        "settings": settings, "blocks": 2, "rungs": rungs, "space": SPACE,
+        "settings": settings, "blocks": 2, "draws": 1, "rungs": rungs, "space": SPACE,
         "refits": Refits(runs=2, epochs=3, learned=0.01),
     }  # fmt: skip
     return load().model_copy(update=changed)
