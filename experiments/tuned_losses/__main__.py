@@ -1,14 +1,14 @@
 """`python -m experiments.tuned_losses run|status|report|plan|pilot`: the study of losses that are tuned alike.
 
-run makes the registered runs that runs.csv lacks, in as many processes as are started, and appends them to it; status
-says how far it is; report writes README.md from runs.csv alone; plan says what the design can show, simulated with the
-pilot's spread; pilot makes the runs of pilot.csv. Each goes on where it was stopped or killed. Run it from the root of
-the checkout.
+run makes the registered runs that runs/ lacks, in as many processes as are started, and appends them to it; status says
+how far it is; report writes README.md from the rows alone; plan says what the design can show, simulated with the
+pilot's spread; pilot makes the runs of pilot/. Each goes on where it was stopped or killed. Run it from the root of the
+checkout.
 """
 
 from collections.abc import Sequence
 
-from experiments.tuned_losses import design, planning, runner, table
+from experiments.tuned_losses import design, page, planning, runner, table
 from ncf.core.command_line import Parser, run
 from ncf.core.signals import STOPPED
 from ncf.errors import ConfigError
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     if command == "status":
         todo = runner.study(registered)
         print(runner.line(todo, table.read(todo.path)))
+    if command == "report":
+        page.write()
     if command == "plan":
         print("\n".join(planning.plan(registered)))
     return 0

@@ -83,6 +83,7 @@ class Pilot(_Strict):
     draws: Count
     rungs: Annotated[list[Rung], Field(min_length=1)]
     refits: Count
+    users_error: Annotated[float, Field(gt=0)]
 
 
 class Design(_Strict):

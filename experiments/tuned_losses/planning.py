@@ -2,29 +2,25 @@
 
 The value of an arm on a block, the mean over draws, is that of the block, the arm's effect, and a rest that is the
 arm's own, by which the contrasts vary. The rest has two parts. One is how the arms compare on the users of the block,
-which no draw can average out: its variance is that of the contrast over users. The other is luck of a draw: of
-configurations, selection and refits. The pilot gives the variance of both together for a single draw, the residual mean
-square of its draws and arms. The design is planned with
+which no draw can average out: its variance is that over users of a contrast of many runs, which is registered. The
+other is luck of a draw: of configurations, selection and refits. Its variance is the residual mean square of the
+pilot's draws and arms, which holds what the users add to it, too. The design is planned with
 
     variance over users + upper limit of the variance of a draw / number of draws,
 
-which counts the users twice, and credits nothing for trials, refits and users beyond the pilot's.
+which credits nothing for trials, refits and users beyond the pilot's.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from experiments.tuned_losses import runner, table, users
+from experiments.tuned_losses import runner, table
 from experiments.tuned_losses.analysis import draw_values, refit_values
 from experiments.tuned_losses.design import Design
-from ncf.core.outside import read_text
 from ncf.core.rng import numpy_generator
-from ncf.errors import DataError
 from ncf.stats.checks import Array
 from ncf.stats.findings import FINDINGS, findings
 from ncf.stats.overlapping import overlapping_p
@@ -75,7 +71,7 @@ def measured(values: pd.DataFrame, refits: pd.DataFrame, of_users: float) -> Spr
     Args:
         values: of draws by arms.
         refits: a row a refit, with columns block, draw, arm and value.
-        of_users: standard error of a contrast over the users of a block, relative.
+        of_users: standard error of a contrast of many runs over the users of a block, relative.
     """
     y = values.to_numpy()
     mean, draws, arms = y.mean(), y.mean(1), y.mean(0)
@@ -159,9 +155,9 @@ def pilot_spread(design: Design) -> Spread:
     todo, rows = runner.pilot(design), table.read(runner.PILOT)
     done = set(todo.complete(rows))
     rows = [row for row in rows if all(unit in done for unit in todo.units if unit.lane == row.lane)]
-    errors = [float(row["error"]) for row in csv.DictReader(io.StringIO(read_text(users.USERS, DataError)))]
-    of_users = float(np.sqrt(np.mean(np.square(errors))))
-    return measured(draw_values(rows, design, design.monitor), refit_values(rows, design.monitor), of_users)
+    return measured(
+        draw_values(rows, design, design.monitor), refit_values(rows, design.monitor), design.pilot.users_error
+    )
 
 
 def core_hours(design: Design) -> float:

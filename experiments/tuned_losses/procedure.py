@@ -6,13 +6,12 @@ configuration whose weights went with the process is trained again from its firs
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import OmegaConf
 
@@ -91,16 +90,6 @@ class Repetition:
             if len(learned) == self._refits:
                 break
         return learned
-
-    def per_user(self) -> Iterator[np.ndarray]:
-        """Repeat the refits that learned, and yield each one's test NDCG@10 of every user; for a pilot alone."""
-        best = self.halve()
-        own = self._design.configuration(self._unit, best.number)
-        for row in self.refit(best):
-            plan, _ = self._planned(own, row.seed, row.epochs)
-            model = self._trained(plan, None).trainer.model
-            ranks = plan.evaluation.evaluate(model.score, test_targets(self._split, _CPU))
-            yield plan.evaluation.per_positive(ranks)["ndcg@10"].numpy()
 
     def _trial(self, trial: int, epochs: int) -> Row:
         seed = self._design.trial_seed(self._unit, trial)
