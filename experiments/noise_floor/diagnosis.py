@@ -66,9 +66,9 @@ class Pair:
     """
 
     def __init__(self, settings: tuple[str, ...] = (), variant: str = VARIANTS[0]) -> None:
-        self.runs = [
-            _trainer((*SETTINGS, *settings, *loss)) for loss in (BCE, BCE if variant in VARIANTS[2:] else HALF)
-        ]
+        same = variant in VARIANTS[2:]
+        self._scale = 1 if same else 2
+        self.runs = [_trainer((*SETTINGS, *settings, *loss)) for loss in (BCE, BCE if same else HALF)]
         if variant == VARIANTS[1]:
             self._group(1)["eps"] = self._group(0)["eps"] / 2
         if variant == VARIANTS[2]:
