@@ -29,7 +29,7 @@ def test_halving_the_loss_first_shows_in_the_weights_that_adam_updates(settings:
 def test_with_epsilon_halved_as_well_nothing_differs(settings: tuple[str, ...]) -> None:
     pair = Pair(settings, "epsilon halved with the loss")
     assert first_difference(pair) is None
-    assert [row["weights"] for row in growth(Pair(settings, VARIANTS[1]), VARIANTS[1], 3)] == [0.0] * 6
+    assert {row["weights"] for row in growth(Pair(settings, VARIANTS[1]), VARIANTS[1], 3)} == {0.0}
     assert first_difference(Pair(settings, "the same run")) is None
 
 
