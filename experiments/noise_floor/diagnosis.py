@@ -28,7 +28,7 @@ from ncf.training.fast.adam import FusedAdam
 from ncf.training.trainer import Trainer
 
 FIRST, GROWTH = HERE / "diagnosis.json", HERE / "diagnosis.csv"
-SEED = 809_999  # of no registered run
+SEED = 519_999  # of no registered run
 SETTINGS = ("model=neumf", "neg_ratio=10", "device=cpu", "trainer.progress=false", f"seed={SEED}")
 BCE, HALF = ("loss=bce",), ("loss=focal", "loss.gamma=0.0", "loss.alpha=0.5")
 VARIANTS = ("as trained", "epsilon halved with the loss", "one weight moved by 1 ulp", "the same run")
