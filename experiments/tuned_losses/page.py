@@ -198,8 +198,8 @@ def _limits() -> str:
 def _again() -> str:
     return "\n".join([
         "## Again", "",
-        "`python -m experiments.tuned_losses run`, once a core, makes the runs that [runs](runs) lacks; `report` writes "
-        "this page. `plan` and `pilot` are what came before.", "",
+        "`python -m experiments.tuned_losses run`, once a core, makes the runs that [runs](runs) lacks; `report` "
+        "writes this page. `plan` and `pilot` are what came before.", "",
     ])  # fmt: skip
 
 
