@@ -15,11 +15,14 @@ class ResumableSweeper(BasicSweeper):
         params: key -> choices, as for Hydra's own sweeper.
         parts: parts of the `registration`, instead of choices; see `ncf.launch.sweep.Sweep`.
         conclusive: refuse a registration with a comparison that no data could decide.
+        finished: a CSV file whose column `run` names runs that count as done.
     """
 
-    def __init__(self, params: DictConfig | None, parts: ListConfig | None, conclusive: bool) -> None:
+    def __init__(
+        self, params: DictConfig | None, parts: ListConfig | None, conclusive: bool, finished: str | None = None
+    ) -> None:
         super().__init__(max_batch_size=None, params=params)  # type: ignore[arg-type]
-        self.parts, self.conclusive = parts, conclusive
+        self.parts, self.conclusive, self.finished = parts, conclusive, finished
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the jobs that `arguments` (overrides) define."""
@@ -30,4 +33,4 @@ class ResumableSweeper(BasicSweeper):
         assert self.launcher is not None
         loader = self.hydra_context.config_loader
         given = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
-        Sweep(self.config, loader, self.launcher, self.parts, self.conclusive).run(given)
+        Sweep(self.config, loader, self.launcher, self.parts, self.conclusive, self.finished).run(given)

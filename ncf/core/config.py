@@ -113,8 +113,9 @@ def _keys(factory: Callable[..., Any]) -> list[tuple[str, Any]]:
 
 @cache
 def _schema(factory: Callable[..., Any]) -> type[BaseModel]:
+    since = {key: role.since for key, role in roles(factory).items() if role.came_later}  # settings may be older
     fields: dict[str, Any] = {
-        key: (hint if _has_upper_bound(hint) else Annotated[hint, AfterValidator(_bounded)], ...)
+        key: (hint if _has_upper_bound(hint) else Annotated[hint, AfterValidator(_bounded)], since.get(key, ...))
         for key, hint in _keys(factory)
     }
     return create_model("Settings", __config__=_STRICT, **fields)

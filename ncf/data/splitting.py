@@ -15,12 +15,14 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from ncf.core.registry import Registry
 from ncf.core.rng import numpy_generator
+from ncf.core.roles import Role
 from ncf.data.interactions import Interactions, digest_of
 from ncf.data.split import Pairs, Split
 from ncf.errors import DataError
 
 Ties = Literal["file", "reverse_file", "item_id"]
 By = Literal["user", "overall"]
+Back = Annotated[int, Field(ge=0, lt=2**31), Role(since=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -60,12 +62,15 @@ Moment = Share | Annotated[str, AfterValidator(_date)]
 """A share of all positives, or a date (and time, UTC unless it says otherwise) as in ISO 8601."""
 
 
-def leave_one_out(interactions: Interactions, *, ties: Ties) -> Split:
+def leave_one_out(interactions: Interactions, *, ties: Ties, back: Back) -> Split:
     """Split each user's positives in time: the last is test, the one before it validation, the rest train.
 
-    A user with two positives has one in train and one in test; a user with one has it in train.
+    A user with two positives has one in train and one in test; a user with one has it in train. With `back`, all is as
+    it was that many positives of each user ago: with 1, test is the last but one, and the last is in no part. Splits
+    with different values share no test positive; the validation positive of one is the test positive of the next.
 
     Args:
+        back: how many of each user's last positives to leave out first.
         ties: Which of two positives in the same second counts as earlier: the first in the file ("file"), the last in
             the file ("reverse_file"), or the one with the smaller item id ("item_id").
 
@@ -74,9 +79,12 @@ def leave_one_out(interactions: Interactions, *, ties: Ties) -> Split:
     """
     order = _by_time(interactions, _times(interactions, "leave_one_out"), ties)
     sizes = np.bincount(interactions.users, minlength=interactions.num_users)
+    from_end = sizes.cumsum()[interactions.users[order]] - np.arange(len(order)) - 1
+    order, sizes = order[from_end >= back], np.maximum(sizes - back, 0)
     counts = _Counts((sizes >= 3).astype(np.int64), (sizes >= 2).astype(np.int64))
     parts = _last(order, interactions.users[order], sizes, counts)
-    return _split(interactions, parts, {"split": "leave_one_out", "ties": ties}, in_time=True)
+    settings = {"split": "leave_one_out", "ties": ties} | ({"back": back} if back else {})
+    return _split(interactions, parts, settings, in_time=True)
 
 
 def ratio(

@@ -81,13 +81,14 @@ class SweepProgress:
             return []
         until = time.time() if any(a.state == "running" for a in statuses) else max(ends.values())
         seconds_a_row = max(0.0, until - self._started) / self._rows(ends)
-        return [f"{_duration(seconds_a_row * self._rows(ahead))} left"]
+        return [f"{duration(seconds_a_row * self._rows(ahead))} left"]
 
     def _rows(self, names: Iterable[str]) -> int:
         return sum(1 + self._ratios[name] for name in names)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Format as "40 s", "12 min" or "3 h 05 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

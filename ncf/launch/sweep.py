@@ -1,6 +1,8 @@
 """A multirun that can be killed and restarted: the state of the run folders decides which runs are launched."""
 
 import contextlib
+import csv
+import io
 import multiprocessing
 import os
 import re
@@ -18,6 +20,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from ncf.core.outside import read_text
 from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.launch.progress import SweepProgress, progress_line, write_plan
@@ -48,13 +51,16 @@ class Sweep:
         parts: parts of the `registration` to run, in this order, instead of the product of all overrides; overrides
             then select among these runs (`seed=42,43 neg_ratio=10`) and set what the registration leaves open.
         conclusive: refuse a registration with a comparison that no data could decide.
+        finished: a table of runs that count as done though their folders are not here, such as those of another
+            machine: a CSV file whose column `run` names them. If there is no such file, there are none.
     """
 
     def __init__(
-        self, config: DictConfig, loader: ConfigLoader, launcher: Launcher, parts: ListConfig | None, conclusive: bool
-    ) -> None:
+        self, config: DictConfig, loader: ConfigLoader, launcher: Launcher, parts: ListConfig | None, conclusive: bool,
+        finished: str | None = None,
+    ) -> None:  # fmt: skip
         self._config, self._loader, self._launcher = config, loader, launcher
-        self._parts, self._conclusive = parts, conclusive
+        self._parts, self._conclusive, self._finished = parts, conclusive, finished
         self._cache: dict[tuple[str, ...], DictConfig] = {}
 
     def run(self, given: list[Override]) -> None:
@@ -69,6 +75,8 @@ class Sweep:
             jobs, ratios = self._jobs(
                 BasicSweeper.split_arguments(given, None)[0] if crossed else self._registered_jobs(given)
             )
+            jobs = self._unfinished(jobs)
+            ratios = {run.name: ratios[run.name] for run in jobs}
             folder.mkdir(parents=True, exist_ok=True)
             OmegaConf.save(self._config, folder / "multirun.yaml")
             write_plan(folder, OmegaConf.select(self._config, "hydra.runtime.choices.experiment") or "adhoc", ratios)
@@ -87,7 +95,7 @@ class Sweep:
                 f"error: {left_out}: expected a writable folder without links out of it; its run was skipped",
                 file=sys.stderr,
             )
-        if states != {"done"}:
+        if states - {"done"}:
             print(f"not all runs are done; for details: python -m ncf.status {folder}", file=sys.stderr)
             raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
 
@@ -144,6 +152,14 @@ class Sweep:
             _refuse_another(folder, own, settings.setdefault(folder, own))
         return jobs, ratios
 
+    def _unfinished(self, jobs: Jobs) -> Jobs:
+        """Return the jobs that the table of finished runs lacks. Raises ConfigError if it cannot be read."""
+        finished = _finished_in(Path(self._finished)) if self._finished else set()
+        left = {folder: job for folder, job in jobs.items() if folder.name not in finished}
+        if len(left) < len(jobs):
+            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are in {self._finished}", file=sys.stderr)
+        return left
+
     def _refuse_inner_sweep(self, cfg: DictConfig) -> None:
         """Raise ConfigError if a swept choice, `experiment=a,b`, defines a sweep of its own: it would be dropped."""
         for key in ("params", "parts"):
@@ -199,6 +215,17 @@ class Sweep:
             with contextlib.suppress(NcfError), claim(folder):
                 if not done(folder):
                     record_failure(folder, "its process died without an error: it was killed or ran out of memory")
+
+
+def _finished_in(path: Path) -> set[str]:
+    """Return the names of the runs in a CSV file. Raises ConfigError if it has no column `run`."""
+    try:
+        rows = csv.DictReader(io.StringIO(read_text(path, ConfigError)))
+    except FileNotFoundError:
+        return set()
+    if "run" not in (rows.fieldnames or ()):
+        raise ConfigError(f"hydra.sweeper.finished: expected a CSV file with a column run, got {path}")
+    return {row["run"] for row in rows}
 
 
 def _unusable(folder: Path) -> bool:

@@ -19,7 +19,7 @@ def pairs(part: Pairs) -> list[tuple[int, int]]:
 
 @pytest.fixture
 def split() -> Split:
-    return leave_one_out(interactions_of([(0, item, 10 * item) for item in range(5)]), ties="file")
+    return leave_one_out(interactions_of([(0, item, 10 * item) for item in range(5)]), ties="file", back=0)
 
 
 def part(*rows: tuple[int, int, int]) -> Pairs:
@@ -38,7 +38,7 @@ def test_a_validation_item_after_the_test_item_is_named(split: Split) -> None:
 
 
 def test_without_validation_train_is_held_against_test() -> None:
-    two = leave_one_out(interactions_of([(0, 0, 1), (0, 1, 2)]), ties="file")
+    two = leave_one_out(interactions_of([(0, 0, 1), (0, 1, 2)]), ties="file", back=0)
     with pytest.raises(DataError, match=r"item 1000 of user 100 is in train but later than the user's test positive"):
         dataclasses.replace(two, train=part((0, 0, 3)))
 
@@ -68,7 +68,9 @@ def several() -> Split:
     def own(*items: int) -> Pairs:
         return part(*((user, item, 10 * (item // 2) + item % 2) for user in (0, 1) for item in items))
 
-    base = leave_one_out(interactions_of([(user, item, item) for user in (0, 1) for item in range(6)]), ties="file")
+    base = leave_one_out(
+        interactions_of([(user, item, item) for user in (0, 1) for item in range(6)]), ties="file", back=0
+    )
     return dataclasses.replace(base, train=own(0, 1), valid=own(2, 3), test=own(4, 5))
 
 

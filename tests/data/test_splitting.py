@@ -32,7 +32,7 @@ def pairs(part: Pairs) -> list[tuple[int, int]]:
 
 
 def test_last_is_test_the_one_before_is_validation() -> None:
-    split = leave_one_out(interactions_of(TOY), ties="file")
+    split = leave_one_out(interactions_of(TOY), ties="file", back=0)
     assert pairs(split.train) == [(0, 1), (0, 2), (1, 0), (2, 3)]
     assert pairs(split.valid) == [(0, 0)]  # tied with item 3, but earlier in the file
     assert pairs(split.test) == [(0, 3), (1, 1)]  # user 1 has two positives, user 2 only one
@@ -41,12 +41,18 @@ def test_last_is_test_the_one_before_is_validation() -> None:
 @pytest.mark.parametrize(("ties", "last"), [("file", 1), ("reverse_file", 2), ("item_id", 2)])
 def test_ties_follow_the_rule(ties: Ties, last: int) -> None:
     rows = [(0, 0, 1), (0, 2, 5), (0, 1, 5)]
-    assert pairs(leave_one_out(interactions_of(rows), ties=ties).test) == [(0, last)]
+    assert pairs(leave_one_out(interactions_of(rows), ties=ties, back=0).test) == [(0, last)]
 
 
 def test_train_is_sorted_by_user_time_and_file() -> None:
     rows = [(1, 0, 3), (0, 4, 2), (0, 3, 1), (0, 2, 2), (1, 1, 2), (1, 2, 4), (1, 3, 4), (0, 0, 8), (0, 1, 9)]
-    assert pairs(leave_one_out(interactions_of(rows), ties="file").train) == [(0, 3), (0, 4), (0, 2), (1, 1), (1, 0)]
+    assert pairs(leave_one_out(interactions_of(rows), ties="file", back=0).train) == [
+        (0, 3),
+        (0, 4),
+        (0, 2),
+        (1, 1),
+        (1, 0),
+    ]
 
 
 def brute_force(rows: list[tuple[int, int, int]], ties: Ties) -> tuple[list, list, list]:
@@ -70,7 +76,7 @@ def brute_force(rows: list[tuple[int, int, int]], ties: Ties) -> tuple[list, lis
 )  # fmt: skip
 @settings(max_examples=300, deadline=None)
 def test_agrees_with_brute_force(rows: list[tuple[int, int, int]], ties: Ties) -> None:
-    split = leave_one_out(interactions_of(rows), ties=ties)
+    split = leave_one_out(interactions_of(rows), ties=ties, back=0)
     assert (pairs(split.train), pairs(split.valid), pairs(split.test)) == brute_force(rows, ties)
     assert len(split.train) + len(split.valid) + len(split.test) == len(rows)
 
@@ -78,7 +84,7 @@ def test_agrees_with_brute_force(rows: list[tuple[int, int, int]], ties: Ties) -
 def test_timestamps_are_needed() -> None:
     timeless = dataclasses.replace(interactions_of(TOY), timestamps=None)
     with pytest.raises(DataError, match="expected timestamps, found none"):
-        leave_one_out(timeless, ties="file")
+        leave_one_out(timeless, ties="file", back=0)
     assert tied_last_positives(timeless) == 0
 
 
@@ -90,9 +96,9 @@ def test_tied_last_positives_counts_users() -> None:
 def test_the_digest_covers_data_and_rule() -> None:
     toy = interactions_of(TOY)
     other: Interactions = dataclasses.replace(toy, digest="1" * 64)
-    digests = {leave_one_out(data, ties=rule).digest for data in (toy, other) for rule in ("file", "item_id")}
+    digests = {leave_one_out(data, ties=rule, back=0).digest for data in (toy, other) for rule in ("file", "item_id")}
     assert len(digests) == 4
-    assert leave_one_out(toy, ties="file").digest == leave_one_out(toy, ties="file").digest
+    assert leave_one_out(toy, ties="file", back=0).digest == leave_one_out(toy, ties="file", back=0).digest
 
 
 def test_settings_are_checked() -> None:
@@ -362,6 +368,37 @@ def test_splits_are_what_they_were_before(way: str) -> None:
     assert hashlib.sha256(content.encode()).hexdigest()[:16] == FROZEN[way]
 
 
+def test_leave_one_out_goes_back_in_time() -> None:
+    data = interactions_of([(0, item, item) for item in range(5)] + [(1, item, item) for item in range(3)])
+    last, before, earlier = (made("leave_one_out", data, back=back) for back in (0, 1, 2))
+    assert [pairs(part) for part in (last.train, last.valid, last.test)] == [
+        [(0, 0), (0, 1), (0, 2), (1, 0)], [(0, 3), (1, 1)], [(0, 4), (1, 2)]]  # fmt: skip
+    assert [pairs(part) for part in (before.train, before.valid, before.test)] == [
+        [(0, 0), (0, 1), (1, 0)], [(0, 2)], [(0, 3), (1, 1)]]  # fmt: skip
+    assert [pairs(part) for part in (earlier.train, earlier.valid, earlier.test)] == [
+        [(0, 0), (1, 0)], [(0, 1)], [(0, 2)]]  # fmt: skip
+    assert [split.dropped for split in (last, before, earlier)] == [0, 2, 4]
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 9)), max_size=60, unique_by=lambda r: r[:2]
+    )
+)
+def test_leave_one_out_back_is_leave_one_out_without_the_last_positives(rows: list[tuple[int, int, int]]) -> None:
+    data = interactions_of([(user, 0, -1) for user in range(4)] + [row for row in rows if row[1]])
+    back, ties = made("leave_one_out", data, back=2), "file"
+    order = np.lexsort((data.timestamps, data.users))
+    kept = np.sort(np.concatenate([order[data.users[order] == user][:-2] for user in range(4)]))
+    fewer = dataclasses.replace(
+        data, users=data.users[kept], items=data.items[kept], timestamps=data.timestamps[kept],
+        ratings=data.ratings[kept])  # fmt: skip
+    expected = leave_one_out(fewer, ties=ties, back=0)
+    for part in ("train", "valid", "test"):
+        assert pairs(getattr(back, part)) == pairs(getattr(expected, part))
+
+
 def test_the_digest_covers_every_setting_that_matters() -> None:
     data = interactions_of([(u, i, 10 * i + u) for u in range(20) for i in range(20)])
     changes: dict[str, list[dict[str, Any]]] = {
@@ -369,7 +406,7 @@ def test_the_digest_covers_every_setting_that_matters() -> None:
         "random": [{}, {"by": "overall"}, {"valid": 0.2}, {"test": 0.2}, {"folds": 5}, {"folds": 5, "fold": 1},
                    {"seed": 1}],
         "temporal": [{}, {"valid_from": 0.5}, {"test_from": 0.95}],
-        "leave_one_out": [{}, {"ties": "item_id"}],
+        "leave_one_out": [{}, {"ties": "item_id"}, {"back": 1}, {"back": 2}],
     }  # fmt: skip
     digests = [made(name, data, **changed).digest for name, all_of in changes.items() for changed in all_of]
     assert len(set(digests)) == len(digests)

@@ -15,7 +15,7 @@ DATA = interactions_of([(0, 0, 1), (0, 1, 2), (0, 2, 2), (1, 0, 1), (1, 3, 5), (
 
 def test_figures_by_hand() -> None:
     data = dataclasses.replace(DATA, before=Counts(ratings=20, users=5, items=9))
-    figures = describe(data, leave_one_out(data, ties="file"))
+    figures = describe(data, leave_one_out(data, ties="file", back=0))
     assert figures == {
         "ratings": 20,
         "users with ratings": 5,
@@ -42,16 +42,16 @@ def test_figures_by_hand() -> None:
 
 def test_the_future_of_others_is_counted() -> None:
     data = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 3), (1, 0, 9), (2, 0, 2), (2, 2, 8)])
-    figures = describe(data, leave_one_out(data, ties="file"))  # train at 1, 3 and 2; test at 2, 9 and 8
+    figures = describe(data, leave_one_out(data, ties="file", back=0))  # train at 1, 3 and 2; test at 2, 9 and 8
     assert figures["positives in test with later ones in train, of any user"] == 1
     assert figures["positives in train later than one in test, in percent (median)"] == 0
-    untimed = dataclasses.replace(leave_one_out(data, ties="file"), train=Pairs(data.users[:1], data.items[:1]))
+    untimed = dataclasses.replace(leave_one_out(data, ties="file", back=0), train=Pairs(data.users[:1], data.items[:1]))
     assert "positives in test with later ones in train, of any user" not in describe(data, untimed)
 
 
 def test_a_test_item_in_train_is_no_unseen_one() -> None:
     data = interactions_of([(0, 0, 1), (0, 1, 2), (1, 1, 1), (1, 0, 2), (2, 0, 1), (2, 2, 2)])
-    split = leave_one_out(data, ties="file")
+    split = leave_one_out(data, ties="file", back=0)
     assert np.array_equal(split.test.items, [1, 0, 2])
     assert describe(data, split)["positives in test whose item is not in train"] == 1
 

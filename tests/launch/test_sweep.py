@@ -87,6 +87,25 @@ def test_finished_runs_are_not_run_again(sweep, audit, root, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
+def test_runs_of_a_table_count_as_done(
+    sweep: Sweep, audit: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, arguments = tmp_path / "rows.csv", h3_at_4(root, small_study(tmp_path, 1), tmp_path / "sweep")
+    arguments.append(f"hydra.sweeper.finished='{table}'")
+    assert sweep(*arguments, "loss=bce,alpha_bce") == 0  # there is no table yet
+    made = sorted(folder.name for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
+    table.write_text("run,value\n" + "".join(f"{name},1\n" for name in made))
+    elsewhere = [argument.replace("sweep.dir='", "sweep.dir='elsewhere-") for argument in arguments]
+    elsewhere = [a.replace(f"elsewhere-{tmp_path}", f"{tmp_path}/elsewhere") for a in elsewhere]
+    capsys.readouterr()
+    assert sweep(*elsewhere) == 0
+    assert f"{len(made)} of 4 runs are in {table}" in capsys.readouterr().err
+    assert not set(made) & {folder.name for folder in (tmp_path / "elsewhere/sweep").iterdir()}
+    table.write_text("name\n")
+    assert sweep(*elsewhere) == 2
+    assert "hydra.sweeper.finished: expected a CSV file with a column run" in capsys.readouterr().err
+
+
 def test_a_failure_stops_no_other_run_and_is_mended_alone(sweep, audit, root, tmp_path, capsys, monkeypatch):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'", "seed=1,2,3,4"]
     monkeypatch.setenv("FAULTS", json.dumps({1: "error", 3: "memory"}))

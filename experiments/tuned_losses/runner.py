@@ -1,0 +1,123 @@
+"""Work through the repetitions: those that are not complete, block by block, each in one process at a time."""
+
+import contextlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.tuned_losses import table
+from experiments.tuned_losses.design import HERE, Design, Rung, Unit
+from experiments.tuned_losses.procedure import Repetition, Stopped
+from experiments.tuned_losses.table import Row
+from ncf.core.compose import compose, configuration
+from ncf.core.signals import stop_flag
+from ncf.launch.progress import duration
+from ncf.runs.plan import plan_run
+from ncf.runs.state import ClaimError, claim
+
+RUNS, PILOT = HERE / "runs", HERE / "pilot"
+LOCKS = Path("outputs") / "tuned_losses"
+_LINE_SECONDS = 60.0  # between two progress lines, if they are not on a terminal
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to run: the repetitions of the study or of its pilot, and the folder of their rows."""
+
+    design: Design
+    units: Sequence[Unit]
+    rungs: Sequence[Rung]
+    refits: int
+    path: Path
+
+    def complete(self, rows: Sequence[Row]) -> list[Unit]:
+        """Return the repetitions that have their refits, or have used up those in reserve."""
+        made, learned = Counter[Unit](), Counter[Unit]()
+        for row in rows:
+            if row.stage == "refit":
+                made[Unit(row.block, row.draw, row.arm)] += 1
+                learned[Unit(row.block, row.draw, row.arm)] += row.test_ndcg is not None
+        return [unit for unit in self.units if learned[unit] >= self.refits or made[unit] >= 2 * self.refits]
+
+    def whole_blocks(self, rows: Sequence[Row]) -> list[int]:
+        """Return the blocks of which every repetition is complete."""
+        done = set(self.complete(rows))
+        return sorted({u.block for u in self.units} - {u.block for u in self.units if u not in done})
+
+
+def study(design: Design, path: Path = RUNS) -> Work:
+    """The registered repetitions."""
+    return Work(design, design.units, design.rungs, design.refits.runs, path)
+
+
+def pilot(design: Design, path: Path = PILOT) -> Work:
+    """Those before the registration."""
+    own = design.pilot
+    units = [
+        Unit(own.first_block + n, draw, arm)
+        for draw in range(own.draws)
+        for n in range(own.blocks)
+        for arm in design.arms
+    ]
+    return Work(design, units, own.rungs, own.refits, path)
+
+
+def work(todo: Work) -> bool:
+    """Run what is missing and not claimed by another process; return whether all is complete then.
+
+    Stop signals end it between two steps; the run in hand is then lost, all others are in the table.
+    """
+    with configuration(), stop_flag() as stopped, contextlib.suppress(Stopped):
+        data = plan_run(compose(todo.design.settings)).data()
+        report = _reporter(todo)
+        for unit in todo.units:
+            if stopped() or unit in todo.complete(table.read(todo.path)):
+                continue
+            with contextlib.suppress(ClaimError), claim(LOCKS / todo.path.stem / unit.name):
+
+                def append(row: Row) -> None:
+                    table.append(todo.path, row)
+                    report()
+
+                finished = table.read(todo.path)
+                Repetition(todo.design, unit, data, todo.rungs, todo.refits, finished, append, stopped).run()
+    rows = table.read(todo.path)
+    print(line(todo, rows), file=sys.stderr)
+    return len(todo.complete(rows)) == len(todo.units)
+
+
+def line(todo: Work, rows: Sequence[Row], since: tuple[float, int] | None = None) -> str:
+    """The progress: "7 of 30 blocks, 91 of 360 repetitions, 3570 runs, 2.3 core-hours, 3 h 05 min left".
+
+    Args:
+        since: when the pace began to be measured, and how many repetitions were complete then.
+    """
+    blocks, done = {unit.block for unit in todo.units}, len(todo.complete(rows))
+    hours = sum(row.seconds for row in rows) / 3600
+    text = (
+        f"{len(todo.whole_blocks(rows))} of {len(blocks)} blocks, {done} of {len(todo.units)} repetitions, "
+        f"{len(rows)} runs, {hours:.1f} core-hours"
+    )
+    if since and done > since[1]:
+        left = (time.monotonic() - since[0]) / (done - since[1]) * (len(todo.units) - done)
+        text += f", {duration(left)} left"
+    return text
+
+
+def _reporter(todo: Work) -> Callable[[], None]:
+    """Return what shows the progress on stderr: a line that updates, or a line a minute if it is no terminal."""
+    terminal, begun = sys.stderr.isatty(), (time.monotonic(), len(todo.complete(table.read(todo.path))))
+    last = 0.0
+
+    def show() -> None:
+        nonlocal last
+        if not terminal and time.monotonic() - last < _LINE_SECONDS:
+            return
+        last = time.monotonic()
+        text = line(todo, table.read(todo.path), begun)
+        print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    return show
