@@ -37,7 +37,7 @@ def test_a_user_with_every_item_is_named_before_training(tmp_path: Path, sampler
 def test_a_user_whose_other_items_nobody_has_in_train_is_an_error_under_popularity(tmp_path: Path) -> None:
     """What is left to draw is held out wherever it occurs, so that its frequency in training is 0."""
     everything = [("all", f"i{i}", 1000 + i) for i in range(12)]
-    with pytest.raises(DataError, match="user all has all items that the sampler draws .*; sampler=uniform"):
+    with pytest.raises(DataError, match=r"user all has all items that the sampler draws .*; sampler=uniform"):
         trained(
             [*CROWD, ("u0", "late", 10_000), *everything, ("all", "x", 10_001), ("all", "y", 10_002)], tmp_path,
             "sampler=popularity",
