@@ -22,7 +22,7 @@ def balance(units: Units, weights: Array, scale: str = "pooled") -> pd.DataFrame
 
     Returns:
         Columns confounder, treated_before, untreated_before, smd_before, ratio_before, and the same _after: means,
-        standardised mean difference, and ratio of variances (treated over untreated).
+        standardised mean difference, and ratio of variances (treated over untreated; none without variance).
 
     Raises:
         StatisticsError: another scale, or an arm whose weights sum to no positive number.
@@ -35,7 +35,7 @@ def balance(units: Units, weights: Array, scale: str = "pooled") -> pd.DataFrame
     for when, ((mean, variance), (other, other_variance)) in (("before", before), ("after", after)):
         columns |= {
             f"treated_{when}": mean, f"untreated_{when}": other, f"smd_{when}": _over(mean - other, size),
-            f"ratio_{when}": _over(variance, other_variance),
+            f"ratio_{when}": np.where(variance > 0, _over(variance, other_variance), np.nan),
         }  # fmt: skip
     return pd.DataFrame(columns)
 
@@ -56,7 +56,8 @@ def _moments(units: Units, weights: Array) -> list[tuple[Array, Array]]:
         w = w / w.sum()
         mean = w @ x
         lost = 1 - w @ w
-        found.append((mean, w @ (x - mean) ** 2 / lost if lost > 1e-12 else np.zeros(x.shape[1])))
+        variance = w @ (x - mean) ** 2 / lost if lost > 1e-12 else np.zeros(x.shape[1])
+        found.append((mean, np.where(variance > (1e-13 * mean) ** 2, variance, 0.0)))  # not a rounding error
     return found
 
 

@@ -20,13 +20,15 @@ from ncf.stats.checks import Array, StatisticsError, whole
 Learner = Any
 """An object with `fit` and `predict`, or `predict_proba`."""
 
+Named = dict[str, tuple[str, dict[str, Any]]]
+
 _FORESTS = {"n_estimators": 500, "min_samples_leaf": 5, "n_jobs": 1}
-OUTCOME = {
+OUTCOME: Named = {
     "linear": ("", {}),
     "forest": ("RandomForestRegressor", _FORESTS),
     "boosting": ("GradientBoostingRegressor", {}),
 }
-TREATMENT = {
+TREATMENT: Named = {
     "logistic": ("", {}),
     "forest": ("RandomForestClassifier", _FORESTS),
     "boosting": ("GradientBoostingClassifier", {}),
@@ -56,7 +58,11 @@ def treatment_learner(learner: Learner | str, seed: int = 0) -> Learner:
 
 
 def _named(
-    learner: Learner | str, known: dict[str, tuple[str, dict[str, Any]]], own: Callable[[], Learner], key: str, seed: int
+    learner: Learner | str,
+    known: dict[str, tuple[str, dict[str, Any]]],
+    own: Callable[[], Learner],
+    key: str,
+    seed: int,
 ) -> Learner:
     if not isinstance(learner, str):
         return learner
@@ -68,7 +74,9 @@ def _named(
     try:
         from sklearn import ensemble
     except ImportError:
-        raise ConfigError(f"{key}={learner}: needs scikit-learn; install ncf[causal]") from None
+        raise ConfigError(
+            f"{key}={learner}: scikit-learn is not installed; pip install 'ncf[causal]' brings it"
+        ) from None
     return getattr(ensemble, name)(random_state=seed, **settings)
 
 
@@ -111,7 +119,7 @@ def folds(units: Units, count: int, seed: int = 0) -> Array:
             found[order] = np.arange(len(order)) % count
     smallest = min(int(np.bincount(found[units.treatment == arm], minlength=count).min()) for arm in (0, 1))
     if smallest < 1:
-        raise StatisticsError(f"folds: expected units of both arms in each of {count} folds, got none in one; use fewer")
+        raise StatisticsError(f"folds: expected both arms in each of {count} folds, got one without; use fewer folds")
     return found
 
 

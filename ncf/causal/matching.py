@@ -215,9 +215,7 @@ def _covariances(units: Units, design: Array, position: Array, arm: int) -> Arra
     return (means[:, :q] - means[:, q : 2 * q] * means[:, 2 * q :]) * counts / np.maximum(counts - 1, 1)
 
 
-def _described(
-    result: Estimate, units: Units, scores: Scores, sample: Matched, rule: Rule, estimand: str
-) -> Estimate:
+def _described(result: Estimate, units: Units, scores: Scores, sample: Matched, rule: Rule, estimand: str) -> Estimate:
     other = sample.used > 0
     details = {
         "matched": float(sample.counted.sum()), "unmatched": float(sample.wanted - sample.counted.sum()),

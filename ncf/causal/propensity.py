@@ -127,12 +127,13 @@ def arm_sizes(treatment: Array, weights: Array) -> tuple[float, float]:
 def no_overlap(treatment: Array, weights: Array, estimand: str) -> str | None:
     """Return why the arms do not overlap enough, None if they do.
 
-    An arm's effective sample size must be 30 at least and a tenth of the arm. The arm that stands in for another (the
-    untreated, for an ATT) may hold any number of units unlike it: its size is held against a tenth of the other arm.
+    An arm's effective sample size must be 30 at least, and a tenth of its units; of the treated, for an ATT, and of the
+    untreated, for an ATC: the arm that stands in for them may hold any number of units unlike them. An ATO asks for 30
+    alone, since it is of where the arms overlap.
     """
     treated = int((treatment == 1).sum())
     counts = {"treated": treated, "untreated": len(treatment) - treated}
-    of = {"ATT": counts["treated"], "ATC": counts["untreated"]}.get(estimand, len(treatment))
+    of = {"ATT": counts["treated"], "ATC": counts["untreated"], "ATO": 0}.get(estimand, len(treatment))
     for (arm, n), size in zip(counts.items(), arm_sizes(treatment, weights), strict=True):
         if size < LEAST_SIZE or size < LEAST_SHARE * min(n, of):
             return (

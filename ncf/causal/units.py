@@ -56,7 +56,7 @@ class Units:
 
 
 def units(
-    treatment: Array, outcome: Array, confounders: Array, names: Sequence[str] | None = None,
+    treatment: Array, outcome: Array, confounders: Array | pd.DataFrame, names: Sequence[str] | None = None,
     clusters: Array | None = None,
 ) -> Units:  # fmt: skip
     """Return checked units.
@@ -73,11 +73,11 @@ def units(
             of fewer than 2 units, or a confounder that is constant or a combination of others, which is named.
     """
     d, y = sample(treatment, 4, "treatment"), sample(outcome, 4, "outcome")
-    raw = confounders.to_numpy() if isinstance(confounders, pd.DataFrame) else np.asarray(confounders)
+    if names is None and isinstance(confounders, pd.DataFrame):
+        names = list(map(str, confounders.columns))
+    raw = np.asarray(confounders)
     x = (table(raw, "confounders", sizes=False) if raw.size else np.empty((len(d), 0))).reshape(len(raw), -1)
-    if names is None:
-        frame = isinstance(confounders, pd.DataFrame)
-        names = list(map(str, confounders.columns)) if frame else [f"x{j + 1}" for j in range(x.shape[1])]
+    names = [f"x{j + 1}" for j in range(x.shape[1])] if names is None else list(names)
     if not len(d) == len(y) == len(x) or (clusters is not None and len(clusters) != len(d)):
         raise StatisticsError(
             f"units: expected as many treatments, outcomes, rows of confounders and clusters, got {len(d)}, {len(y)}, "
