@@ -1,4 +1,4 @@
-"""What two-way fixed effects compare with what: the decomposition into two-by-two differences of Goodman-Bacon (2021)."""
+"""What two-way fixed effects compare with what: Goodman-Bacon's (2021) two-by-two differences."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ NEVER, EARLIER, LATER, ALWAYS = (
     "treated against always treated",
 )
 KINDS = (NEVER, EARLIER, LATER, ALWAYS)
-"""Kinds of comparisons. The last two hold units against others that are treated already, whose effects may still grow."""
+"""Kinds of comparisons. The last two hold units against others that are treated already; their effects may grow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,10 @@ def decompose(panel: Panel) -> Decomposition:
     np.add.at(sums[:, 1:], members, panel.outcome)
     sums = np.cumsum(sums / sizes[:, None], axis=1)
     early, late = (index.ravel() for index in np.triu_indices(len(groups), 1))
-    if not len(early):
-        raise StatisticsError("decomposition: expected units treated at different times, or never; all are alike")
+    if not ((groups > 0) & (groups < length)).any() or not len(early):
+        raise StatisticsError(
+            "decomposition: expected units treated at different times, or never; none changes against another"
+        )
     return _pairs(panel, groups, sizes / sizes.sum(), sums, early, late)
 
 

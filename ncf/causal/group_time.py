@@ -47,13 +47,13 @@ class GroupTime:
 
     def by_cohort(self, *, level: float = 0.95, draws: int = 999, rng: np.random.Generator) -> EventStudy:
         """Return the effect on each cohort, averaged over its treated periods."""
-        return self._study(np.where(self.period >= self.cohort, self.cohort, -1), "group-time, cohort", level, draws, rng,
-                           at_least=0)  # fmt: skip
+        cohort = np.where(self.period >= self.cohort, self.cohort, -1)
+        return self._study(cohort, "group-time, cohort", level, draws, rng, at_least=0)
 
     def by_period(self, *, level: float = 0.95, draws: int = 999, rng: np.random.Generator) -> EventStudy:
         """Return the effect in each period, averaged over the cohorts treated by then, by size."""
-        return self._study(np.where(self.period >= self.cohort, self.period, -1), "group-time, period", level, draws, rng,
-                           at_least=0)  # fmt: skip
+        period = np.where(self.period >= self.cohort, self.period, -1)
+        return self._study(period, "group-time, period", level, draws, rng, at_least=0)
 
     def _study(
         self, label: Array, method: str, level: float, draws: int, rng: np.random.Generator, at_least: int | None = None
@@ -64,7 +64,7 @@ class GroupTime:
         return EventStudy(times, found, sup_t(influence, level=level, draws=draws, rng=rng), None)
 
     def _mean(self, cells: Array, method: str, level: float) -> Estimate:
-        """Average cells by the share of units in their cohort; the shares are estimates too, and add their influence."""
+        """Average cells by the share of units in their cohort; shares are estimates too, and add their influence."""
         of_cell = np.searchsorted(self.cohorts, self.cohort[cells])
         raw = self.share[of_cell]
         total, weights = raw.sum(), raw / raw.sum()

@@ -1,4 +1,4 @@
-"""Effects by imputation: fit unit and period effects where nobody is treated, and see how the treated differ from them."""
+"""Effects by imputation: how the treated differ from what unit and period effects say of the untreated."""
 
 import numpy as np
 
@@ -34,9 +34,7 @@ def imputation(panel: Panel, *, level: float = 0.95) -> Estimate:
     pull = aim - effects.dual(aim.sum(1), aim.sum(0))
     rest = np.where(panel.observed, gaps - _typical(panel, gaps, aim), 0.0)
     influence = len(panel.units) * (pull * rest).sum(1)
-    return estimate(
-        value, influence, estimand="ATT", method="imputation", level=level, lost=0, degrees=float("inf")
-    )
+    return estimate(value, influence, estimand="ATT", method="imputation", level=level, lost=0, degrees=float("inf"))
 
 
 def _typical(panel: Panel, gaps: Array, aim: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Panels: an outcome of N units in T periods, and when each was treated; and what unit and time effects leave of them."""
+"""Panels: an outcome of N units in T periods, who was treated when, and what unit and period effects leave of it."""
 
 from dataclasses import dataclass
 from functools import cached_property

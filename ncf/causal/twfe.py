@@ -76,7 +76,9 @@ def event_study(
     ever = (panel.first < len(panel.periods))[:, None] & panel.observed
     times = np.unique(since[ever])
     if reference not in times:
-        raise StatisticsError(f"reference: expected a time that occurs, {times.min()} to {times.max()}, got {reference}")
+        raise StatisticsError(
+            f"reference: expected a time that occurs, {times.min()} to {times.max()}, got {reference}"
+        )
     times = times[times != reference]
     columns = (since[..., None] == times) & ever[..., None]
     left = TwoWay(panel.weights).residuals(np.concatenate([columns.astype(float), panel.outcome[..., None]], -1))
@@ -90,7 +92,7 @@ def event_study(
 
 
 def placebo(panel: Panel, *, ahead: int = 1, level: float = 0.95) -> Estimate:
-    """Return the effect of a treatment that never was: the true groups, `ahead` periods early, before the true one began.
+    """Return the effect of a treatment that never was: the true groups, `ahead` periods before the true one began.
 
     Observations under the true treatment are left out. It is near 0 if the groups moved alike before.
 
@@ -101,8 +103,8 @@ def placebo(panel: Panel, *, ahead: int = 1, level: float = 0.95) -> Estimate:
     never = len(panel.periods)
     early = np.where(panel.first < never, np.maximum(panel.first - ahead, 0), never)
     kept = panel.starting(early).keeping(~panel.treated)
-    pretended = kept.treated.any(1) & ~kept.treated.all(1)
-    if not pretended.any() or not (~kept.treated).any():
+    both = kept.treated.any(1) & (kept.observed & ~kept.treated).any(1)
+    if not both.any():
         raise StatisticsError(f"placebo: expected units with more than {ahead} periods before treatment, found none")
     return twfe(kept, level=level)
 
