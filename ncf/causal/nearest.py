@@ -109,10 +109,12 @@ def match(
     rounding = _ROUNDING * max(1.0, float(np.abs(seekers).max()), float(np.abs(pool).max()))
     if replace and ties == "average":
         return _ranges(seekers, pool, neighbours, caliper, rounding)
-    places = np.arange(len(pool)) if ties != "last" else np.arange(len(pool))[::-1]
-    order = places[np.argsort(pool[places], kind="stable")]
+    order = np.argsort(pool, kind="stable")
+    values = pool[order]
+    first = _groups(values, rounding)
+    order = order[np.lexsort((-order if ties == "last" else order, first))]  # equal values in the order of their places
     find = _nearest if replace else _greedy
-    found = find(seekers, pool[order], neighbours, caliper, rounding)
+    found = find(seekers, values[first], neighbours, caliper, rounding)
     return Chosen(np.where(found >= 0, order[np.minimum(found, len(pool) - 1)], -1), len(pool))
 
 

@@ -32,7 +32,8 @@ def weights(treatment: Array, values: Array, estimand: str = "ATE", *, stabilise
 
     Raises StatisticsError for another estimand, or weights that are negative or not finite.
     """
-    one, zero, _, _ = _WEIGHTS[one_of(estimand, "estimand", ESTIMANDS)](values)
+    with np.errstate(over="ignore"):  # refused below
+        one, zero, _, _ = _WEIGHTS[one_of(estimand, "estimand", ESTIMANDS)](values)
     found = np.where(treatment == 1, one, zero)
     if stabilised:
         found = found * np.where(treatment == 1, treatment.mean(), 1 - treatment.mean())
