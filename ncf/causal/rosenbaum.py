@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from ncf.stats.checks import Array, StatisticsError, number, sample
 
 _LARGEST = 1e6
+_MOST_EXACT = 100  # pairs
 
 
 def bounds(differences: Array, gammas: Sequence[float] = (1, 1.25, 1.5, 2, 3, 4)) -> pd.DataFrame:
@@ -23,7 +24,7 @@ def bounds(differences: Array, gammas: Sequence[float] = (1, 1.25, 1.5, 2, 3, 4)
         gammas: each 1 at least.
 
     Returns:
-        Columns gamma, p_low, p_high; normal approximation.
+        Columns gamma, p_low, p_high; exact for up to 100 pairs, then by the normal approximation.
 
     Raises:
         StatisticsError: a gamma below 1, or no difference but zero.
@@ -64,6 +65,21 @@ def _signed_ranks(differences: Array) -> tuple[Array, float]:
 
 
 def _p(ranks: Array, positive: float, gamma: float) -> float:
+    """Return the chance of at least `positive` if each difference is positive with odds gamma, independently."""
     share = gamma / (1 + gamma)
+    if len(ranks) <= _MOST_EXACT:
+        return _exact(ranks, positive, share)
     mean, variance = share * ranks.sum(), share * (1 - share) * float(ranks @ ranks)
     return float(stats.norm.sf((positive - mean) / np.sqrt(variance)))
+
+
+def _exact(ranks: Array, positive: float, share: float) -> float:
+    """Return that chance by adding up one rank after the other; ranks of ties are halves, so they count double."""
+    steps = np.rint(2 * ranks).astype(int)
+    chance = np.zeros(steps.sum() + 1)
+    chance[0] = 1.0
+    for step in steps:
+        moved = share * chance[:-step]
+        chance *= 1 - share
+        chance[step:] += moved
+    return float(min(1.0, chance[round(2 * positive) :].sum()))
