@@ -14,6 +14,7 @@ from ncf.stats.checks import Array, StatisticsError
 _BLOCK = 1 << 13  # rows
 _DEPENDENT = 1e-10  # share of a column's variance that those before it must leave
 _MOST_STEPS = 60
+_PERFECT = 1e-7  # mean log-likelihood, but for its sign, of a fit that leaves no doubt
 
 
 class Linear:
@@ -88,6 +89,8 @@ class Logistic(Linear):
                 if likelihood >= last - 1e-10 * (1 + abs(last)):
                     break
                 step = step / 2
+            if likelihood > -_PERFECT * len(y):
+                break
             if np.abs(step).max() < 1e-9 * (1 + np.abs(self.beta).max()):
                 return self
         raise StatisticsError(

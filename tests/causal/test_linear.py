@@ -50,6 +50,9 @@ def test_separated_classes_have_no_maximum() -> None:
     x = RNG.normal(size=(200, 2))
     with pytest.raises(StatisticsError, match="separate the arms"):
         Logistic().fit(x, (x[:, 0] > 0) * 1.0)
+    category = (x[:, 1] > 1) * 1.0  # everyone in it is treated
+    with pytest.raises(StatisticsError, match="separate the arms"):
+        Logistic().fit(np.column_stack([x[:, 0], category]), np.maximum(category, RNG.random(200) < 0.5))
     with pytest.raises(StatisticsError, match="one of them only"):
         Logistic().fit(x, np.ones(200))
 
