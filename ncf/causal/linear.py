@@ -25,14 +25,10 @@ class Linear:
 
     def fit(self, x: Array, y: Array) -> "Linear":
         """x (N, P), y (N,)."""
-        self._prepare(x)
-        moment = np.zeros(len(self.kept) + 1)
-        product = np.zeros((len(moment), len(moment)))
-        shift = y.mean()
+        product = self._prepare(x)
+        moment, shift = np.zeros(len(product)), y.mean()
         for rows in _blocks(len(x)):
-            z = self.standardised(x[rows])
-            product += z.T @ z
-            moment += z.T @ (y[rows] - shift)
+            moment += self.standardised(x[rows]).T @ (y[rows] - shift)
         self.inverse = np.linalg.inv(product)
         self.beta = self.inverse @ moment
         self.beta[0] += shift
@@ -48,11 +44,17 @@ class Linear:
         """Return (N, Q): a column of ones and the columns in use, centred and scaled as those of the fit."""
         z = np.empty((len(x), len(self.kept) + 1))
         z[:, 0] = 1
-        z[:, 1:] = (x[:, self.kept] - self.centre) / self.scale
+        used = x if len(self.kept) == x.shape[1] else x[:, self.kept]
+        np.subtract(used, self.centre, out=z[:, 1:])
+        z[:, 1:] /= self.scale
         return z
 
-    def _prepare(self, x: Array) -> None:
-        self.kept, self.centre, self.scale = _independent(x)
+    def _prepare(self, x: Array) -> Array:
+        """Choose and scale the columns, and return Z'Z (Q, Q)."""
+        self.kept, self.centre, self.scale, correlation = _independent(x)
+        product = np.zeros((len(self.kept) + 1, len(self.kept) + 1))
+        product[0, 0], product[1:, 1:] = len(x), len(x) * correlation
+        return product
 
 
 class Logistic(Linear):
@@ -70,10 +72,9 @@ class Logistic(Linear):
         share = y.mean()
         if not 0 < share < 1:
             raise StatisticsError("logistic regression: expected both 0 and 1, got one of them only")
-        z = self.standardised(x)
-        self.beta = np.zeros(z.shape[1])
+        self.beta = np.zeros(len(self.kept) + 1)
         self.beta[0] = np.log(share / (1 - share))
-        likelihood, information, slope = self._derivatives(z, y)
+        likelihood, information, slope = self._derivatives(x, y)
         for _ in range(_MOST_STEPS):
             try:
                 self.inverse = np.linalg.inv(information)
@@ -85,13 +86,13 @@ class Logistic(Linear):
             before, last = self.beta, likelihood
             for _ in range(_MOST_STEPS):
                 self.beta = before + step
-                likelihood, information, slope = self._derivatives(z, y)
+                likelihood, information, slope = self._derivatives(x, y)
                 if likelihood >= last - 1e-10 * (1 + abs(last)):
                     break
                 step = step / 2
             if likelihood > -_PERFECT * len(y):
                 break
-            if np.abs(step).max() < 1e-9 * (1 + np.abs(self.beta).max()):
+            if np.abs(step).max() < 1e-8 * (1 + np.abs(self.beta).max()):
                 return self
         raise StatisticsError(
             "logistic regression: found no maximum; the confounders separate the arms, so that scores are 0 or 1: "
@@ -103,11 +104,12 @@ class Logistic(Linear):
         positive = expit(self.predict(x))
         return np.column_stack([1 - positive, positive])
 
-    def _derivatives(self, z: Array, y: Array) -> tuple[float, Array, Array]:
-        """Return the log-likelihood, its slope's negative derivative (Q, Q), the information, and its slope (Q,)."""
-        information, slope, likelihood = np.zeros((z.shape[1], z.shape[1])), np.zeros(z.shape[1]), 0.0
-        for rows in _blocks(len(z)):
-            block = z[rows]
+    def _derivatives(self, x: Array, y: Array) -> tuple[float, Array, Array]:
+        """Return the log-likelihood, the information (Q, Q) and the slope (Q,), at x (N, P) and y (N,)."""
+        size = len(self.beta)
+        information, slope, likelihood = np.zeros((size, size)), np.zeros(size), 0.0
+        for rows in _blocks(len(x)):
+            block = self.standardised(x[rows])
             eta = block @ self.beta
             p = expit(eta)
             likelihood += float(y[rows] @ eta - np.logaddexp(0, eta).sum())
@@ -118,7 +120,7 @@ class Logistic(Linear):
 
 def refuse_dependent(x: Array, names: Sequence[str]) -> None:
     """Raise StatisticsError naming a column of x (N, P) that is constant or a combination of those before it."""
-    kept, _, _ = _independent(x)
+    kept, *_ = _independent(x)
     missing = [j for j in range(x.shape[1]) if j not in set(kept.tolist())]
     if not missing:
         return
@@ -133,8 +135,11 @@ def refuse_dependent(x: Array, names: Sequence[str]) -> None:
     )
 
 
-def _independent(x: Array) -> tuple[Array, Array, Array]:
-    """Return positions, means and standard deviations of the columns of x (N, P) that do not depend on earlier ones."""
+def _independent(x: Array) -> tuple[Array, Array, Array, Array]:
+    """Return what is known of the columns of x (N, P) that do not depend on earlier ones.
+
+    These are their positions, means and standard deviations (Q,), and their correlations (Q, Q).
+    """
     n = max(len(x), 1)
     centre = x.sum(0) / n
     scale = np.sqrt(sum((((x[rows] - centre) ** 2).sum(0) for rows in _blocks(len(x))), np.zeros(x.shape[1])) / n)
@@ -143,8 +148,10 @@ def _independent(x: Array) -> tuple[Array, Array, Array]:
     for rows in _blocks(len(x)):
         z = (x[rows][:, usable] - centre[usable]) / scale[usable]
         product += z.T @ z
-    kept = usable[_pivots(product / n)]
-    return kept, centre[kept], scale[kept]
+    correlation = product / n
+    pivots = _pivots(correlation)
+    kept = usable[pivots]
+    return kept, centre[kept], scale[kept], correlation[np.ix_(pivots, pivots)]
 
 
 def _pivots(correlation: Array) -> Array:
