@@ -44,6 +44,11 @@ def parser() -> command_line.Parser:
         help="learner of outcomes, of dml and aipw (linear)",
     )
     add("--folds", type=int, default=5, help="of dml and aipw; 1: aipw is fitted to all units at once (5)")
+    add(
+        "--repeats",
+        type=int,
+        help="divisions into folds whose predictions are averaged (10 below 20,000 units, else 1)",
+    )
     add("--form", choices=FORMS, help="of dml (partially_linear for ATE and ATO, else interactive)")
     add("--clip", type=float, default=0.0, help="move scores of dml and aipw into [clip, 1 - clip] (0)")
     add("--trim", help="keep units with scores within these bounds: 0.1,0.9; or best")
@@ -85,8 +90,8 @@ def names(text: str) -> list[str]:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     caliper, relative = _caliper(options.caliper)
-    keys = ("estimand", "score_model", "outcome_model", "folds", "form", "clip", "refit", "normalised", "level",
-            "overlap", "seed")  # fmt: skip
+    keys = ("estimand", "score_model", "outcome_model", "folds", "repeats", "form", "clip", "refit", "normalised",
+            "level", "overlap", "seed")  # fmt: skip
     return {key: getattr(options, key) for key in keys} | {
         "trim": _trim(options.trim),
         "rule": Rule(options.neighbours, options.replace, caliper, relative, options.scale, options.ties),

@@ -298,7 +298,7 @@ def _interactive(units: Units, own: Scores, settings: Settings, known: bool) -> 
 def _predicted(units: Units, own: Scores, settings: Settings, known: bool, interactive: bool) -> double.Predicted:
     found = double.predict(
         units, outcome_model=settings.outcome_model, score_model=settings.score_model, fold=settings.folds,
-        seed=settings.seed, interactive=interactive,
+        seed=settings.seed, repeats=settings.divisions(len(units)), interactive=interactive,
     )  # fmt: skip
     if known:
         found = replace(found, score=own.values)

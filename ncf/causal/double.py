@@ -13,7 +13,7 @@ from ncf.causal.learners import Learner, cross_predicted, folds, outcome_learner
 from ncf.causal.propensity import given
 from ncf.causal.units import Units
 from ncf.causal.weighting import weights
-from ncf.stats.checks import Array, StatisticsError, number
+from ncf.stats.checks import Array, StatisticsError, number, whole
 from ncf.stats.estimate import Estimate, estimate
 
 
@@ -41,9 +41,13 @@ def predict(
     score_model: Learner | str = "logistic",
     fold: Array | int = 5,
     seed: int = 0,
+    repeats: int = 1,
     interactive: bool = True,
 ) -> Predicted:
-    """Return out-of-fold predictions.
+    """Return out-of-fold predictions, or their means over several divisions into folds.
+
+    Small samples come out otherwise for other folds; the mean of many divisions hardly does, and still no unit is
+    predicted by a learner that has seen it.
 
     Args:
         units: N units.
@@ -51,6 +55,7 @@ def predict(
         score_model: "logistic", "forest", "boosting", or an object with fit and predict_proba.
         fold: how many folds, or the fold (N,) of each unit.
         seed: of the folds and of named learners.
+        repeats: how many divisions; 1 with the fold of each unit.
         interactive: whether outcomes are predicted in each arm, for `interactive`; else from the confounders alone, for
             `partially_linear`.
 
@@ -59,14 +64,24 @@ def predict(
         StatisticsError: as `folds` and `cross_predicted`.
     """
     regressor, classifier = outcome_learner(outcome_model, seed), treatment_learner(score_model, seed)
-    parts = folds(units, fold, seed) if isinstance(fold, int) else np.asarray(fold)
-    if parts.shape != (len(units),):
-        raise StatisticsError(f"folds: expected one for each of {len(units):,} units, got {parts.shape}")
-    x, y, d = units.confounders, units.outcome, units.treatment
-    score = cross_predicted(classifier, x, d, parts, probability=True)
+    if isinstance(fold, int):
+        divided = [folds(units, fold, seed, repeat) for repeat in range(whole(repeats, "repeats", 1))]
+    else:
+        divided = [np.asarray(fold)]
+    if divided[0].shape != (len(units),):
+        raise StatisticsError(f"folds: expected one for each of {len(units):,} units, got {divided[0].shape}")
+
+    def mean(learner: Learner, y: Array, arm: int | None = None, probability: bool = False) -> Array:
+        among = None if arm is None else units.treatment == arm
+        total = np.zeros(len(units))
+        for one in divided:
+            total += cross_predicted(learner, units.confounders, y, one, among, probability=probability)
+        return total / len(divided)
+
+    score = mean(classifier, units.treatment, probability=True)
     if not interactive:
-        return Predicted(score, outcome=cross_predicted(regressor, x, y, parts))
-    treated, untreated = (cross_predicted(regressor, x, y, parts, d == arm) for arm in (1, 0))
+        return Predicted(score, outcome=mean(regressor, units.outcome))
+    treated, untreated = (mean(regressor, units.outcome, arm) for arm in (1, 0))
     return Predicted(score, treated=treated, untreated=untreated)
 
 

@@ -91,16 +91,16 @@ def probabilities(fitted: Learner, x: Array) -> Array:
     return one
 
 
-def folds(units: Units, count: int, seed: int = 0) -> Array:
+def folds(units: Units, count: int, seed: int = 0, repeat: int = 0) -> Array:
     """Return the fold (N,) of each unit, 0 to `count` - 1: clusters stay together, else each arm is divided evenly.
 
-    The fold of a unit depends on its confounders and the seed, not on the order of units; units of an arm with the
-    same confounders are told apart by the rank of their outcomes.
+    The fold of a unit depends on the ranks of its confounders and the seed, neither on the order of units nor on what
+    confounders are measured in; units of an arm with the same confounders are told apart by the rank of their outcomes.
 
     Raises StatisticsError unless each fold can have units of both arms.
     """
     whole(count, "folds", 2, len(units))
-    salt = numpy_generator(seed, "folds").integers(1 << 62, size=2, dtype=np.uint64)
+    salt = numpy_generator(seed, f"folds/{repeat}").integers(1 << 62, size=2, dtype=np.uint64)
     if units.clusters is not None:
         codes, names = pd.factorize(units.clusters)
         if len(names) < count:
@@ -109,9 +109,7 @@ def folds(units: Units, count: int, seed: int = 0) -> Array:
         rank = np.argsort(np.argsort(_mixed(hashes, salt[1])))
         found = rank[codes] % count
     else:
-        key = np.zeros(len(units), np.uint64)
-        for column in units.confounders.T:
-            key = _mixed(key ^ np.ascontiguousarray(column + 0.0).view(np.uint64), salt[1])  # + 0.0: no negative zero
+        key = _keys(units.confounders, salt[1])
         found = np.empty(len(units), int)
         for arm in (0, 1):
             members = np.flatnonzero(units.treatment == arm)
@@ -121,6 +119,19 @@ def folds(units: Units, count: int, seed: int = 0) -> Array:
     if smallest < 1:
         raise StatisticsError(f"folds: expected both arms in each of {count} folds, got one without; use fewer folds")
     return found
+
+
+def _keys(x: Array, salt: np.uint64) -> Array:
+    """Return a number (N,) for each row of x (N, P), scattered, by the ranks of its values; equal for equal rows.
+
+    Columns are taken in until all rows differ.
+    """
+    key = np.zeros(len(x), np.uint64)
+    for column in x.T:
+        key = _mixed(key ^ np.unique(column, return_inverse=True)[1].astype(np.uint64), salt)
+        if len(np.unique(key)) == len(x):
+            break
+    return key
 
 
 def _mixed(values: Array, salt: np.uint64) -> Array:

@@ -11,6 +11,7 @@ from ncf.stats.checks import StatisticsError, fraction, number, one_of, whole
 ESTIMATORS = ("standardise", "ipw", "match", "aipw", "dml")
 FORMS = ("partially_linear", "interactive")
 OVERLAP = ("refuse", "warn")
+_REPEATS, _MANY = 10, 20_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Settings:
         refit: whether scores are estimated again on the units that are kept.
         normalised: of ipw: weights sum to one in each arm.
         folds: of dml and aipw; with 1, aipw has linear and logistic regressions fitted to all units.
+        repeats: divisions into folds whose predictions are averaged; None: 10 for fewer than 20,000 units, else 1.
         form: of dml, one of FORMS; None: partially linear for the ATE and ATO, else interactive.
         clip: scores of dml and cross-fitted aipw are moved into [clip, 1 - clip].
         rule: of match.
@@ -42,6 +44,7 @@ class Settings:
     refit: bool = True
     normalised: bool = True
     folds: int = 5
+    repeats: int | None = None
     form: str | None = None
     clip: float = 0.0
     rule: Rule = field(default_factory=Rule)
@@ -60,6 +63,7 @@ class Settings:
         one_of(self.dml_form, "form", FORMS)
         fraction(self.level, "level")
         whole(self.folds, "folds", 1)
+        whole(self.divisions(0), "repeats", 1)
         if not 0 <= number(self.clip, "clip") < 0.5:
             raise StatisticsError(f"clip: expected a number in [0, 0.5), got {self.clip:g}")
         if self.estimand == "ATO" and (others := set(self.estimators) - {"ipw", "dml"}):
@@ -75,6 +79,10 @@ class Settings:
     def dml_form(self) -> str:
         """The form of dml."""
         return self.form or ("partially_linear" if self.estimand in ("ATE", "ATO") else "interactive")
+
+    def divisions(self, n: int) -> int:
+        """Return how many divisions into folds N units have."""
+        return self.repeats if self.repeats is not None else _REPEATS if n < _MANY else 1
 
     @property
     def crossed(self) -> bool:

@@ -91,6 +91,19 @@ def test_the_order_of_units_a_constant_and_swapped_arms() -> None:
     assert one.value == pytest.approx(-two.value, rel=1e-7)
 
 
+def test_more_divisions_into_folds_depend_less_on_the_seed() -> None:
+    part = sample("trimmed")
+    spread = {
+        repeats: np.std([interactive(part, predict(part, seed=seed, repeats=repeats)).value for seed in range(6)])
+        for repeats in (1, 10)
+    }
+    assert spread[10] < 0.7 * spread[1]
+    one = [predict(part, seed=3, repeats=1), predict(part, seed=3, repeats=2)]
+    assert one[0].treated is not None
+    assert one[1].treated is not None
+    assert not np.allclose(one[0].treated, one[1].treated)
+
+
 def test_errors_by_cluster() -> None:
     doubled = units(*(np.repeat(a, 4, axis=0) for a in (UNITS.treatment, UNITS.outcome, UNITS.confounders)),
                     clusters=np.repeat(np.arange(len(UNITS)), 4))  # fmt: skip

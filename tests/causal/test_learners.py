@@ -69,7 +69,7 @@ def test_labels_are_refused_in_place_of_probabilities() -> None:
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     assert isinstance(outcome_learner("linear"), Linear)
-    with pytest.raises(ConfigError, match=r"score_model=forest: scikit-learn is not installed; pip install 'ncf\[causal\]'"):
+    with pytest.raises(ConfigError, match=r"forest: scikit-learn is not installed; pip install 'ncf\[causal\]'"):
         treatment_learner("forest")
 
 
@@ -80,6 +80,10 @@ def test_folds_are_even_and_follow_the_units() -> None:
         assert np.ptp(counts) <= 1
     order = np.random.default_rng(0).permutation(503)
     np.testing.assert_array_equal(folds(UNITS.take(order), 5, seed=3), fold[order])
+    cents = units(UNITS.treatment, UNITS.outcome, 100 * UNITS.confounders + 3)
+    np.testing.assert_array_equal(folds(cents, 5, seed=3), fold)
+    coarse = units(UNITS.treatment, UNITS.outcome, np.round(UNITS.confounders, 1))
+    np.testing.assert_array_equal(folds(coarse.take(order), 5), folds(coarse, 5)[order])
     assert (folds(UNITS, 5, seed=4) != fold).mean() > 0.5
     assert abs(np.corrcoef(fold, UNITS.confounders[:, 0])[0, 1]) < 0.15
 
