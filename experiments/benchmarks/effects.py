@@ -53,7 +53,9 @@ SUBJECTS = {"aipw": aipw, "matching": matched}
 def main() -> None:
     """Time the subjects named on the command line, all if none is."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.effects", description=__doc__)
-    parser.add_argument("subjects", nargs="*", choices=[*SUBJECTS, []], help="what to time; all if none is named")
+    parser.add_argument(
+        "subjects", nargs="*", choices=[*SUBJECTS, []], metavar="subject", help="what to time; all if none is named"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of each (3)")
     arguments = parser.parse_args()
     for subject in arguments.subjects or SUBJECTS:
