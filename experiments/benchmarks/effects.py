@@ -1,4 +1,4 @@
-"""`python -m experiments.benchmarks.effects [aipw] [matching]`: seconds that estimators take on large samples, one core.
+"""`python -m experiments.benchmarks.effects [aipw] [matching]`: seconds that estimators take on large samples.
 
 aipw: cross-fitted with linear and logistic learners, 1,000,000 units and 20 confounders, 5 folds.
 matching: 100,000 treated to 1,000,000 untreated units on the logit of a known score, with replacement (ties averaged)
