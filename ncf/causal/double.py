@@ -72,6 +72,7 @@ def predict(
         raise StatisticsError(f"folds: expected one for each of {len(units):,} units, got {divided[0].shape}")
 
     def mean(learner: Learner, y: Array, arm: int | None = None, probability: bool = False) -> Array:
+        """Return the mean prediction (N,) over the divisions, by learners fitted to all units or to an arm."""
         among = None if arm is None else units.treatment == arm
         total = np.zeros(len(units))
         for one in divided:

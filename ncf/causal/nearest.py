@@ -50,6 +50,7 @@ class Ranges:
         return self.high - self.low
 
     def means(self, values: Array) -> Array:
+        """Return the means by differences of running sums, so that ties cost nothing."""
         centre = values.mean(0)
         sums = np.zeros((len(values) + 1, *values.shape[1:]))
         np.cumsum(values[self.order] - centre, axis=0, out=sums[1:])
@@ -87,6 +88,7 @@ class Chosen:
         return (self.chosen >= 0).sum(1)
 
     def means(self, values: Array) -> Array:
+        """Return the means over those chosen."""
         there = (self.chosen >= 0).reshape(*self.chosen.shape, *[1] * (values.ndim - 1))
         counts = np.maximum(self.counts, 1).reshape(-1, *[1] * (values.ndim - 1))
         return np.where(there, values[self.chosen], 0.0).sum(1) / counts
