@@ -208,11 +208,10 @@ def _covariances(units: Units, design: Array, position: Array, arm: int) -> Arra
     own = units.treatment == arm
     near = match(position, position[own], neighbours=_VARIANCE_NEIGHBOURS)
     y = units.outcome[own] - units.outcome[own].mean()
-    z = design[own]
-    counts = near.counts[:, None]
-    means = near.means(np.column_stack([z * y[:, None], z, y]))
-    q = z.shape[1]
-    return (means[:, :q] - means[:, q : 2 * q] * means[:, 2 * q :]) * counts / np.maximum(counts - 1, 1)
+    counts, mean = near.counts, near.means(y)
+    unbiased = counts / np.maximum(counts - 1, 1)
+    columns = (design[own, q] for q in range(design.shape[1]))  # one at a time: there may be a million units
+    return np.column_stack([(near.means(z * y) - near.means(z) * mean) * unbiased for z in columns])
 
 
 def _described(result: Estimate, units: Units, scores: Scores, sample: Matched, rule: Rule, estimand: str) -> Estimate:
