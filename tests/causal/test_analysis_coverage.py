@@ -28,7 +28,7 @@ METHODS: dict[str, tuple[str, Method]] = {
     **{f"match, known scores {k}": (k, lambda u, e, k=k: matching(u, given(e), estimand=k)) for k in ("ATE", "ATT")},
     "match 1:3": ("ATT", lambda u, e: matching(u, scores(u), Rule(3), estimand="ATT")),
     **{f"dml {k}": (k, lambda u, e, k=k: interactive(u, predict(u), estimand=k)) for k in ("ATE", "ATT")},
-    "dml, ten divisions": ("ATE", lambda u, e: interactive(u, predict(u, repeats=10))),
+    "dml, three divisions": ("ATE", lambda u, e: interactive(u, predict(u, repeats=3))),
     "dml, partially linear": ("ATO", lambda u, e: partially_linear(u, predict(u, interactive=False))),
 }  # fmt: skip
 
