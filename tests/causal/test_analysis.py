@@ -67,7 +67,7 @@ def test_lalonde_is_refused_or_overridden_or_trimmed() -> None:
 
 def same(one: Units, other: Units, sign: int = 1, **settings: object) -> None:
     """Assert equal estimates, errors, E-values and robustness values of every estimator."""
-    first, second = (effect(some, estimator="all", **settings) for some in (one, other))
+    first, second = (effect(some, estimator="all", repeats=2, **settings) for some in (one, other))
     for a, b in zip(first.estimates, second.estimates, strict=True):
         assert b.value == pytest.approx(sign * a.value, rel=1e-6), a.method
         assert b.standard_error == pytest.approx(a.standard_error, rel=1e-6), a.method
@@ -116,9 +116,9 @@ def test_warnings_of_matching() -> None:
 def test_any_learner_will_do() -> None:
     found = effect(
         FRAME, *COLUMNS, estimator=["ipw", "aipw", "dml"], outcome_model=LinearRegression(),
-        score_model=LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10),
+        score_model=LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10), repeats=2,
     )  # fmt: skip
-    own = effect(FRAME, *COLUMNS, estimator=["ipw", "aipw", "dml"])
+    own = effect(FRAME, *COLUMNS, estimator=["ipw", "aipw", "dml"], repeats=2)
     for theirs, ours in zip(found.estimates[1:], own.estimates[1:], strict=True):
         assert theirs.value == pytest.approx(ours.value, rel=1e-4)
         assert theirs.standard_error == pytest.approx(ours.standard_error, rel=1e-4)

@@ -55,9 +55,9 @@ def test_the_naive_difference_never_covers() -> None:
 
 def test_matching_the_treated_is_not_the_effect_on_all() -> None:
     """What is printed as an ATE is the ATT."""
-    found = runs(lambda u, e: matching(u, scores(u)), 200)
+    found = runs(lambda u, e: matching(u, scores(u)), 120)
     within(found, truth("ATT"))
-    assert abs(found[:, 0].mean() - truth("ATE")) > 10 * found[:, 0].std() / np.sqrt(200)
+    assert abs(found[:, 0].mean() - truth("ATE")) > 10 * found[:, 0].std() / np.sqrt(120)
 
 
 def original(seed: int) -> Units:
@@ -77,7 +77,7 @@ def robinson(some: Units, labels: bool) -> Estimate:
 
 def test_double_ml_on_labels_does_not_cover_and_on_probabilities_does() -> None:
     wrong, right = (
-        np.array([[e.value, e.low, e.high] for e in (robinson(original(run), labels) for run in range(300))])
+        np.array([[e.value, e.low, e.high] for e in (robinson(original(run), labels) for run in range(150))])
         for labels in (True, False)
     )
     within(right, 5.0)
@@ -89,8 +89,8 @@ def test_double_ml_on_labels_does_not_cover_and_on_probabilities_does() -> None:
 
 def test_an_error_that_takes_estimated_scores_as_known_is_too_large() -> None:
     found = [(ipw(u, s).value, ipw(u, s).standard_error, ipw(u, given(s.values)).standard_error)
-             for u, _ in (drawn([18, run], 600) for run in range(400)) for s in (scores(u),)]  # fmt: skip
+             for u, _ in (drawn([18, run], 600) for run in range(300)) for s in (scores(u),)]  # fmt: skip
     values, stacked, known = np.array(found).T
-    error = values.std() / np.sqrt(2 * 400)
+    error = values.std() / np.sqrt(2 * 300)
     assert abs(stacked.mean() - values.std()) < 3 * error
     assert known.mean() - values.std() > 6 * error

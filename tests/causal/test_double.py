@@ -42,6 +42,7 @@ def test_doublemls_values_for_linear_learners(name: str) -> None:
         assert (found.low, found.high) == pytest.approx(expected[f"{key}|linear+logit"]["ci95"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_boosted_partially_linear_effect_is_near_doublemls() -> None:
     """The reference's settings of the trees are unknown, so its own error is the measure."""
     expected = reference("lalonde_packages")["doubleml_trimmed"]["PLR|gbm+gbm"]
