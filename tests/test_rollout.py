@@ -3,13 +3,11 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from panels import castle_frame, staggered
+from panels import castle_frame
 
 from ncf import rollout as command
-from ncf.causal.rollout import rollout
 from ncf.errors import ConfigError, DataError
 from ncf.stats.checks import StatisticsError
 
@@ -46,32 +44,6 @@ def test_weights_leave_what_they_allow(castle_file: Path, capsys: pytest.Capture
     assert [row["estimator"] for row in found["estimates"]] == ["twfe", "imputation"]
     assert found["decomposition"] is None
     assert any("group_time is left out" in note for note in found["warnings"])
-
-
-def test_a_page_shows_groups_events_and_comparisons(castle_file: Path, tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    command.main([f"data={castle_file}", *COLUMNS, f"page={page}", "draws=99"])
-    text = page.read_text()
-    for part in ('id="cohorts"', 'id="events"', 'id="comparisons"', "later against earlier treated", "29 never"):
-        assert part in text
-    assert text.count("<svg") == 3
-    assert list(tmp_path.iterdir()) == [page]
-
-
-def test_from_python_a_frame_gives_the_same() -> None:
-    found = rollout(castle_frame(), "sid", "year", "post", "l_homicide", draws=99)
-    assert found.results["twfe"].value == pytest.approx(0.0693984, abs=1e-7)
-    assert list(found.table["estimator"]) == ["twfe", "group_time", "imputation"]
-    assert found.randomisation is not None
-    assert found.randomisation.p > 0.05
-
-
-def test_one_treated_unit_is_warned_of() -> None:
-    panel, _ = staggered(np.random.default_rng(0), units=20, first=(8,))
-    found = rollout(panel.starting(np.where(np.arange(20) == 3, 4, 8)), draws=99)
-    assert any("one treated unit" in note for note in found.warnings)
-    assert found.randomisation is not None
-    assert found.randomisation.exact
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""`python -m experiments.benchmarks.effects [aipw] [matching]`: seconds that estimators take on large samples.
+"""`python -m experiments.benchmarks.effects [aipw] [matching] [rollout]`: seconds that estimators take on large samples.
 
 aipw: cross-fitted with linear and logistic learners, 1,000,000 units and 20 confounders, 5 folds.
 matching: 100,000 treated to 1,000,000 untreated units on the logit of a known score, with replacement (ties averaged)
 and without.
+rollout: 10,000 units in 50 periods: two-way fixed effects, their decomposition, group-time effects with bands from 1,000
+draws, and imputation.
 """
 
 import argparse
@@ -13,9 +15,14 @@ import numpy as np
 from scipy.special import expit
 
 from ncf.causal import Rule, units
+from ncf.causal.bacon import decompose
 from ncf.causal.double import interactive, predict
+from ncf.causal.group_time import group_time
+from ncf.causal.imputation import imputation
 from ncf.causal.matching import matching
+from ncf.causal.panel import Panel
 from ncf.causal.propensity import given
+from ncf.causal.twfe import twfe
 from ncf.stats.estimate import Estimate
 
 
@@ -47,7 +54,25 @@ def matched(treated: int = 100_000, untreated: int = 1_000_000) -> dict[str, Cal
     }
 
 
-SUBJECTS = {"aipw": aipw, "matching": matched}
+def rolled_out(units: int = 10_000, periods: int = 50, draws: int = 1000) -> dict[str, Callable[[], Estimate]]:
+    """A staggered rollout with growing effects."""
+    rng = np.random.default_rng(0)
+    first = np.where(rng.random(units) < 0.2, periods, rng.integers(5, periods - 2, units))
+    since = np.arange(periods) - first[:, None]
+    outcome = rng.normal(size=(units, 1)) + rng.normal(size=(units, periods)) + np.where(since >= 0, 1 + 0.1 * since, 0)
+    panel = Panel(outcome, since >= 0, np.ones(outcome.shape), np.arange(units), np.arange(periods))
+
+    def run() -> Estimate:
+        assert abs(decompose(panel).value - twfe(panel).value) < 1e-9
+        imputation(panel)
+        groups = group_time(panel)
+        groups.by_time(draws=draws, rng=np.random.default_rng(1))
+        return groups.average()
+
+    return {f"rollout, {units:,} units x {periods} periods, {draws:,} draws": run}
+
+
+SUBJECTS = {"aipw": aipw, "matching": matched, "rollout": rolled_out}
 
 
 def main() -> None:

@@ -33,12 +33,6 @@ def test_castle_doctrine_is_that_of_the_reference(control: str) -> None:
         assert e.standard_error == pytest.approx(error, rel=1e-9)
 
 
-def test_the_imputed_effect_is_that_of_the_reference() -> None:
-    found, expected = imputation(castle()), REFERENCE["castle_imputation_diff_diff"]
-    assert found.value == pytest.approx(expected["overall_att"], rel=1e-6)
-    assert found.standard_error == pytest.approx(expected["se"], rel=1e-6)
-
-
 def test_cells_by_hand() -> None:
     y = np.array([[1.0, 2, 5, 9], [0, 2, 4, 4], [3, 3, 3, 8], [0, 1, 2, 3], [1, 1, 2, 2]])
     first = np.array([2, 2, 3, 4, 4])

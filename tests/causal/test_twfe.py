@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from panels import castle, staggered
+from panels import castle, simulated, staggered
 
-from ncf.causal.bands import sup_t
 from ncf.causal.panel import Panel
 from ncf.causal.twfe import event_study, placebo, twfe
 from ncf.stats.checks import StatisticsError
@@ -66,18 +65,6 @@ def test_constants_and_unit_and_period_effects_change_nothing_and_order_neither(
         assert twfe(other).standard_error == pytest.approx(twfe(panel).standard_error, rel=1e-9)
 
 
-def simulated(runs: int, seed: int, *, rho: float, units: int = 40, **settings: float) -> list[Panel]:
-    """Rollouts whose noise is an AR(1) within units."""
-    made, draws = [], rng(seed)
-    for _ in range(runs):
-        panel, _ = staggered(draws, units=units, first=(3, 8), noise=0.0, **settings)
-        noise = draws.normal(size=panel.outcome.shape)
-        for t in range(1, noise.shape[1]):
-            noise[:, t] = rho * noise[:, t - 1] + np.sqrt(1 - rho**2) * noise[:, t]
-        made.append(Panel(panel.outcome + noise, panel.treated, panel.weights, panel.units, panel.periods))
-    return made
-
-
 @pytest.mark.parametrize("runs", [400, pytest.param(4000, marks=pytest.mark.slow)])
 def test_clustered_errors_keep_their_level_where_errors_without_clusters_do_not(runs: int) -> None:
     rejected = naive = 0
@@ -110,28 +97,6 @@ def test_two_way_effects_miss_the_truth_when_effects_grow_and_nobody_stays_untre
     values_, truth = np.array(values), truths[0]
     assert truth > 2
     assert values_.mean() < truth - 30 * values_.std() / np.sqrt(runs)  # all effects are positive and grow
-
-
-@pytest.mark.parametrize("runs", [100, pytest.param(2000, marks=pytest.mark.slow)])
-def test_bands_cover_all_effects_together_where_intervals_do_not(runs: int) -> None:
-    inside, each = 0, 0
-    for panel in simulated(runs, 9, rho=0.0, units=60, effect=0.5):
-        study = event_study(panel, draws=199, rng=rng(1))
-        truth = np.where(study.times >= 0, 0.5, 0.0)
-        bands = np.array(study.bands)
-        inside += bool(((bands[:, 0] <= truth) & (truth <= bands[:, 1])).all())
-        each += all(e.low <= v <= e.high for e, v in zip(study.estimates, truth, strict=True))
-    error = np.sqrt(0.95 * 0.05 / runs)
-    assert inside / runs > 0.95 - 3 * error - 0.02  # 199 draws, 60 units
-    assert each / runs < 0.9
-
-
-def test_the_critical_value_of_one_estimate_is_the_normal_one_and_grows_with_more() -> None:
-    one = rng(1).normal(size=(500, 1))
-    assert sup_t(one, draws=20_000, rng=rng(2)) == pytest.approx(1.96, abs=0.05)
-    assert sup_t(np.repeat(one, 5, 1), draws=20_000, rng=rng(2)) == pytest.approx(1.96, abs=0.05)
-    many = sup_t(rng(3).normal(size=(500, 20)), draws=20_000, rng=rng(2))
-    assert many == pytest.approx(3.02, abs=0.06)  # the quantile (1 + 0.95^(1/20)) / 2 of the normal
 
 
 def test_a_placebo_is_near_zero_where_groups_moved_alike_and_not_where_they_did_not() -> None:

@@ -34,3 +34,15 @@ def staggered(
     outcome = rng.normal(size=(units, 1)) + rng.normal(size=periods) + true + noise * rng.normal(size=(units, periods))
     made = Panel(outcome, since >= 0, np.ones((units, periods)), np.arange(units), np.arange(periods))
     return made, true
+
+
+def simulated(runs: int, seed: int, *, rho: float, units: int = 40, **settings: float) -> list[Panel]:
+    """Rollouts whose noise is an AR(1) within units."""
+    made, draws = [], np.random.default_rng(seed)
+    for _ in range(runs):
+        panel, _ = staggered(draws, units=units, first=(3, 8), noise=0.0, **settings)
+        noise = draws.normal(size=panel.outcome.shape)
+        for t in range(1, noise.shape[1]):
+            noise[:, t] = rho * noise[:, t - 1] + np.sqrt(1 - rho**2) * noise[:, t]
+        made.append(Panel(panel.outcome + noise, panel.treated, panel.weights, panel.units, panel.periods))
+    return made
