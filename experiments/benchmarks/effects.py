@@ -1,10 +1,10 @@
-"""`python -m experiments.benchmarks.effects [aipw] [matching] [rollout]`: seconds that estimators take on large samples.
+"""`python -m experiments.benchmarks.effects [aipw] [matching] [rollout]`: seconds estimators take on large samples.
 
 aipw: cross-fitted with linear and logistic learners, 1,000,000 units and 20 confounders, 5 folds.
 matching: 100,000 treated to 1,000,000 untreated units on the logit of a known score, with replacement (ties averaged)
 and without.
-rollout: 10,000 units in 50 periods: two-way fixed effects, their decomposition, group-time effects with bands from 1,000
-draws, and imputation.
+rollout: 10,000 units in 50 periods: two-way fixed effects, their decomposition, group-time effects with bands from
+1,000 draws, and imputation.
 """
 
 import argparse
