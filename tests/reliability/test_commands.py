@@ -57,9 +57,24 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.report": lambda p: [f"results={p.results}", f"registration={p.results.with_name('registration.yaml')}"],
     "ncf.data": lambda p: _data(p),
     "ncf.off_policy": lambda p: [f"log={_log(p)}", "policy=uniform"],
+    "ncf.effect": lambda p: [f"data={_units(p)}", "treatment=t", "outcome=y", "confounders=x", f"page={p.output}"],
+    "ncf.rollout": lambda p: [
+        f"data={_panel(p)}",
+        "unit=u",
+        "time=t",
+        "treated=d",
+        "outcome=y",
+        "draws=99",
+        f"page={p.output}",
+    ],
 }
 READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
-WRITES_A_FILE = {"ncf.negatives": "output", "ncf.recommend": "output"}  # by this option
+WRITES_A_FILE = {
+    "ncf.negatives": "output",
+    "ncf.recommend": "output",
+    "ncf.effect": "page",
+    "ncf.rollout": "page",
+}  # by this option
 RESUMABLE = {"ncf.train", "ncf.tune"}  # heed a signal by themselves, and end with 75
 
 
@@ -71,6 +86,22 @@ def _log(place: Place) -> Path:
     """A file of logged feedback."""
     path = place.sweep / "log.csv"
     path.write_text("item,propensity,reward\n" + "1,0.5,1\n2,0.5,0\n" * 50)
+    return path
+
+
+def _units(place: Place) -> Path:
+    """A file of units that were treated or not."""
+    path = place.output.with_name("units.csv")
+    lines = (f"{n % 2},{n % 7 + n % 2},{n * 37 % 101}" for n in range(200))
+    path.write_text("\n".join(["t,y,x", *lines]))
+    return path
+
+
+def _panel(place: Place) -> Path:
+    """A file of units of which a third is treated from the fourth of six periods on, and a third from the fifth."""
+    path = place.output.with_name("panel.csv")
+    rows = ((u, t, int(u % 3 > 0 and t >= 2 + u % 3)) for u in range(60) for t in range(6))
+    path.write_text("\n".join(["u,t,d,y", *(f"{u},{t},{d},{u * 37 % 11 + t + d + u * t % 5}" for u, t, d in rows)]))
     return path
 
 

@@ -1,0 +1,223 @@
+"""The page of an effect that nobody randomised: overlap and balance first, then estimates, then their sensitivity."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ncf.causal.analysis import Effect
+from ncf.causal.balance import LIMIT
+from ncf.causal.omitted import Omitted, benchmarks
+from ncf.causal.propensity import overlap
+from ncf.core.files import write_text
+from ncf.report.kit.markup import Table
+from ncf.report.kit.naming import p_value
+from ncf.report.kit.prose import Prose
+from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, percent_ticks, save, titled
+
+_MOST_CONFOUNDERS = 60
+_CONTOURS = 41  # points a side
+
+
+def write(found: Effect, path: Path, outcome: str) -> None:
+    """Write the page to `path`, whole or not at all. Raises FileError if it cannot be written."""
+    figures = {}
+    for name, (question, draw) in FIGURES.items():
+        with matplotlib.rc_context(RC):
+            if (figure := draw(found)) is not None:
+                svg = save(titled(figure, question), path.parent, name, ())
+                label = f'<svg role="img" aria-label="{escape(question)}"'
+                figures[name] = Markup(svg[svg.index("<svg") :].replace("<svg", label, 1))
+    context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found)}
+    write_text(path, Prose(found, html=True).page("effect.html.j2", context))
+
+
+def tables(found: Effect) -> list[Table]:
+    """Return estimates, sensitivity, Rosenbaum's bounds where there are pairs, and balance."""
+    rows = [
+        [e.method, e.estimand, f"{e.value:.5g}", f"{e.standard_error:.3g}", f"[{e.low:.5g}, {e.high:.5g}]",
+         p_value(e.p()), f"{e.n:,}", f"{e.effective_n:,.0f}"]
+        for e in (found.naive, *found.estimates)
+    ]  # fmt: skip
+    header = ["method", "estimand", "estimate", "error", f"{found.settings.level:.0%} interval", "p", "units"]
+    note = "Units, effective: how many equally weighted units would tell as much, both arms together."
+    made = [Table("Estimates", [*header, "effective"], rows, note)]
+    made.append(Table("Sensitivity", [c.replace("_", " ") for c in found.sensitivity], _texts(found.sensitivity, ".3g"),
+                      _SENSITIVITY))  # fmt: skip
+    if (rosenbaum := found.rosenbaum()) is not None:
+        made.append(Table("Rosenbaum's bounds of the one-sided p, pairs without replacement",
+                          ["gamma", "lowest p", "highest p"], _texts(rosenbaum, ".3g")))  # fmt: skip
+    made.append(Table("Balance", [c.replace("_", " ") for c in found.balance], _texts(found.balance, ".4g"),
+                      "Standardised by the deviations of the unadjusted arms, before and after."))  # fmt: skip
+    return made
+
+
+def _texts(frame: pd.DataFrame, written: str) -> list[list[str]]:
+    def text(value: Any) -> str:
+        if isinstance(value, float):
+            return "" if np.isnan(value) else format(round(value, 12) + 0.0, written)
+        return str(value)
+
+    return [[text(value) for value in row] for row in zip(*(frame[c].tolist() for c in frame), strict=True)]
+
+
+def histogram(found: Effect) -> Figure:
+    """Draw the scores of both arms, treated upwards, untreated downwards, as shares of their arm."""
+    bins = overlap(found.everyone.treatment, found.all_scores, 40)
+    figure = Figure(figsize=(WIDTH, 3.4))
+    ax = figure.subplots()
+    width = bins["high"] - bins["low"]
+    for arm, sign, colour in (("treated", 1, COLOURS[0]), ("untreated", -1, COLOURS[1])):
+        share = sign * np.sqrt(bins[arm] / bins[arm].sum())  # so that rare scores show beside frequent ones
+        ax.bar(bins["low"], share, width, align="edge", color=colour, edgecolor="white", linewidth=0.4, label=arm)
+    ax.axhline(0, color="black", linewidth=0.8)
+    kept = found.all_scores[found.kept]
+    if not found.kept.all():
+        ax.axvspan(kept.min(), kept.max(), color=GREY, alpha=0.12, linewidth=0, zorder=0, label="kept")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value * value:.0%}")
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("propensity score")
+    ax.set_ylabel("share of the arm (square-root scale)")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def love(found: Effect) -> Figure:
+    """Draw |standardised mean difference| of each confounder, before and after."""
+    table = found.balance
+    first = table.drop_duplicates("confounder").set_index("confounder")["smd_before"].abs()
+    order = first.sort_values(ascending=False).index[:_MOST_CONFOUNDERS]
+    figure = Figure(figsize=(WIDTH, 1.5 + 0.27 * len(order)))
+    ax = figure.subplots()
+    places = np.arange(len(order))
+    ax.plot(first[order], places, "o", color="black", markerfacecolor="white", markersize=6.5, label="before")
+    for n, result in enumerate(found.results):
+        own = table[table["estimator"] == result.name].set_index("confounder")["smd_after"].abs()
+        ax.plot(own[order], places, MARKERS[(n + 1) % len(MARKERS)], color=COLOURS[n % len(COLOURS)], markersize=5.5,
+                alpha=0.85, label=f"after, {result.name}")  # fmt: skip
+    ax.axvline(LIMIT, color="black", linestyle="--", linewidth=1.0, label=f"{LIMIT:g}")
+    ax.set_xlim(left=0)
+    ax.set_ylim(len(order) - 0.5, -0.5)
+    ax.set_yticks(places, [_plain(name) for name in order])
+    ax.set_xlabel("|standardised mean difference|")
+    figure.legend(loc="outside lower center", ncols=min(4, len(found.results) + 2))
+    return figure
+
+
+def weights(found: Effect) -> Figure:
+    """Draw how much of its arm's weight the largest weights hold."""
+    results = found.results
+    figure = Figure(figsize=(WIDTH, 3.2))
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, (arm, name) in zip(axes, ((1, "treated"), (0, "untreated")), strict=True):
+        own = found.units.treatment == arm
+        for n, result in enumerate(results):
+            w = np.sort(np.abs(result.weights[own]))[::-1]
+            share = np.concatenate([[0], np.cumsum(w) / w.sum()])
+            x = np.linspace(0, 1, len(share))
+            picked = np.unique(np.linspace(0, len(share) - 1, 201).astype(int))
+            ax.plot(x[picked], share[picked], color=COLOURS[n % len(COLOURS)], linewidth=1.5,
+                    linestyle=("-", "--", ":", "-.")[n % 4], label=None if arm == 0 else result.name)  # fmt: skip
+        ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, label="all alike" if arm == 1 else None)
+        ax.set_xlabel(f"{name} units, the largest weights first")
+        percent_ticks(ax, "x")
+        percent_ticks(ax, "y")
+    axes[0].set_ylabel("share of the arm's weight")
+    figure.legend(loc="outside lower center", ncols=6)
+    return figure
+
+
+def estimates(found: Effect) -> Figure:
+    """Draw the estimates side by side, the naive difference first."""
+    rows = [found.naive, *found.estimates]
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.34 * len(rows)))
+    ax = figure.subplots()
+    ax.axvline(0, color="black", linewidth=0.9)
+    for y, e in enumerate(rows):
+        colour = COLOURS[(y - 1) % len(COLOURS)] if y else GREY
+        ax.plot([e.low, e.high], [y, y], color=colour, linewidth=1.8)
+        ax.plot(e.value, y, "o" if y else "x", color=colour, markersize=6)
+    ax.set_yticks(range(len(rows)), [f"{e.method}\n{e.estimand}" if n else e.method for n, e in enumerate(rows)])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(f"effect, {found.settings.level:.0%} interval")
+    return figure
+
+
+def contour(found: Effect) -> Figure | None:
+    """Draw the effect that is left if a confounder was omitted, by its strength; None without a cross-fitted one."""
+    known = [result for result in found.results if result.omitted is not None]
+    if not known:
+        return None
+    resting = known[-1].omitted
+    assert resting is not None
+    units = found.units.varying()[0]
+    marks = benchmarks(units)
+    edge = _edge(resting, marks)
+    figure = Figure(figsize=(0.72 * WIDTH, 5.0))
+    ax = figure.subplots()
+    _contours(ax, resting, edge)
+    for _, mark in marks.iterrows():
+        if mark["treatment"] <= edge and mark["outcome"] <= edge:
+            ax.plot(mark["treatment"], mark["outcome"], "D", color=COLOURS[0], markersize=4)
+            ax.annotate(_plain(str(mark["confounder"])), (mark["treatment"], mark["outcome"]), (4, 3),
+                        textcoords="offset points", fontsize=7.5, color=COLOURS[0])  # fmt: skip
+    robustness = resting.robustness()
+    if robustness <= edge:
+        ax.plot(robustness, robustness, "*", color=COLOURS[4], markersize=11, zorder=3, clip_on=False)
+    ax.set_xlabel("share of the treatment's residual variance that it explains")
+    ax.set_ylabel("share of the outcome's residual variance that it explains")
+    return figure
+
+
+def _edge(resting: Omitted, marks: pd.DataFrame) -> float:
+    """Return the end of both axes: so that the line of no effect shows, as far as 0.9."""
+    widest = marks[["outcome", "treatment"]].to_numpy().max(initial=0.0)
+    return float(min(0.9, max(1.6 * resting.robustness(), 1.15 * widest, 0.02)))
+
+
+def _contours(ax: Axes, resting: Omitted, edge: float) -> None:
+    grid = np.linspace(0, edge, _CONTOURS)
+    toward = -np.sign(resting.effect.value) or -1.0
+    left = np.array([[resting.effect.value + toward * resting.bias(y, d) for d in grid] for y in grid])
+    lines = ax.contour(grid, grid, left, levels=9, colors=GREY, linewidths=0.8)
+    ax.clabel(lines, fontsize=7.5, fmt="%.4g")
+    if left.min() < 0 < left.max():
+        ax.contour(grid, grid, left, levels=[0], colors=COLOURS[4], linewidths=2)
+    percent_ticks(ax, "x")
+    percent_ticks(ax, "y")
+
+
+def _plain(text: str) -> str:
+    """Return the text as Matplotlib shows it: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
+FIGURES: dict[str, tuple[str, Any]] = {
+    "overlap": ("Are there treated and untreated units of a kind?", histogram),
+    "balance": ("Are the arms alike after adjustment?", love),
+    "weights": ("Does an estimate rest on a few units?", weights),
+    "estimates": ("What is the effect?", estimates),
+    "sensitivity": ("How strong would an omitted confounder have to be?", contour),
+}
+CAPTIONS = {
+    "overlap": "Propensity scores of all units. Where one arm has none, its outcome is extrapolated, not observed.",
+    "balance": "On the sample and with the weights of each estimate. Differences are standardised by the deviations of "
+    "the unadjusted arms. AIPW and double ML adjust for what their weights leave, by regression.",
+    "weights": "A steep start means that few units carry an arm.",
+    "estimates": "The naive difference compares all treated with all untreated units as they are.",
+    "sensitivity": "Lines: the effect that is left in the worst case if a confounder of this strength was omitted. "
+    "Orange: none. Star: the robustness value, equally strong on both axes. Diamonds: as strong as a measured "
+    "confounder is beside the others, by linear regressions.",
+}
+_SENSITIVITY = (
+    "e value: risk ratio by which an omitted confounder would have to raise both treatment and outcome to explain the "
+    "effect away; limit: the interval. robustness: share of residual variance of both that it would have to explain; "
+    "limit: to take the interval to 0. gamma: how much likelier, by its odds, one unit of a pair may be to be treated "
+    "before the pairs no longer show an effect."
+)

@@ -1,0 +1,141 @@
+"""The page of a staged rollout: estimates, event study with bands, and what two-way fixed effects compare."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from ncf.causal.bacon import KINDS
+from ncf.causal.rollout import Rollout
+from ncf.core.files import write_text
+from ncf.report.kit.markup import Table
+from ncf.report.kit.naming import p_value
+from ncf.report.kit.prose import Prose
+from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, save, titled
+
+
+def write(found: Rollout, path: Path, outcome: str) -> None:
+    """Write the page to `path`, whole or not at all. Raises FileError if it cannot be written."""
+    figures = {}
+    for name, (question, draw) in FIGURES.items():
+        with matplotlib.rc_context(RC):
+            if (figure := draw(found)) is not None:
+                svg = save(titled(figure, question), path.parent, name, ())
+                label = f'<svg role="img" aria-label="{escape(question)}"'
+                figures[name] = Markup(svg[svg.index("<svg") :].replace("<svg", label, 1))
+    context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found)}
+    write_text(path, Prose(found, html=True).page("rollout.html.j2", context))
+
+
+def tables(found: Rollout) -> list[Table]:
+    """Return estimates, placebos, the decomposition and the randomisation test, as far as there are any."""
+    rows = [
+        [e.method, e.estimand, f"{e.value:.5g}", f"{e.standard_error:.3g}", f"[{e.low:.5g}, {e.high:.5g}]",
+         p_value(e.p())]
+        for e in found.results.values()
+    ]  # fmt: skip
+    level = next(iter(found.results.values())).level
+    made = [Table("Estimates", ["method", "estimand", "estimate", "error", f"{level:.0%} interval", "p"], rows,
+                  "Errors are clustered by unit.")]  # fmt: skip
+    if found.placebos:
+        rows = [[str(ahead), f"{e.value:.5g}", f"{e.standard_error:.3g}", p_value(e.p())]
+                for ahead, e in found.placebos.items()]  # fmt: skip
+        header = ["periods ahead", "estimate", "error", "p"]
+        note = "Near 0 if the groups moved alike before they were treated."
+        made.append(Table("Placebo: the same groups, before their treatment", header, rows, note))
+    if (parts := found.decomposition) is not None:
+        rows = [[kind, f"{weight:.1%}", f"{value:.5g}"] for kind, (weight, value) in parts.shares.items()]
+        made.append(Table("What two-way fixed effects compare", ["comparison", "weight", "average estimate"], rows,
+                          "Goodman-Bacon (2021); the weighted estimates sum to the two-way estimate."))  # fmt: skip
+    if (dealt := found.randomisation) is not None:
+        which = "all there are" if dealt.exact else "drawn"
+        rows = [[f"{dealt.observed:.5g}", p_value(dealt.p), f"{dealt.arrangements:,} ({which})"]]
+        note = "Treatment histories dealt out to other units; the true arrangement counts among them."
+        made.append(Table("Randomisation", ["effect", "p", "arrangements"], rows, note))
+    return made
+
+
+def events(found: Rollout) -> Figure | None:
+    """Draw effects by time since treatment: intervals thick, simultaneous bands thin."""
+    if not found.studies:
+        return None
+    figure = Figure(figsize=(WIDTH, 3.8))
+    ax = figure.subplots()
+    ax.axhline(0, color="black", linewidth=0.9)
+    ax.axvline(-0.5, color=GREY, linestyle="--", linewidth=1.0, label="treatment begins")
+    shift = np.linspace(-0.12, 0.12, len(found.studies)) if len(found.studies) > 1 else [0.0]
+    for n, ((name, study), by) in enumerate(zip(found.studies.items(), shift, strict=True)):
+        x = study.times + by
+        values = np.array([e.value for e in study.estimates])
+        bands, ends = np.array(study.bands), np.array([(e.low, e.high) for e in study.estimates])
+        ax.vlines(x, bands[:, 0], bands[:, 1], color=COLOURS[n], linewidth=0.9)
+        ax.vlines(x, ends[:, 0], ends[:, 1], color=COLOURS[n], linewidth=2.6, alpha=0.7)
+        ax.plot(x, values, MARKERS[n], color=COLOURS[n], markersize=5, label=name)
+        if study.reference is not None:
+            ax.plot(study.reference + by, 0, MARKERS[n], color=COLOURS[n], markerfacecolor="white", markersize=5)
+    ax.set_xlabel("periods since treatment began")
+    ax.set_ylabel("effect")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def comparisons(found: Rollout) -> Figure | None:
+    """Draw each two-by-two comparison behind two-way fixed effects: its weight and its estimate."""
+    if (parts := found.decomposition) is None:
+        return None
+    figure = Figure(figsize=(WIDTH, 3.6))
+    ax = figure.subplots()
+    for n, kind in enumerate(KINDS):
+        own = parts.kind == n
+        if own.any():
+            ax.plot(parts.weights[own], parts.estimates[own], MARKERS[n], color=COLOURS[n], markersize=5.5,
+                    label=kind, linestyle="none")  # fmt: skip
+    ax.axhline(parts.value, color="black", linewidth=1.0, label=f"two-way fixed effects, {parts.value:.4g}")
+    ax.set_xlim(left=0)
+    ax.set_xlabel("weight")
+    ax.set_ylabel("difference of differences")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def cohorts(found: Rollout) -> Figure:
+    """Draw the mean outcome of each cohort by period, with the period in which its treatment begins."""
+    panel = found.panel
+    groups = np.unique(panel.first)
+    figure = Figure(figsize=(WIDTH, 3.6))
+    ax = figure.subplots()
+    at = np.arange(len(panel.periods))
+    for n, first in enumerate(groups[:_MOST_COHORTS]):
+        own = panel.first == first
+        total = panel.weights[own].sum(0)
+        sums = (panel.weights[own] * panel.outcome[own]).sum(0)
+        mean = np.divide(sums, total, out=np.full(len(at), np.nan), where=total > 0)
+        never = first == len(at)
+        name = "never treated" if never else f"from {panel.periods[first]}"
+        colour = GREY if never else COLOURS[n % len(COLOURS)]
+        ax.plot(at, mean, color=colour, linewidth=1.6, label=f"{name} ({int(own.sum()):,})")
+        if not never:
+            ax.plot(first, mean[first], "o", color=colour, markersize=6)
+    step = max(1, len(at) // 12)
+    ax.set_xticks(at[::step], [str(name) for name in panel.periods[::step]])
+    ax.set_xlabel("period; a dot where treatment begins")
+    ax.set_ylabel("mean outcome")
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure
+
+
+_MOST_COHORTS = 10
+FIGURES = {
+    "cohorts": ("How did the groups move?", cohorts),
+    "events": ("What did treatment do, and when?", events),
+    "comparisons": ("What do two-way fixed effects average?", comparisons),
+}
+CAPTIONS = {
+    "cohorts": "Groups by the period in which their treatment began, with their number of units.",
+    "events": "Thick: the interval of each effect. Thin: bands that cover all effects of a method together. Before "
+              "treatment, effects should be 0. Hollow: the reference of two-way fixed effects.",
+    "comparisons": "Each point is a difference of differences between two groups. Those against groups that are "
+                   "treated already mislead if effects grow.",
+}  # fmt: skip
