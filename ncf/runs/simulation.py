@@ -42,7 +42,7 @@ class SimulationCheckpoint(checkpoint.Record):
     """
 
     world: str
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
     agent: dict[str, Tensor]
     environment: dict[str, Tensor]
 

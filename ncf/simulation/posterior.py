@@ -3,7 +3,8 @@
 A reward is u_u . v_i + noise of precision tau, with u ~ N(mu_U, Sigma_U) and v ~ N(mu_V, Sigma_V). The posterior is
 approximated by a product of Gaussians, one for each user and item (Lim and Teh 2007); given those of the items, a
 user's is that of Bayesian linear regression with the items' second moments in place of their outer products. The
-priors and tau are set to what maximises the bound, after each half of a sweep (empirical Bayes).
+priors are set to what maximises the bound after each half of a sweep (empirical Bayes), and tau too if asked for: with
+few rewards a user and tastes that cancel out on average, calling everything noise is then a maximum of the bound.
 """
 
 import torch
@@ -51,17 +52,18 @@ class Posterior:
         factors: D.
         prior_mean: of every coordinate of both sides; its square times D is the reward expected at first.
         prior_variance: likewise.
-        noise: standard deviation of a reward around its mean, assumed at first.
-        empirical: whether priors and noise are estimated; else they stay as they are.
+        noise: standard deviation of a reward around its mean.
+        empirical: whether the priors are estimated; else they stay as they are.
+        learn_noise: whether the noise is estimated, from `noise` on.
         stream: draws a small difference between the first means, without which all factors would stay alike.
         device: of all tensors.
     """
 
     def __init__(
         self, num_users: int, num_items: int, factors: int, *, prior_mean: float, prior_variance: float, noise: float,
-        empirical: bool, stream: torch.Generator, device: torch.device | str = "cpu",
+        empirical: bool, learn_noise: bool, stream: torch.Generator, device: torch.device | str = "cpu",
     ) -> None:  # fmt: skip
-        self.factors, self.empirical, self.tau = factors, empirical, noise**-2
+        self.factors, self.empirical, self.learn_noise, self.tau = factors, empirical, learn_noise, noise**-2
         mean = torch.full((factors,), prior_mean, dtype=torch.float64, device=device)
         self.priors = Prior(mean, prior_variance), Prior(mean, prior_variance)
         covariance = packed(torch.eye(factors, dtype=torch.float64, device=device)[None] * prior_variance)
@@ -72,12 +74,12 @@ class Posterior:
         return Gaussians(mean + covariance.max().sqrt() / 3 * normals, covariance.repeat(size, 1))
 
     def sweep(self, seen: Interactions) -> None:
-        """Update the Gaussians of all users, then of all items, then the noise, by all interactions."""
+        """Update the Gaussians of all users, then of all items, by all interactions."""
         for side, rows in enumerate((seen.by_user(), seen.by_item())):
             self.sides[side] = self.half_step(side, rows)
             if self.empirical:
                 self.priors[side].fit(self.sides[side], rows.starts[1:] > rows.starts[:-1])
-        if self.empirical:
+        if self.learn_noise:
             self.tau = seen.total / max(self._squared_errors(seen), _SMALLEST_NOISE * seen.total)
 
     def half_step(self, side: int, rows: Rows) -> Gaussians:

@@ -27,15 +27,17 @@ class Thompson(Agent):
 
     def __init__(
         self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, factors: Factors,
-        prior_mean: Mean, prior_variance: Positive, noise: Positive, empirical: bool, sweeps: Sweeps,
+        prior_mean: Mean, prior_variance: Positive, noise: Positive, empirical: bool,
+        learn_noise: bool, sweeps: Sweeps,
     ) -> None:  # fmt: skip
         super().__init__(num_users, num_items, seed, device)
         refuse_more_factors(factors, num_items)
         self._sweeps = sweeps
         self.seen = Interactions(num_users, num_items, device)
+        stream = generator(seed, "initialisation", device=device)
         self.posterior = Posterior(
             num_users, num_items, factors, prior_mean=prior_mean, prior_variance=prior_variance, noise=noise,
-            empirical=empirical, stream=generator(seed, "initialisation", device=device), device=device,
+            empirical=empirical, learn_noise=learn_noise, stream=stream, device=device,
         )  # fmt: skip
 
     def _choose(self, users: Tensor, stream: torch.Generator) -> Recommendations:

@@ -18,12 +18,13 @@ class UCB(Thompson):
 
     def __init__(
         self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, factors: Factors,
-        prior_mean: Mean, prior_variance: Positive, noise: Positive, empirical: bool, sweeps: Sweeps,
+        prior_mean: Mean, prior_variance: Positive, noise: Positive, empirical: bool,
+        learn_noise: bool, sweeps: Sweeps,
         width: Annotated[float, Field(ge=0, le=100)],
     ) -> None:  # fmt: skip
         super().__init__(
             num_users, num_items, seed, device, factors=factors, prior_mean=prior_mean, prior_variance=prior_variance,
-            noise=noise, empirical=empirical, sweeps=sweeps,
+            noise=noise, empirical=empirical, learn_noise=learn_noise, sweeps=sweeps,
         )  # fmt: skip
         self._width = width
 
