@@ -47,7 +47,13 @@ class OriginalWorld(Linear):
             seed, scores, "cpu", users=users, items=items, features=features, requests=None, feedback="rating",
             noise=noise, drift=0.0,
         )  # fmt: skip
-        self._shared_noise = 0.0
+        self._table = torch.from_numpy(self.users.numpy() @ self.items.numpy().T)  # its last digits matter
+
+    def _rows(self, tastes: Tensor) -> Tensor:
+        return self._table[tastes]
+
+    def _pairs(self, tastes: Tensor, items: Tensor) -> Tensor:
+        return self._table[tastes, items]
 
     def _attributes(self, features: int) -> tuple[Tensor, Tensor]:
         """Return the attributes of users (U, D) and items (I, D)."""
