@@ -80,7 +80,7 @@ def simulated(
 
 def original(periods: int, size: int = 1000, seed: int = 42) -> Iterator[dict[str, float]]:
     """Yield the periods of the notebook's experiment: its world, its agent, one stream."""
-    world = OriginalWorld(seed, users=size, items=size, features=10, noise=0.1)
+    world = OriginalWorld(seed, None, "cpu", users=size, items=size, features=10, noise=0.1)
     legacy = world.stream().legacy  # type: ignore[attr-defined]
     yield from simulated(world, SequentialBayes(size, size, legacy), periods)
 

@@ -153,7 +153,7 @@ class Linear(Environment):
     """
 
     def __init__(
-        self, seed: int, scores: Scores | None = None, device: torch.device | str = "cpu", *,
+        self, seed: int, scores: Scores | None, device: torch.device | str, *,
         users: Users, items: Items, features: Features, requests: Requests, feedback: Feedback, noise: Noise,
         drift: Drift,
     ) -> None:  # fmt: skip
@@ -204,7 +204,7 @@ class MovieLens(Environment):
     """
 
     def __init__(
-        self, seed: int, scores: Scores | None = None, device: torch.device | str = "cpu", *, run: str,
+        self, seed: int, scores: Scores | None, device: torch.device | str, *, run: str,
         requests: Requests, feedback: Feedback, noise: Noise, drift: Drift,
     ) -> None:  # fmt: skip
         if not run:

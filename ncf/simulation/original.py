@@ -39,7 +39,7 @@ class OriginalWorld(Linear):
     """`Linear` with the notebook's draws, on the CPU; everybody asks in every period."""
 
     def __init__(
-        self, seed: int, scores: Scores | None = None, device: torch.device | str = "cpu", *,
+        self, seed: int, scores: Scores | None, device: torch.device | str, *,
         users: Users, items: Items, features: Features, noise: Noise,
     ) -> None:  # fmt: skip
         self._legacy = np.random.RandomState(seed % 2**32)

@@ -11,11 +11,10 @@ from ncf.simulation import AGENTS, ENVIRONMENTS, Agent, Environment, Simulation
 
 
 def defaults(group: str, name: str) -> dict[str, Any]:
-    """The settings in conf/, those of what a file builds on included."""
+    """The settings in conf/."""
     own = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
     assert isinstance(own, dict)
-    built_on = {k: v for base in own.pop("defaults", []) for k, v in defaults(group, base).items()}
-    return {**built_on, **{str(key): value for key, value in own.items()}}
+    return {str(key): value for key, value in own.items()}
 
 
 def world(name: str = "linear", seed: int = 0, **more: Any) -> Environment:
@@ -23,14 +22,14 @@ def world(name: str = "linear", seed: int = 0, **more: Any) -> Environment:
     sizes = {} if name == "movielens" else {"users": 100, "items": 80}
     node = {**defaults("environment", name), **sizes, **more}
     scores = node.pop("scores", None)
-    made: Environment = component("environment", ENVIRONMENTS, node)(seed, scores)
+    made: Environment = component("environment", ENVIRONMENTS, node)(seed, scores, "cpu")
     return made
 
 
 def agent(name: str, environment: Environment, seed: int = 0, **more: Any) -> Agent:
     """An agent with its settings of conf/, unless said otherwise."""
     node = {**defaults("agent", name), **more}
-    made: Agent = component("agent", AGENTS, node)(environment.num_users, environment.num_items, seed)
+    made: Agent = component("agent", AGENTS, node)(environment.num_users, environment.num_items, seed, "cpu")
     return made
 
 

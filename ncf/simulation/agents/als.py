@@ -31,7 +31,7 @@ class ALS(Agent):
     """
 
     def __init__(
-        self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, factors: Factors,
+        self, num_users: int, num_items: int, seed: int, device: torch.device | str, *, factors: Factors,
         l2: Annotated[float, Field(gt=0, le=1e6)], sweeps: Sweeps, first: First, fresh: bool, epsilon: Epsilon,
         temperature: Temperature,
     ) -> None:  # fmt: skip

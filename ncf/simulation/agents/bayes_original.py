@@ -38,7 +38,7 @@ class BayesOriginal(Agent):
     """
 
     def __init__(
-        self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, factors: Factors,
+        self, num_users: int, num_items: int, seed: int, device: torch.device | str, *, factors: Factors,
         alpha: Positive, beta: Positive, n_samples: Annotated[int, Field(ge=2, le=1_000_000)],
     ) -> None:  # fmt: skip
         super().__init__(num_users, num_items, seed, device)

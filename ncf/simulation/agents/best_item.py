@@ -13,7 +13,7 @@ class BestItem(Agent):
     An item that seems best by luck is rated by everybody in the next period, and found out.
     """
 
-    def __init__(self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, num_users: int, num_items: int, seed: int, device: torch.device | str) -> None:
         super().__init__(num_users, num_items, seed, device)
         self.means = ItemMeans(num_items, device)
 

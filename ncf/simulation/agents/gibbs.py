@@ -21,7 +21,7 @@ class Gibbs(Agent):
     """
 
     def __init__(
-        self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, factors: Factors,
+        self, num_users: int, num_items: int, seed: int, device: torch.device | str, *, factors: Factors,
         prior_mean: Mean, prior_variance: Positive, noise: Positive, sweeps: Sweeps,
     ) -> None:  # fmt: skip
         super().__init__(num_users, num_items, seed, device)

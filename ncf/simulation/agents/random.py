@@ -9,7 +9,7 @@ from ncf.simulation.base import Agent, Recommendations, State, at_random
 class Random(Agent):
     """Recommends an item drawn uniformly; it learns the mean reward of each item, which changes nothing."""
 
-    def __init__(self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(self, num_users: int, num_items: int, seed: int, device: torch.device | str) -> None:
         super().__init__(num_users, num_items, seed, device)
         self._counts = torch.zeros(num_items, dtype=torch.float64, device=device)
         self._sums = torch.zeros_like(self._counts)

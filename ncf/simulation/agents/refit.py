@@ -38,7 +38,7 @@ class Refit(Agent):
     """
 
     def __init__(
-        self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, model: dict[str, Any],
+        self, num_users: int, num_items: int, seed: int, device: torch.device | str, *, model: dict[str, Any],
         every: Annotated[int, Field(ge=1)], threshold: float | None, epochs: Annotated[int, Field(ge=1)],
         neg_ratio: Annotated[int, Field(ge=1, le=10_000)], batch_size: Annotated[int, Field(ge=2)],
         lr: Annotated[float, Field(gt=0)], epsilon: Epsilon, temperature: Temperature,

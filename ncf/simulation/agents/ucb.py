@@ -17,7 +17,7 @@ class UCB(Thompson):
     """
 
     def __init__(
-        self, num_users: int, num_items: int, seed: int, device: torch.device | str = "cpu", *, factors: Factors,
+        self, num_users: int, num_items: int, seed: int, device: torch.device | str, *, factors: Factors,
         prior_mean: Mean, prior_variance: Positive, noise: Positive, empirical: bool,
         learn_noise: bool, sweeps: Sweeps,
         width: Annotated[float, Field(ge=0, le=100)],

@@ -35,7 +35,7 @@ def test_a_user_who_comes_up_again_is_in_a_later_round() -> None:
 def test_an_update_has_the_moments_of_the_one_by_draws() -> None:
     """One interaction, 2,000 times each way: natural parameters of user and item within 5 standard errors."""
     count, samples = 2000, 12
-    ours = BayesOriginal(count, count, 0, factors=2, alpha=2.0, beta=0.1, n_samples=samples)
+    ours = BayesOriginal(count, count, 0, "cpu", factors=2, alpha=2.0, beta=0.1, n_samples=samples)
     everybody = torch.arange(count)
     ours.learn(everybody, everybody, torch.full((count,), 1.5))
     theirs = SequentialBayes(count, count, np.random.RandomState(0), 2, 2.0, 0.1, samples)
