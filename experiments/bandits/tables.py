@@ -1,5 +1,6 @@
 """From the finished runs to the tables that the page is made from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,10 @@ def write() -> None:
 
 
 def comparisons(results: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim, environment, opponent and measure; corrected within claim and environment."""
+    """A row a claim, environment, opponent and measure; corrected within claim and environment.
+
+    Until all registered seeds are there, a comparison is incomplete, whatever it says so far.
+    """
     plan, rows = registered(), []
     for name, claim in plan["claims"].items():
         for environment in plan["environments"]:
@@ -36,7 +40,8 @@ def comparisons(results: pd.DataFrame) -> pd.DataFrame:
                 own, pairs, margin=plan["smallest_effect"], alpha=plan["alpha"], level=plan["interval_level"],
                 resamples=plan["resamples"], rng=rng,
             )  # fmt: skip
-            rows += [{"claim": name, "environment": environment, **vars(one)} for one in found]
+            whole = [one if one.seeds == plan["seeds"] else replace(one, finding="incomplete") for one in found]
+            rows += [{"claim": name, "environment": environment, **vars(one)} for one in whole]
     return pd.DataFrame(rows)
 
 

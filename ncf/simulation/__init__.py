@@ -12,8 +12,8 @@ from ncf.simulation.loop import COLUMNS, SECONDS, Period, Simulation
 from ncf.simulation.original import OriginalWorld
 
 __all__ = [
-    "AGENTS", "COLUMNS", "ENVIRONMENTS", "SECONDS", "Agent", "Environment", "Period", "Recommendations", "Simulation",
-    "Stream",
+    "AGENTS", "COLUMNS", "ENVIRONMENTS", "SECONDS", "Agent", "Environment", "Linear", "Period", "Recommendations",
+    "Simulation", "Stream",
 ]  # fmt: skip
 
 ENVIRONMENTS = Registry(
