@@ -166,6 +166,7 @@ def _write_down(simulation: Simulation, plan: SimulationPlan, folder: Path, worl
     bar = tqdm(total=plan.run.periods, initial=len(simulation.history), unit=" periods", disable=not plan.run.progress)
 
     def record(line: Line, period: Period) -> None:
+        """Write down a period, and show it."""
         epochs.append(_finite(line))
         if log is not None:
             log.append(period)

@@ -124,7 +124,7 @@ class Agent(ABC):
         return {"periods": torch.tensor(self.periods), **self._state()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`: tensors (...) by name."""
         self.periods = int(state["periods"])
         self._load({name: tensor.to(self.device) for name, tensor in state.items() if name != "periods"})
 
@@ -175,7 +175,7 @@ def at_random(users: Tensor, num_items: int, stream: torch.Generator) -> Recomme
 
 
 def refuse_outside(what: str, indices: Tensor, size: int) -> None:
-    """Raise DataError for an index that is not in [0, size)."""
+    """Raise DataError if one of `indices` (N,) is not in [0, size)."""
     outside = (indices < 0) | (indices >= size)
     if outside.any():
         found = int(indices[outside][0])

@@ -104,7 +104,7 @@ class Interactions:
         return {"keys": self._keys, "counts": self._counts, "sums": self._sums, "totals": totals}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from a `state`."""
+        """Go on from a `state`: keys, counts and sums (N,), and totals (2,)."""
         device = self._keys.device
         self._keys, self._counts, self._sums = (state[name].to(device) for name in ("keys", "counts", "sums"))
         self.total, self.squares = int(state["totals"][0]), float(state["totals"][1])
