@@ -141,10 +141,10 @@ def regret(shown: pd.DataFrame) -> Figure:
     for ax, label in zip(axes, ("regret a period", "cumulated regret"), strict=True):
         ax.axhline(0, color="black", linewidth=0.9, label="oracle" if ax is axes[0] else None)
         ax.set_xlabel("period")
-        ax.set_ylabel(f"{label}, mean over seeds, {LEVEL:.0%} interval")
+        ax.set_ylabel(label)
     axes[0].set_yscale("symlog", linthresh=0.02)
     axes[0].set_ylim(bottom=0)
-    figure.legend(loc="outside lower center", ncols=4)
+    figure.legend(loc="outside lower center", ncols=4, title=f"mean over seeds, {LEVEL:.0%} interval")
     return figure
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_ROWS_AT_ONCE = 2**15  # of a large temporary
+
 
 class Gaussians(NamedTuple):
     """R Gaussians: `means` (R, D) and packed `covariances` (R, P)."""
@@ -18,7 +20,10 @@ class Gaussians(NamedTuple):
 
     def moments(self) -> Tensor:
         """Return the packed second moments (R, P): the covariance plus the mean's outer product."""
-        return self.covariances + outer(self.means)
+        moments = self.covariances.clone()
+        for part, means in zip(moments.split(_ROWS_AT_ONCE), self.means.split(_ROWS_AT_ONCE), strict=True):
+            part += outer(means)
+        return moments
 
     def rows(self, rows: Tensor) -> "Gaussians":
         """Return those at `rows` (B,)."""

@@ -36,10 +36,11 @@ class Prior:
 
         The first covariance counts as D further rows: so few rows do not make the prior too sure of itself.
         """
-        means, size = found.means[seen], len(self.mean)
+        means, covariances = found if seen.all() else found.rows(seen)  # at a million users, a copy is half a GiB
+        size = len(self.mean)
         self.mean = means.mean(0)
         away = means - self.mean
-        spread = unpacked(found.covariances[seen].sum(0, keepdim=True), size)[0] + away.T @ away + size * self._first
+        spread = unpacked(covariances.sum(0, keepdim=True), size)[0] + away.T @ away + size * self._first
         self.precision = torch.linalg.inv(spread / (len(means) + size))
 
 
@@ -86,12 +87,14 @@ class Posterior:
         """Return the Gaussians of side 0, users, or 1, items, given those of the other."""
         other, prior = self.sides[1 - side], self.priors[side]
         moments, size = other.moments(), len(rows.starts) - 1
-        parts = []
+        found = Gaussians(*(moments.new_empty(size, table.shape[1]) for table in other))
         for first in range(0, size, _ROWS_AT_ONCE):
-            part = rows.part(first, min(first + _ROWS_AT_ONCE, size))
+            last = min(first + _ROWS_AT_ONCE, size)
+            part = rows.part(first, last)
             precisions = prior.precision + self.tau * unpacked(part.counted(moments), self.factors)
-            parts.append(solved(precisions, prior.precision @ prior.mean + self.tau * part.summed(other.means)))
-        return Gaussians(*map(torch.cat, zip(*parts, strict=True)))
+            solution = solved(precisions, prior.precision @ prior.mean + self.tau * part.summed(other.means))
+            found.means[first:last], found.covariances[first:last] = solution
+        return found
 
     def _squared_errors(self, seen: Interactions) -> float:
         """Return the expected sum of the squared differences between rewards and u . v, from the items' side."""
