@@ -30,12 +30,13 @@ def configuration() -> Iterator[None]:
         yield
 
 
-def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
-    """Compose the configuration of a training run.
+def compose(overrides: Sequence[str], config_dir: str | None = None, root: str = "train") -> DictConfig:
+    """Compose the configuration of a training run, or of what another root configuration describes.
 
     Args:
         overrides: as on the command line of `ncf.train`, for example ["model=ease", "model.l2=200.0"].
         config_dir: a folder of the user's own YAML files, searched in addition to `conf/`.
+        root: name of the root configuration, "train" or "simulate".
 
     Raises:
         ConfigError: the overrides do not compose, or `config_dir` is not a folder or could run code.
@@ -48,6 +49,6 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> DictConf
         extra.append(f"hydra.searchpath=['file://{Path(config_dir).resolve()}']")
     try:
         with configuration():
-            return hydra.compose("train", [*overrides, *extra])
+            return hydra.compose(root, [*overrides, *extra])
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a number of 5,000 digits
         raise ConfigError(explained(error)) from None

@@ -10,7 +10,11 @@ from typing import Literal
 import numpy as np
 import torch
 
-Purpose = Literal["initialisation", "shuffle", "negatives", "synthetic", "evaluation", "dropout", "check"]
+Purpose = Literal[
+    "initialisation", "shuffle", "negatives", "synthetic", "evaluation", "dropout", "check",
+    "world", "requests", "drift", "noise", "exploration", "learning",
+]  # fmt: skip
+"""What a stream is for; those of the last line are a simulation's, whose epoch is the period."""
 
 
 def generator(

@@ -1,4 +1,4 @@
-"""The command line around a training run: arguments, output, exit statuses and signals."""
+"""The command line around a training run or a simulation: arguments, output, exit statuses and signals."""
 
 import functools
 import logging
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ncf.core import trust
 from ncf.core.advice import explained, refuse_missing_run
-from ncf.core.command_line import forgiving_streams, say, take_imports
+from ncf.core.command_line import forgiving_streams, say, take_imports, text_table
 from ncf.core.compose import CONF
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
@@ -25,6 +25,7 @@ from ncf.launch import log_file, run_folder
 from ncf.launch.driver import driving, end_with_driver, is_driver
 from ncf.runs import resume
 from ncf.runs.components import CHOICES
+from ncf.runs.identity import is_simulation
 from ncf.runs.state import claim, failures_recorded
 
 BAD_INPUT = (ConfigError, DataError, CheckpointError)
@@ -79,20 +80,29 @@ def _note_failure(folder: Path) -> None:
 
 
 def _one_run(train: Train, cfg: DictConfig) -> float:
-    """Train one run and return the monitored validation metric, never a test metric, for sweepers to optimise."""
+    """Make one run and return what sweepers optimise: the monitored validation metric, never a test metric.
+
+    Of a simulation it is the mean regret.
+    """
     folder = Path(HydraConfig.get().runtime.output_dir)
-    alone = HydraConfig.get().mode == RunMode.RUN
+    alone, simulated = HydraConfig.get().mode == RunMode.RUN, is_simulation(cfg)
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
-    with claim(folder), failures_recorded(folder, but=not_recorded), stop_flag() as stopped, memory_explained():
+    with (
+        claim(folder),
+        failures_recorded(folder, but=not_recorded),
+        stop_flag() as stopped,
+        memory_explained(_TO_LOWER[simulated]),
+    ):
         _refuse_stray_resume(cfg, folder)
         result = train(cfg, folder, stopped, functools.partial(_begin, cfg, folder))
     if result is None:
         if alone:
-            print(f"stopped; resume with python -m ncf.train resume={folder}", file=sys.stderr)
+            command = "ncf.simulate" if simulated else "ncf.train"
+            print(f"stopped; resume with python -m {command} resume={folder}", file=sys.stderr)
         raise SystemExit(STOPPED)
     if alone:
-        say(f"{table(result)}\n{folder}")
-    return float(result["valid"][cfg.trainer.monitor])
+        say(f"{regrets(result) if simulated else table(result)}\n{folder}")
+    return float(result["regret"]["mean"] if simulated else result["valid"][cfg.trainer.monitor])
 
 
 def _begin(cfg: DictConfig, folder: Path) -> None:
@@ -119,17 +129,29 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def regrets(result: dict[str, Any]) -> str:
+    """Format the regrets of a simulation's result as a small table."""
+    return text_table(["regret", "agent", "best item"], [
+        [name, value, result["best_item_regret"][name]] for name, value in result["regret"].items()
+    ])  # fmt: skip
+
+
+_TO_LOWER = (
+    "lower trainer.batch_size, or evaluation.memory_mb if this was during validation",
+    "lower environment.users or environment.items, or agent.factors",
+)
+"""What makes a run, or a simulation, take less memory."""
+
+
 @contextmanager
-def memory_explained() -> Iterator[None]:
-    """Turn running out of memory within the context into a TrainingError that says which setting to lower."""
+def memory_explained(lower: str = _TO_LOWER[0]) -> Iterator[None]:
+    """Turn running out of memory within the context into a TrainingError that says which setting to `lower`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"out of memory: lower trainer.batch_size, or evaluation.memory_mb if this was during validation ({error})"
-        ) from error
+        raise TrainingError(f"out of memory: {lower} ({error})") from error
 
 
 def run(main: Callable[[], object]) -> None:

@@ -25,16 +25,17 @@ from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.launch.progress import SweepProgress, progress_line, write_plan
 from ncf.runs.artifacts import read_result
-from ncf.runs.identity import changes, resolved, run_id
+from ncf.runs.identity import changes, is_simulation, resolved, run_id
 from ncf.runs.own_files import outward_links
 from ncf.runs.plan import plan_run
+from ncf.runs.simulation import plan_simulation
 from ncf.runs.state import claim, done, record_failure, state
 from ncf.study.outcomes import Chances, chances, describe_chances, from_pilot
 from ncf.study.plan import describe, plans, require_plan
 from ncf.study.registered_runs import admits, overrides, parts, registered_runs
 from ncf.study.registration import Registration, load
 
-_QUIET = ["hydra/job_logging=file", "trainer.progress=false"]
+_QUIET = ["hydra/job_logging=file"]
 _SAVING_SECONDS = 60.0  # for running runs to save themselves when the sweep is stopped
 
 Jobs = dict[Path, list[str]]
@@ -136,18 +137,20 @@ class Sweep:
         ratios: dict[str, int] = {}
         settings: dict[Path, dict[str, Any]] = {}
         checked = set()
-        for job in ([*_QUIET, *given] for given in lists):
+        simulated = is_simulation(self._config)
+        quiet = [*_QUIET, "progress=false" if simulated else "trainer.progress=false"]
+        for job in ([*quiet, *given] for given in lists):
             cfg = self._compose(job)
             self._refuse_inner_sweep(cfg)
             seedless = tuple(line for line in job if not re.fullmatch(r"seed=\d+", line))
             if seedless not in checked:
-                plan_run(cfg)
+                (plan_simulation if simulated else plan_run)(cfg)
                 checked.add(seedless)
             name = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
             if name != Path(name).name:
                 raise ConfigError(f"hydra.sweep.subdir: expected a folder name, got {name!r}")
             folder = Path(self._config.hydra.sweep.dir) / name
-            jobs[folder], ratios[folder.name] = job, cfg.neg_ratio
+            jobs[folder], ratios[folder.name] = job, cfg.get("neg_ratio", 1)
             own = resolved(cfg)
             _refuse_another(folder, own, settings.setdefault(folder, own))
         return jobs, ratios

@@ -28,7 +28,7 @@ def parser() -> command_line.Parser:
     options.add_argument(
         "--baseline",
         help="without registration: what arms are compared with, as in loss=bce; of several factors, those it names "
-        "are compared, within each level of the others",
+        "are compared, within each level of the others; of simulations, an agent",
     )
     options.add_argument(
         "--margin", type=float, default=0.05, help="without registration: smallest relative change of interest (0.05)"
@@ -49,7 +49,10 @@ def main(arguments: Sequence[str]) -> None:
     output = _output(options, sweeps)
     from ncf.report.kit.page import PAGE  # here: --help and a mistyped option need no torch, matplotlib or Jinja
 
-    (_report_study if options.registration else _report_sweep)(options, sweeps, output, formats)
+    report = _report_study if options.registration else _report_sweep
+    if sweeps and not options.registration and _are_simulations(sweeps):
+        report = _report_simulations
+    report(options, sweeps, output, formats)
     print(command_line.visible(output / PAGE))
 
 
@@ -69,6 +72,23 @@ def _report_sweep(options: Namespace, sweeps: Sequence[Path], output: Path, form
             tables.copy(options.results.parent, folder)
         source = output if in_place else folder
         sweep_page.build(sweep.load(source, options.margin, options.baseline), folder, formats)
+
+
+def _are_simulations(sweeps: Sequence[Path]) -> bool:
+    from ncf.runs.simulation_tables import is_simulation_sweep
+
+    return is_simulation_sweep(sweeps)
+
+
+def _report_simulations(options: Namespace, sweeps: Sequence[Path], output: Path, formats: Sequence[str]) -> None:
+    """Compare the agents of a sweep of simulations; `baseline` is then the name of one."""
+    from ncf.report import simulation_page
+    from ncf.report.staging import staged
+    from ncf.runs.simulation_tables import read_simulations
+
+    table = read_simulations(sweeps)
+    with staged(output) as folder:
+        simulation_page.build(table, folder, formats, options.margin, options.baseline)
 
 
 def _report_study(options: Namespace, sweeps: Sequence[Path], output: Path, formats: Sequence[str]) -> None:

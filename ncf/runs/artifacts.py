@@ -19,6 +19,7 @@ from ncf.errors import DataError
 
 FORMAT = 1
 RESULT, RANKS, EPOCHS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl"
+SIMULATION, PERIODS, FEEDBACK = "simulation", "periods.csv", "feedback.csv"
 _LARGEST_RESULT = 4 * MEGABYTE
 
 
@@ -30,6 +31,15 @@ class _Result(BaseModel):
     config: dict[str, Any]
     config_hash: str
     data_digest: str
+
+
+class _SimulationResult(BaseModel):
+    """Those of a simulation."""
+
+    regret: Annotated[dict[str, float], Field(min_length=1)]
+    periods: int
+    config: dict[str, Any]
+    config_hash: str
 
 
 def environment() -> dict[str, Any]:
@@ -86,7 +96,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
             f"found {known.get('format')!r:.40} (ncf {_version(known)!s:.40})"
         )
     try:
-        _Result.model_validate(known)
+        (_SimulationResult if known.get("kind") == SIMULATION else _Result).model_validate(known)
     except ValidationError as error:
         key, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
         raise DataError(f"{path}: damaged: key {key!r} of the result is invalid ({reason})") from None

@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, get_type_hints
+from typing import Annotated, Any, BinaryIO, TypeVar, get_type_hints
 
 import torch
 from pydantic import BaseModel, ConfigDict, PlainValidator, PrivateAttr, ValidationError, create_model
@@ -46,7 +46,17 @@ def _progress(raw: Any) -> Progress:
     return Progress(**raw)  # as saved: validation would turn integers into floats
 
 
-class Checkpoint(BaseModel):
+class Record(BaseModel):
+    """The content of a checkpoint, whatever was saved: the settings of the run, and more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=())
+
+    settings: dict[str, Any]
+
+    _name: str = PrivateAttr(NEWEST)  # of the file
+
+
+class Checkpoint(Record):
     """The content of a checkpoint; for a model fitted without gradients, everything after `best` is None.
 
     Attributes:
@@ -61,9 +71,6 @@ class Checkpoint(BaseModel):
         dynamics: sums of the current epoch so far, if training dynamics are recorded.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=())
-
-    settings: dict[str, Any]
     data_digest: str | None = None
     progress: Annotated[Progress, PlainValidator(_progress)]
     best: dict[str, Tensor]
@@ -72,8 +79,6 @@ class Checkpoint(BaseModel):
     loss_sum: Tensor | None = None
     sound: Tensor | None = None
     dynamics: dict[str, Any] | None = None
-
-    _name: str = PrivateAttr(NEWEST)  # of the file
 
     def state(self) -> dict[str, Any]:
         """Return what the trainer's `load` takes."""
@@ -94,7 +99,15 @@ def save(folder: Path, state: Mapping[str, Any]) -> None:
             raise error.__context__ or error from None
 
 
+R = TypeVar("R", bound=Record)
+
+
 def load(folder: Path) -> Checkpoint | None:
+    """Return the newest intact checkpoint of the training run in `folder`; as `load_as`."""
+    return load_as(Checkpoint, folder)
+
+
+def load_as(kind: type[R], folder: Path) -> R | None:
     """Return the newest intact checkpoint of `folder`, on the CPU; None if there are no checkpoints.
 
     Raises:
@@ -103,7 +116,7 @@ def load(folder: Path) -> Checkpoint | None:
         TrainingError: there is not enough memory to read it.
     """
     failures: list[str] = []
-    for path, saved in _intact(folder, failures):
+    for path, saved in _intact(kind, folder, failures):
         if failures:
             log.warning("%s", failures[0])
             log.warning("%s: using this checkpoint instead", path)
@@ -113,7 +126,7 @@ def load(folder: Path) -> Checkpoint | None:
     return None
 
 
-def set_damaged_aside(folder: Path, used: Checkpoint) -> None:
+def set_damaged_aside(folder: Path, used: Record) -> None:
     """Rename the newest checkpoint if `used` is the previous one, so that the next save does not replace that one.
 
     Only the process that claimed the run may call this.
@@ -132,7 +145,7 @@ def of_result(folder: Path, result: Mapping[str, Any]) -> Checkpoint:
         TrainingError: there is not enough memory to read it.
     """
     failures: list[str] = []
-    for path, saved in _intact(folder, failures):
+    for path, saved in _intact(Checkpoint, folder, failures):
         refuse_foreign(folder, RESULT, result["config"], saved.settings)
         if _gave(saved, result):
             return saved
@@ -141,11 +154,11 @@ def of_result(folder: Path, result: Mapping[str, Any]) -> Checkpoint:
     raise CheckpointError(f"{folder}: expected {NEWEST} with the weights of {RESULT} ({found})")
 
 
-def _intact(folder: Path, failures: list[str]) -> Iterator[tuple[Path, Checkpoint]]:
+def _intact(kind: type[R], folder: Path, failures: list[str]) -> Iterator[tuple[Path, R]]:
     """Yield the checkpoints of `folder` that are not damaged, newest first; add what is wrong with the others."""
     for path in _both(folder):
         try:
-            saved = read(path)
+            saved = _read(kind, path)
         except _DamagedError as error:
             failures.append(str(error))
             continue
@@ -167,7 +180,11 @@ def _both(folder: Path) -> list[Path]:
 
 def read(path: Path) -> Checkpoint:
     """Return the checkpoint at `path`, on the CPU, checksum verified. Raises as `load`, or that it is damaged."""
-    saved = _validated(path, _content(path))
+    return _read(Checkpoint, path)
+
+
+def _read(kind: type[R], path: Path) -> R:
+    saved = _validated(kind, path, _content(path))
     saved._name = path.name
     return saved
 
@@ -200,10 +217,10 @@ def _in_a_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:160]
 
 
-def _validated(path: Path, content: dict[str, Any]) -> Checkpoint:
+def _validated(kind: type[R], path: Path, content: dict[str, Any]) -> R:
     """Return `content` as a typed record. Raises CheckpointError, naming the key, if it is not one."""
     try:
-        return Checkpoint.model_validate({key: value for key, value in content.items() if key != "format"})
+        return kind.model_validate({key: value for key, value in content.items() if key != "format"})
     except ValidationError as error:
         found = error.errors()[0]
         key = ".".join(map(str, found["loc"]))

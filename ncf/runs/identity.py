@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ncf.core.config import flatten, float_keys, plain, roles
 from ncf.core.outside import read_text
-from ncf.core.roles import DISPLAY, RESULT, Role
+from ncf.core.roles import DISPLAY, LENGTH, MACHINE, RESULT, Role
 from ncf.errors import CheckpointError, ConfigError
 from ncf.runs.components import REGISTRIES, chosen
 
@@ -32,6 +32,30 @@ class RunSettings:
     resume: Annotated[str | None, DISPLAY]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SimulationSettings:
+    """The top-level keys of conf/simulate.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    periods: Annotated[int, Field(ge=1, le=10_000), LENGTH]
+    log: Annotated[bool, DISPLAY]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")]
+    threads: Annotated[int, Field(ge=1, le=1024), MACHINE]
+    save_every: Annotated[float, Field(ge=0, le=1e6), MACHINE]
+    progress: Annotated[bool, DISPLAY]
+    registration: Annotated[str | None, DISPLAY]
+    resume: Annotated[str | None, DISPLAY]
+
+
+def is_simulation(settings: Mapping[str, Any] | DictConfig) -> bool:
+    """Return whether these are the settings of a simulation, not of a training run."""
+    return "environment" in settings and "agent" in settings
+
+
+def _top_level(settings: Mapping[str, Any]) -> type:
+    return SimulationSettings if is_simulation(settings) else RunSettings
+
+
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """Return the run's settings, without Hydra's, as built-in values. Raises ConfigError for a missing value."""
     return plain(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
@@ -41,7 +65,7 @@ def role_of(key: str, settings: Mapping[str, Any]) -> Role:
     """Return the role of a dotted key, such as "trainer.epochs", in nested settings; RESULT if none is declared."""
     group, _, name = key.partition(".")
     if not name:
-        return roles(RunSettings).get(group, RESULT)
+        return roles(_top_level(settings)).get(group, RESULT)
     if name == "name" and group in REGISTRIES:
         return REGISTRIES[group].role
     component = chosen(group, settings.get(group) or {})
@@ -58,7 +82,7 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _spelled(key: str, value: Any, settings: Mapping[str, Any]) -> Any:
     """Return a value with its floats spelled alike, as conf/ spells them, which the ids of runs depend on: 2 is 2.0."""
     group, _, name = key.partition(".")
-    component = chosen(group, settings.get(group) or {}) if name else RunSettings
+    component = chosen(group, settings.get(group) or {}) if name else _top_level(settings)
     if component is None or (name or group) not in float_keys(component):
         return value
     number = _as_whole if key in _SPELLED_WHOLE else _as_float
@@ -100,6 +124,9 @@ def config_hash(settings: Mapping[str, Any]) -> str:
 
 def run_id(settings: Mapping[str, Any]) -> str:
     """Return the run's folder name in a sweep: readable, and unique to its settings."""
+    if is_simulation(settings):
+        names = (str(settings[group]["name"]) for group in ("agent", "environment"))
+        return "-".join([*names, f"s{settings['seed']}", config_hash(settings)[:12]])
     names = (str(settings[group]["name"]) for group in ("model", "loss"))
     return "-".join([*names, f"r{settings['neg_ratio']}", f"s{settings['seed']}", config_hash(settings)[:12]])
 

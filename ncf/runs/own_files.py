@@ -10,7 +10,8 @@ from ncf.errors import CheckpointError
 _WRITTEN = (
     "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl", "failure.json", "train.log", ".lock",
     "wandb_id.txt",
-    "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt",
+    "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt", "periods.csv",
+    "feedback.csv", "simulate.log",
 )  # fmt: skip
 
 

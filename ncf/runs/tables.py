@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ncf.core.balance import resolve_alpha
 from ncf.core.config import flatten
 from ncf.errors import DataError
-from ncf.runs.artifacts import RESULT, read_result
+from ncf.runs.artifacts import RESULT, SIMULATION, read_result
 from ncf.runs.components import PROTOCOL
 from ncf.runs.identity import completed, identity, role_of
 from ncf.runs.ranks_file import metrics_of, read_ranks
@@ -90,6 +90,8 @@ def _result(folder: Path) -> dict[str, Any]:
     result = read_result(folder)
     if result is None:
         raise DataError(f"{folder}: expected a finished run, found no {RESULT}")
+    if result.get("kind") == SIMULATION:
+        raise DataError(f"{folder}: expected a run of ncf.train, found a simulation; ncf.report shows those")
     return result
 
 

@@ -1,6 +1,7 @@
 """The groups of a run's configuration: what each picks from, and components of one's own beside them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from quickly import composed
@@ -8,11 +9,12 @@ from toys import compose
 
 import ncf
 from ncf.core.compose import CONF
+from ncf.core.compose import compose as compose_any
 from ncf.core.config import roles
 from ncf.core.roles import DISPLAY, MACHINE, MACHINE_IN_ID, RESULT, Role
 from ncf.errors import ConfigError
 from ncf.losses import BCE, LOSSES
-from ncf.runs.components import CHOICES, GROUPS, PROTOCOL, REGISTRIES, chosen, register
+from ncf.runs.components import CHOICES, GROUPS, PROTOCOL, REGISTRIES, SIMULATION_GROUPS, chosen, register
 from ncf.runs.identity import resolved
 from ncf.runs.plan import plan_run
 from ncf.training.settings import TrainerSettings
@@ -32,10 +34,17 @@ class Own(BCE):
     """A loss of one's own."""
 
 
+def node_of(group: str, name: str) -> Any:
+    """What a file of a group says, in the configuration of a run or of a simulation."""
+    if group in SIMULATION_GROUPS:
+        return compose_any([f"{group}={name}"], root="simulate")[group]
+    return composed(f"{group}={name}")[group]
+
+
 def test_the_groups_are_those_of_the_configuration() -> None:
     assert {key for key, node in resolved(compose()).items() if isinstance(node, dict)} == set(GROUPS)
-    assert set(REGISTRIES) == set(GROUPS) - {"trainer"}
-    assert set(CHOICES) == {*GROUPS, "experiment"}
+    assert set(REGISTRIES) == (set(GROUPS) - {"trainer"}) | set(SIMULATION_GROUPS)
+    assert set(CHOICES) == {*GROUPS, "experiment", *SIMULATION_GROUPS}
     assert set(PROTOCOL) < set(GROUPS)
     assert all((CONF / group).is_dir() for group in CHOICES)
 
@@ -43,7 +52,7 @@ def test_the_groups_are_those_of_the_configuration() -> None:
 @pytest.mark.parametrize("group", REGISTRIES)
 def test_every_component_has_a_file_and_every_file_a_component(group: str) -> None:
     """Files may share a component: MovieLens comes in five sizes."""
-    names = {str(composed(f"{group}={path.stem}")[group].name) for path in (CONF / group).glob("*.yaml")}
+    names = {str(node_of(group, path.stem).name) for path in (CONF / group).glob("*.yaml")}
     assert names == set(REGISTRIES[group])
 
 
@@ -66,7 +75,7 @@ def test_a_component_of_one_s_own_is_chosen_like_any_other() -> None:
 def test_neither_another_s_name_nor_an_unknown_group_is_taken() -> None:
     with pytest.raises(ConfigError, match=r"^register: loss=bce is already registered; expected another name$"):
         register("loss", "bce", Own)
-    with pytest.raises(ConfigError, match=r"^register: expected one of data, .*, tracking, got 'losses'$"):
+    with pytest.raises(ConfigError, match=r"^register: expected one of agent, data, .*, tracking, got 'losses'$"):
         register("losses", "own", Own)
     assert LOSSES["bce"] is BCE
 
@@ -114,5 +123,5 @@ def test_choosing_a_tracker_is_for_display_and_everything_else_is_for_the_result
 def test_every_declared_key_can_be_set_in_the_file_of_its_component(group: str) -> None:
     """A role on a key that no YAML has would mean nothing."""
     for path in (CONF / group).glob("*.yaml"):
-        node = composed(f"{group}={path.stem}")[group]
+        node = node_of(group, path.stem)
         assert set(roles(REGISTRIES[group][node.name])) == set(node) - {"name"}

@@ -1,0 +1,1 @@
+"""Which agent learns fastest what users like? A registered comparison."""
