@@ -99,7 +99,7 @@ def log_ratio(
         ArmMean(float(np.log(arm.value)), arm.influence / arm.value, arm.variance / arm.value**2, arm.degrees)
         for arm in (treatment, control)
     ]
-    found = difference(*logs, treated, method=method, level=level, degrees=degrees, effective_n=effective_n)
+    found = difference(logs[0], logs[1], treated, method=method, level=level, degrees=degrees, effective_n=effective_n)
     return replace(found, estimand="log ratio")
 
 

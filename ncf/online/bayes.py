@@ -142,9 +142,9 @@ def _grid(first: tuple[float, float], second: tuple[float, float], shift: float 
     Panels resolve both densities, and are at most two wide between them.
     """
     own, other = _breaks(*first), _moved(_breaks(*second), shift)
-    within = own[[0, -1]] if shift else np.array([min(own[0], other[0]), max(own[-1], other[-1])])
-    even = np.linspace(*within, 2 + int(np.ptp(within) / 2))
-    breaks = np.unique(np.concatenate([own, other[(other > within[0]) & (other < within[1])], even]))
+    low, high = (own[0], own[-1]) if shift else (min(own[0], other[0]), max(own[-1], other[-1]))
+    even = np.linspace(low, high, 2 + int((high - low) / 2))
+    breaks = np.unique(np.concatenate([own, other[(other > low) & (other < high)], even]))
     half = np.diff(breaks) / 2
     nodes = (breaks[:-1] + half)[:, None] + half[:, None] * _NODES
     return nodes.ravel(), (half[:, None] * _WEIGHTS).ravel()

@@ -37,7 +37,9 @@ def cluster_robust(values: Array, treated: Array, clusters: Array, *, level: flo
     independent = welch(values, treated, level=level).absolute.standard_error
     error = np.sqrt(arms[0].variance + arms[1].variance)
     worth = float(n * min(1.0, (independent / error) ** 2)) if error else float(n)
-    found = effect_of(*arms, treated, method="cluster-robust", level=level, degrees=groups - 2.0, effective_n=worth)
+    found = effect_of(
+        arms[0], arms[1], treated, method="cluster-robust", level=level, degrees=groups - 2.0, effective_n=worth
+    )
     return _described(found, values, treated, codes, groups)
 
 
@@ -54,7 +56,7 @@ def cluster_means(values: Array, treated: Array, clusters: Array, *, level: floa
     arms = [plain(means[of_cluster == arm]) for arm in (True, False)]
     pooled = sum(arm.variance * arm.n * (arm.n - 1) for arm in arms) / (groups - 2)
     equal = [ArmMean(arm.value, arm.influence, pooled / arm.n, arm.n - 1.0) for arm in arms]
-    found = effect_of(*equal, of_cluster, method="cluster means", level=level, degrees=groups - 2.0)
+    found = effect_of(equal[0], equal[1], of_cluster, method="cluster means", level=level, degrees=groups - 2.0)
     return _described(found, values, treated, codes, groups)
 
 

@@ -1,7 +1,7 @@
 """Two arms of units: means (Welch), ratios of two totals (the delta method), means adjusted by a covariate (CUPED)."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -45,11 +45,11 @@ def effect_of(
     degrees: float | None = None, effective_n: float | None = None,
 ) -> Effect:  # fmt: skip
     """Return the absolute and the relative effect of two arm means; arguments and errors as `arms.difference`."""
-    options = {"method": method, "level": level, "degrees": degrees, "effective_n": effective_n}
+    options: dict[str, Any] = {"method": method, "level": level, "degrees": degrees, "effective_n": effective_n}
     positive = min(treatment.value, control.value) > 0
     return Effect(
-        treatment.value, control.value, difference(treatment, control, treated, **options),  # type: ignore[arg-type]
-        log_ratio(treatment, control, treated, **options) if positive else None,  # type: ignore[arg-type]
+        treatment.value, control.value, difference(treatment, control, treated, **options),
+        log_ratio(treatment, control, treated, **options) if positive else None,
     )  # fmt: skip
 
 
@@ -79,6 +79,9 @@ def ratio(numerator: Array, denominator: Array, treated: Array, *, level: float 
         treated: (N,) bool, or 0 and 1.
         level: nominal coverage of the interval.
 
+    Returns:
+        The effect; detail, if there are any: `zero_denominators`, units whose denominator is 0.
+
     Raises:
         StatisticsError: a negative denominator, an arm whose denominators are all zero, a unit with a numerator but no
             denominator, or as `welch`.
@@ -87,7 +90,8 @@ def ratio(numerator: Array, denominator: Array, treated: Array, *, level: float 
     bottom = _denominator(top, units(denominator, treated, "denominator")[0])
     linear = _linearised(top, bottom, treated)
     arms = [arm_mean(*linear[arm], large_sample=True) for arm in (True, False)]
-    return effect_of(*arms, treated, method="delta", level=level)
+    found = effect_of(arms[0], arms[1], treated, method="delta", level=level)
+    return found.noting(zero_denominators=zeros) if (zeros := int((bottom == 0).sum())) else found
 
 
 def cuped(
@@ -106,7 +110,8 @@ def cuped(
         level: nominal coverage of the interval.
 
     Returns:
-        The effect; its detail `variance_ratio` is the squared error over that without adjustment.
+        The effect; its detail `variance_ratio` is the squared error over that without adjustment, about 1 - r² of the
+        covariates' correlation r with the metric.
 
     Raises StatisticsError as `welch` or `ratio`, for covariates that do not vary, or an unknown `theta`.
     """
@@ -124,7 +129,7 @@ def cuped(
     moved = adjusted(values, covariates, treated, theta=theta)
     arms = [arm_mean(own.mean(), own - own.mean(), large_sample=large) for own in (moved[treated], moved[~treated])]
     name = "CUPED" if denominator is None else "delta, CUPED"
-    found = effect_of(*arms, treated, method=name, level=level)
+    found = effect_of(arms[0], arms[1], treated, method=name, level=level)
     plain_error = before.absolute.standard_error
     shrunk = (found.absolute.standard_error / plain_error) ** 2 if plain_error else 1.0
     return found.noting(variance_ratio=shrunk)

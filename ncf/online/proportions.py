@@ -42,7 +42,7 @@ class ScoreEstimate(Estimate):
         return float(max(stats.norm.sf(score(*self.counts, low)), stats.norm.cdf(score(*self.counts, high))))
 
     def ends(self, level: float) -> tuple[float, float]:
-        """Return the score interval of another nominal coverage."""
+        """Return the score interval of a nominal coverage."""
         return score_interval(*self.counts, level=level)
 
 
@@ -61,8 +61,8 @@ def two_proportions(
         control_successes: of the control.
         control_n: observations of the control.
         level: nominal coverage of the interval.
-        interval: "score" (Miettinen and Nurminen 1985); others for comparison: "newcombe" (1998, method 10),
-            "agresti_caffo" (2000), "wald", which covers too little at small counts.
+        interval: whose ends are shown: "score" (Miettinen and Nurminen 1985); for comparison "newcombe" (1998, method
+            10), "agresti_caffo" (2000), "wald", which covers too little at small counts.
 
     Returns:
         The effect; details: `z_pooled`, `p_pooled`, `z_unpooled`, `p_unpooled`, `p_yates` (chi-squared with the
@@ -78,11 +78,9 @@ def two_proportions(
     error = float(np.sqrt(rate * (1 - rate) / n + base * (1 - base) / m))
     ends = {"score": score_interval, "newcombe": newcombe, "agresti_caffo": agresti_caffo, "wald": wald}[interval]
     low, high = ends(*counts, level=level)
-    kind = ScoreEstimate if interval == "score" else Estimate
-    extra = {"counts": counts} if interval == "score" else {}
-    found = kind(
+    found: Estimate = ScoreEstimate(
         rate - base, error, low, high, level, ATE, f"two proportions, {interval}", n + m, float(n + m),
-        details=_tests(*counts), **extra,
+        details=_tests(*counts), counts=counts,
     )  # fmt: skip
     return Effect(rate, base, found, None)
 
@@ -103,7 +101,11 @@ def proportions(values: Array, treated: Array, *, level: float = 0.95) -> Effect
     total = len(values)
     influence = np.where(treated, (values - found.treatment) * (total / len(own)),
                          -(values - found.control) * (total / len(other)))  # fmt: skip
-    log = log_ratio(*arms, treated, method="two proportions", level=level) if own.any() and other.any() else None
+    log = (
+        log_ratio(arms[0], arms[1], treated, method="two proportions", level=level)
+        if own.any() and other.any()
+        else None
+    )
     return Effect(found.treatment, found.control, replace(found.absolute, influence=influence), log)
 
 
@@ -186,7 +188,7 @@ def _tests(x: int, n: int, y: int, m: int) -> dict[str, float]:
         "pooled": np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)),
         "unpooled": np.sqrt(x / n * (1 - x / n) / n + y / m * (1 - y / m) / m),
     }
-    found = {}
+    found: dict[str, float] = {}
     for name, error in errors.items():
         z = float(away / error) if error > 0 else float(np.sign(away)) * np.inf if away else 0.0
         if np.isfinite(z):

@@ -42,7 +42,7 @@ def stratified(values: Array, treated: Array, strata: Array, *, level: float = 0
             )
         weights[arm] = (shares / counts * counts.sum())[codes[arm]]
         arms.append(_arm(values[arm], codes[arm], counts, shares))
-    found = effect_of(*arms, treated, method="stratified", level=level, effective_n=effective_size(weights))
+    found = effect_of(arms[0], arms[1], treated, method="stratified", level=level, effective_n=effective_size(weights))
     return found.noting(strata=len(names))
 
 
