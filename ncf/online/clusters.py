@@ -80,20 +80,24 @@ def assigned(treated: Array, clusters: Array) -> tuple[Array, Array]:
     return codes, share == 1
 
 
-def icc(values: Array, treated: Array, codes: Array) -> float:
-    """Return the intra-cluster correlation of deviations from arm means, by one-way analysis of variance.
+def icc(deviations: Array, codes: Array, means: int) -> float:
+    """Return the intra-cluster correlation by one-way analysis of variance; it may be negative.
 
-    (MSB - MSW) / (MSB + (m - 1) MSW), with m the average size that Donner and Koval (1980) take; it may be negative.
-    Undefined, and 0, where every cluster has one unit or nothing varies.
+    (MSB - MSW) / (MSB + (m - 1) MSW), with m the average size that Donner and Koval (1980) take. Undefined, and 0,
+    where every cluster has one unit or nothing varies.
+
+    Args:
+        deviations: (N,), of each unit from the mean of its arm.
+        codes: (N,), clusters as whole numbers from 0, more than there are arms.
+        means: number of arms.
     """
-    deviations = values - np.where(treated, values[treated].mean(), values[~treated].mean())
     sizes = np.bincount(codes).astype(np.float64)
-    n, groups = len(values), len(sizes)
+    n, groups = len(deviations), len(sizes)
     if n == groups:
         return 0.0
-    means = np.bincount(codes, deviations) / sizes
-    between = float(sizes @ means**2) / (groups - 2)
-    within = float(((deviations - means[codes]) ** 2).sum()) / (n - groups)
+    centres = np.bincount(codes, deviations) / sizes
+    between = float(sizes @ centres**2) / (groups - means)
+    within = float(((deviations - centres[codes]) ** 2).sum()) / (n - groups)
     m = (n - float(sizes @ sizes) / n) / (groups - 1)
     total = between + (m - 1) * within
     return (between - within) / total if total else 0.0
@@ -111,7 +115,7 @@ def _arm(values: Array, codes: Array, groups: int, correction: float) -> ArmMean
 
 
 def _described(found: Effect, values: Array, treated: Array, codes: Array, groups: int) -> Effect:
-    alike = icc(values, treated, codes)
+    alike = icc(values - np.where(treated, values[treated].mean(), values[~treated].mean()), codes, 2)
     warning = f"{groups} clusters: below {FEW}, errors and intervals of clusters are uncertain themselves"
     return found.noting(
         *([warning] if groups < FEW else []), clusters=groups, icc=alike,

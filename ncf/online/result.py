@@ -152,7 +152,7 @@ class ABTest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON; None for what is not a finite number."""
-        return _plain(
+        return plain(
             {
                 "data": self.data,
                 "plan": None if self.plan is None else {"sha256": self.plan.sha256, "question": self.plan.question},
@@ -188,12 +188,12 @@ def _day(day: Day, one: Compared) -> dict[str, Any]:
     return asdict(day) | {"low": low, "high": high}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return nested values as JSON knows them."""
     if isinstance(value, dict):
-        return {str(key): _plain(own) for key, own in value.items()}
+        return {str(key): plain(own) for key, own in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
+        return [plain(own) for own in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
