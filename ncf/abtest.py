@@ -108,9 +108,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _analyse(options: Namespace, given: dict[str, Any]) -> None:
-    build = None
     if options.output is not None:
-        from ncf.report.abtest import write as build  # here: only the page needs Matplotlib and Jinja
+        import ncf.report.kit  # noqa: F401  before the work: says what to install for a page
     look = None if options.look is None else _looks(options.look)
     found = abtest(options.data, plan=options.plan, look=look, health=options.health == "true", **given)
     if given.get("looks") and options.plan is None:
@@ -123,8 +122,10 @@ def _analyse(options: Namespace, given: dict[str, Any]) -> None:
         print(as_csv(found.table() if found.compared else pd.DataFrame(map(dataclasses.asdict, found.checks))), end="")
     else:
         print(summary(found), end="")
-    if build is not None:
-        print(f"report: {command_line.visible(build(found, options.output))}", file=sys.stderr)
+    if options.output is not None:
+        from ncf.report.abtest import write  # here: only the page needs Matplotlib and Jinja
+
+        print(f"report: {command_line.visible(write(found, options.output))}", file=sys.stderr)
 
 
 def _value(name: str, text: str) -> Any:

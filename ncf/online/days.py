@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -74,15 +73,15 @@ class ByDay:
 
 
 def by_day(
-    log: Log, treated: Array, chosen: Array, numerator: str, denominator: str | None = None, rows: Rows = "sum",
+    log: Log, arm: Array, treatment: int, numerator: str, denominator: str | None = None, rows: Rows = "sum",
     clusters: Array | None = None,
 ) -> ByDay:  # fmt: skip
-    """Return the effect by day.
+    """Return the effect of one arm by day.
 
     Args:
         log: rows with their day.
-        treated: (N,) bool, of all units.
-        chosen: (N,) bool, units of the two arms compared.
+        arm: (N,), of each unit, 0 for the control.
+        treatment: the arm that is compared with it.
         numerator: column of the metric.
         denominator: of a ratio metric.
         rows: how the rows of a unit are put together.
@@ -90,107 +89,132 @@ def by_day(
 
     Raises StatisticsError if an arm has fewer than two units on every day.
     """
-    n = len(treated)
+    arms = _Arms(arm, treatment, clusters)
     days = sorted(log.labels)
     centred = np.array(days, np.float64) - np.mean(days)
     weights = centred / (centred @ centred) if len(days) > 1 else np.zeros(len(days))
-    daily, running, pulls = [], [], np.zeros(n)
-    for weight, day, (entered, today, so_far) in zip(weights, days, _steps(log, n, numerator, denominator, rows)):
-        found, influence = _compared(today, treated, chosen & entered[0], day, log.labels[day], clusters)
-        total, _ = _compared(so_far, treated, chosen & entered[1], day, log.labels[day], clusters)
-        if found is not None:
-            daily.append(found)
-            pulls += weight * influence
-        if total is not None:
-            running.append(total)
+    daily, running, pulls = [], [], np.zeros(arms.n)
+    for weight, day, step in zip(weights, days, _steps(log, arms, numerator, denominator, rows), strict=True):
+        found = arms.compared(step.today, step.here, day, log.labels[day], weight, pulls)
+        total = arms.compared(step.so_far, step.entered, day, log.labels[day])
+        daily += [found] if found else []
+        running += [total] if total else []
     if not running:
         raise StatisticsError("days: expected two units of each arm on one day at least")
     if len(daily) < len(days) or len(days) < 3:
         return ByDay(tuple(daily), tuple(running), 0.0, 0.0, None)
     slope = float(weights @ np.array([day.effect for day in daily]))
-    own = pulls if clusters is None else np.bincount(clusters, pulls)
+    own = pulls if arms.clusters is None else np.bincount(arms.clusters, pulls)
     error = float(np.sqrt(own @ own))
     p = float(2 * stats.norm.sf(abs(slope) / error)) if error > 0 else 1.0
     return ByDay(tuple(daily), tuple(running), slope, error, p)
 
 
 Values = tuple[Array, Array | None]
+"""Numerator (n,), and denominator (n,) of a ratio."""
 
 
-def _steps(
-    log: Log, n: int, numerator: str, denominator: str | None, rows: Rows
-) -> Iterator[tuple[tuple[Array, Array], Values, Values]]:
-    """Yield day by day which units count (N,), today and so far, and their values (N,), today's and those so far."""
-    order = np.argsort(log.day, kind="stable")  # a radix sort of small integers
-    ends = np.searchsorted(log.day[order], [*sorted(log.labels), np.iinfo(np.int16).max])
-    here = np.zeros(n, bool)
-    sums: dict[str, Array] = {}
-    counts = np.zeros(n)
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """The values of a day and of all days so far, and which units they are of; None where they are of all."""
+
+    today: Values
+    so_far: Values
+    here: Array | None
+    entered: Array | None
+
+
+class _Arms:
+    """The units of two arms in an order of their own, the control's first, so that an arm is a slice."""
+
+    def __init__(self, arm: Array, treatment: int, clusters: Array | None) -> None:
+        order = np.concatenate([np.flatnonzero(arm == 0), np.flatnonzero(arm == treatment)])
+        self.n, first = len(order), int((arm == 0).sum())
+        self.place = np.full(len(arm), -1, np.int32)
+        self.place[order] = np.arange(self.n, dtype=np.int32)
+        self.all = self.n == len(arm)
+        self.clusters = None if clusters is None else clusters[order]
+        self._slices = (slice(0, first), slice(first, self.n))
+
+    def compared(
+        self, values: Values, entered: Array | None, day: int, label: str, weight: float = 0.0,
+        pulls: Array | None = None,
+    ) -> Day | None:  # fmt: skip
+        """Return the effect among the units that have entered, None where an arm has fewer than two of them.
+
+        To `pulls` (n,) is added `weight` times the influence of each unit on the effect.
+        """
+        rates, variance, total = [], 0.0, 0
+        for arm in self._slices:
+            own = None if entered is None else entered[arm]
+            found = _rate(values[0][arm], None if values[1] is None else values[1][arm], own)
+            if found is None:
+                return None
+            rate, pull, n = found
+            whole = pull / n
+            summed = whole if self.clusters is None else np.bincount(self.clusters[arm], whole)
+            groups = n if self.clusters is None else len(np.unique(self.clusters[arm]))
+            if groups < 2:
+                return None
+            if pulls is not None:
+                pulls[arm] += weight * whole
+            variance += float(summed @ summed) * groups / (groups - 1)
+            rates.append(rate)
+            total += n
+        return Day(day, label, rates[0], rates[1] - rates[0], float(np.sqrt(variance)), total)
+
+
+def _rate(top: Array, bottom: Array | None, entered: Array | None) -> tuple[float, Array, int] | None:
+    """Return an arm's mean or ratio, the pull (n,) of its units, 0 of those not there, and how many are there."""
+    n = len(top) if entered is None else int(entered.sum())
+    if n < 2:
+        return None
+    if bottom is None:
+        rate = float(top.sum()) / n
+        pull = top - rate
+    else:
+        under = float(bottom.sum())
+        if not under:
+            return None
+        rate = float(top.sum()) / under
+        pull = (top - rate * bottom) * (n / under)
+    if entered is not None:
+        pull[~entered] = 0.0
+    return rate, pull, n
+
+
+def _steps(log: Log, arms: _Arms, numerator: str, denominator: str | None, rows: Rows) -> Iterator[_Step]:
+    """Yield the values of each day."""
     columns = [column for column in (numerator, denominator) if column]
-    for start, end in pairwise(ends):
-        own = order[start:end]
-        units = log.unit[own]
-        seen = np.bincount(units, minlength=n)
-        here = here | (seen > 0)
-        counts += seen
-        today: dict[str, Array] = {}
-        for column in columns:
-            today[column] = _added(units, log.values[column][own], n, rows)
-            before = sums.get(column)
-            if before is None:
-                sums[column] = today[column].copy()
-            elif rows == "max":
-                np.maximum(before, today[column], out=before)
-            else:
-                before += today[column]
-        if rows in ("mean", "one"):  # of the units that are there today; a sum or maximum of the others is 0
-            present = seen > 0
-            yield (
-                (present, here),
-                _pair({c: v / np.maximum(seen, 1) for c, v in today.items()}, columns),
-                _pair({c: v / np.maximum(counts, 1) for c, v in sums.items()}, columns),
-            )
-        else:
-            yield (here, here), _pair(today, columns), _pair(sums, columns)
+    sums = {column: np.zeros(arms.n) for column in columns}
+    counts, entered, everyone = np.zeros(arms.n), np.zeros(arms.n, bool), False
+    for own in log.by_day():
+        units = arms.place[log.unit[own]]
+        kept = slice(None) if arms.all else units >= 0
+        units = units[kept]
+        seen = np.bincount(units, minlength=arms.n)
+        here = seen > 0
+        everyone = everyone or bool((entered := entered | here).all())
+        today = {column: _added(units, log.values[column][own][kept], arms.n, rows) for column in columns}
+        for column, values in today.items():
+            (np.maximum if rows == "max" else np.add)(sums[column], values, out=sums[column])
+        so_far = sums
+        if rows == "mean":
+            counts += seen
+            today = {column: values / np.maximum(seen, 1) for column, values in today.items()}
+            so_far = {column: values / np.maximum(counts, 1) for column, values in sums.items()}
+        alone = rows in ("mean", "one")  # of the units that are there today; a sum or maximum of the others is 0
+        others = None if everyone else entered
+        yield _Step(_pair(today, columns), _pair(so_far, columns), here if alone else others, others)
 
 
 def _added(units: Array, values: Array, n: int, rows: Rows) -> Array:
     if rows != "max":
         return np.bincount(units, values, n)
     found = np.zeros(n)  # of a unit that is not there today
-    np.maximum.at(found, units, values)
+    np.maximum.at(found, units, values.astype(np.float64))
     return found
 
 
 def _pair(values: dict[str, Array], columns: list[str]) -> Values:
     return values[columns[0]], values[columns[1]] if len(columns) > 1 else None
-
-
-def _compared(
-    values: Values, treated: Array, entered: Array, day: int, label: str, clusters: Array | None
-) -> tuple[Day | None, Array]:
-    """Return the effect among the units that have entered, and the influence (N,) of each unit within its arm."""
-    top, bottom = values
-    influence = np.zeros(len(treated))
-    rates, variance, total = [], 0.0, 0
-    for arm in (entered & treated, entered & ~treated):
-        n = int(arm.sum())
-        own = top[arm]
-        if n < 2 or (bottom is not None and not bottom[arm].any()):
-            return None, influence
-        if bottom is None:
-            rate = own.mean()
-            pull = own - rate
-        else:
-            over = bottom[arm]
-            rate = own.sum() / over.sum()
-            pull = (own - rate * over) / over.mean()
-        rates.append(float(rate))
-        own = pull if clusters is None else np.bincount(clusters[arm], pull)
-        groups = n if clusters is None else int((np.bincount(clusters[arm]) > 0).sum())
-        if groups < 2:
-            return None, influence
-        variance += float(own @ own) / n**2 * groups / (groups - 1)
-        influence[arm] = pull / n
-        total += n
-    return Day(day, label, rates[1], rates[0] - rates[1], float(np.sqrt(variance)), total), influence

@@ -210,9 +210,8 @@ def _by_day(units: Units, chosen: Settings, metric: str, arm: int) -> ByDay | No
     if units.log is None:
         return None
     top, _, bottom = (part.strip() for part in metric.partition("/"))
-    chosen_units = (units.arm == 0) | (units.arm == arm)
     codes = pd.factorize(units.groups[chosen.cluster])[0] if chosen.cluster else None
-    return by_day(units.log, units.arm == arm, chosen_units, top, bottom or None, units.rows, codes)
+    return by_day(units.log, units.arm, arm, top, bottom or None, units.rows, codes)
 
 
 def _looks(

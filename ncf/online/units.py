@@ -1,7 +1,9 @@
 """From rows of one's own, a unit or a unit and day each, to one value a unit: what is randomised is analysed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -24,15 +26,27 @@ class Log:
 
     Attributes:
         unit: (R,), position of each row's unit.
-        day: (R,), days since the first.
-        values: column -> (R,) float64.
-        labels: days since the first -> how to write that day.
+        day: (R,) int16, days since the first.
+        values: column -> (R,) numbers, as narrow as they came.
+        labels: days since the first -> how to write that day, for the days that have rows.
     """
 
     unit: Array
     day: Array
     values: dict[str, Array]
     labels: dict[int, str]
+
+    def by_day(self) -> Iterator[slice | Array]:
+        """Yield the rows of each day, in the order of days: a slice of what is in that order already."""
+        ordered = bool((self.day[1:] >= self.day[:-1]).all())
+        days = self.day if ordered else self.day[self._order]
+        ends = np.searchsorted(days, np.array([*sorted(self.labels), _MOST_DAYS + 1], np.int16))
+        for start, end in pairwise(ends.tolist()):
+            yield slice(start, end) if ordered else self._order[start:end]
+
+    @cached_property
+    def _order(self) -> Array:
+        return np.argsort(self.day, kind="stable")  # a radix sort of small integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +127,22 @@ def read_units(
     if how == "one" and count.max() > 1:
         _refuse_repeated(label, unit, codes, count, names)
     arms, of_unit = _arms(label, frame, unit, arm, codes, names, control)
-    per_row = {column: _counted(frame, column, label, signed) for column in dict.fromkeys(values)}
-    if how == "max" and (low := min((v.min() for v in per_row.values()), default=0.0)) < 0:
-        raise DataError(f"{label}: expected no negative values to take the maximum of, found {low:g}; rows=sum or mean")
+    totals, narrow = {}, {}
+    for column in dict.fromkeys(values):
+        found = _counted(frame, column, label, signed)
+        if how == "max" and (low := found.min()) < 0:
+            raise DataError(f"{label}: expected no negative {column} to take the maximum of, found {low:g}; rows=sum")
+        totals[column] = together(found, codes, count, how)
+        if time:  # kept by row: as narrow as it came
+            narrow[column] = frame[column].to_numpy() if frame[column].dtype.kind in "iuf" else found
+        del found
     once = bool(count.max() == 1)
     log = None
     if time:
         day, labels = _days(frame[time], time, label)
-        log = Log(codes, day, per_row, labels)
+        log = Log(codes, day, narrow, labels)
     return Units(
-        label, arms, of_unit, {c: together(v, codes, count, how) for c, v in per_row.items()},
+        label, arms, of_unit, totals,
         {c: _known(numbers(frame, c, label), codes, names, c, label, once) for c in dict.fromkeys(fixed)},
         {c: _named(frame[c], codes, names, c, label, once) for c in dict.fromkeys(groups)}, how, count, log,
     )  # fmt: skip
@@ -139,26 +159,27 @@ def together(values: Array, codes: Array, count: Array, rows: Rows) -> Array:
 
 
 def _codes(values: pd.Series) -> tuple[Array, Array]:
-    """Return codes (R,) and names (N,); whole numbers without wide gaps are their own codes, which saves a hash."""
+    """Return codes (R,) int32 and names (N,); whole numbers without wide gaps are their own, which saves a hash."""
     if values.dtype.kind in "iu" and len(values):
         low, high = int(values.min()), int(values.max())
         if high - low < 4 * len(values) + 1024:
-            codes = values.to_numpy().astype(np.int64, copy=False) - low
+            codes = np.subtract(values.to_numpy(), low, dtype=np.int64).astype(np.int32)
             present = np.bincount(codes, minlength=high - low + 1) > 0
             names = np.flatnonzero(present) + low
             if len(names) < len(present):
-                codes = (np.cumsum(present) - 1)[codes]
+                codes = (np.cumsum(present, dtype=np.int32) - 1)[codes]
             return codes, names
     codes, found = pd.factorize(values)
-    return codes, np.asarray(found)
+    return codes.astype(np.int32), np.asarray(found)
 
 
 def _arms(
     label: str, frame: pd.DataFrame, unit: str, arm: str, codes: Array, names: Array, control: str | None
 ) -> tuple[tuple[str, ...], Array]:
     """Return the names of the arms, the control first, and the arm of each unit (N,)."""
-    found, levels = pd.factorize(frame[arm], sort=True)
-    arms = [_text(level) for level in levels]
+    found, levels = pd.factorize(frame[arm])
+    by_name = np.argsort(np.asarray(levels), kind="stable")
+    arms = [_text(levels[i]) for i in by_name]
     if len(arms) < 2:
         raise DataError(f"{label}: expected two arms or more in {arm}, found {arms[0]!r} alone")
     if len(arms) > 100:
@@ -167,7 +188,7 @@ def _arms(
         )
     first = _control(label, arm, arms, control)
     order = [first, *(i for i in range(len(arms)) if i != first)]
-    place = np.argsort(order).astype(np.int8)
+    place = np.argsort(by_name[order]).astype(np.int8)
     found = place[found]
     of_unit = np.zeros(len(names), np.int8)
     of_unit[codes] = found

@@ -143,7 +143,8 @@ def _forest(ax: Axes, found: ABTest, group: Sequence[Compared], relative: bool) 
     if not relative and margin:
         region = (-margin * abs(group[0].effect.control), margin * abs(group[0].effect.control))
     if region is not None:
-        ax.axvspan(*region, color=LIGHT, alpha=0.5, zorder=0, linewidth=0, label="region of equivalence")
+        label = "region of equivalence" if group[0] is found.compared[0] else None
+        ax.axvspan(*region, color=LIGHT, alpha=0.5, zorder=0, linewidth=0, label=label)
     ax.axvline(0, color="black", linewidth=0.9)
     for y, one in enumerate(group):
         colour, marker, filled = FINDINGS[one.finding]
@@ -180,7 +181,7 @@ def looks(found: ABTest) -> Figure | None:
         ax.set_title(_plain(f"{one.metric}, {one.arm}"), loc="left")
         ax.set_xlabel("days" if found.settings.time else "units")
         ax.set_ylabel("z")
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower left", ncols=2)
     return figure
 
 
