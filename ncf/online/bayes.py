@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from ncf.stats.checks import Array, StatisticsError, fraction, number
+from ncf.stats.checks import Array, StatisticsError, fraction, number, positive
 
 STOPPING = (
     "stopping when a posterior probability or expected loss passes a limit does not control the error rate: looked at "
@@ -67,6 +67,7 @@ def posterior(
     Raises:
         StatisticsError: negative counts, more successes than observations, or a prior that is not positive.
     """
+    prior = positive(prior[0], "prior"), positive(prior[1], "prior")
     shapes = []
     for name, x, total in (("treatment", successes, n), ("control", control_successes, control_n)):
         x, total = number(x, f"successes of the {name}", 0, 1e15), number(total, f"observations of the {name}", 0, 1e15)
