@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ncf.errors import DataError
+from ncf.errors import ConfigError, DataError
 from ncf.online import bayes
 from ncf.online.clusters import cluster_means, cluster_robust
 from ncf.online.days import ByDay, by_day
@@ -71,9 +71,11 @@ def _planned(plan: Plan, options: dict[str, Any]) -> Settings:
     for key in options:
         own, other = getattr(plan.settings, key), getattr(given, key)
         if key in plan.settings.model_fields_set and own != other:
-            raise DataError(f"{key}: expected {_shown(own)}, as the plan says, got {_shown(other)}")
+            raise ConfigError(f"{key}: expected {_shown(own)}, as the plan says, got {_shown(other)}")
         if key not in plan.settings.model_fields_set and key not in _OPEN:
-            raise DataError(f"{key}: expected none, as the plan does not have it; it may leave open {', '.join(_OPEN)}")
+            raise ConfigError(
+                f"{key}: expected none, as the plan does not have it; it may leave open {', '.join(_OPEN)}"
+            )
     fixed = plan.settings.model_dump(exclude_unset=True)
     return settings(**{**{key: getattr(given, key) for key in options}, **fixed})
 

@@ -124,9 +124,9 @@ def read_units(
     codes, names = _codes(frame[unit])
     count = np.bincount(codes, minlength=len(names))
     how: Rows = rows or ("sum" if time and count.max() > 1 else "one")
+    arms, of_unit = _arms(label, frame, unit, arm, codes, names, control)
     if how == "one" and count.max() > 1:
         _refuse_repeated(label, unit, codes, count, names)
-    arms, of_unit = _arms(label, frame, unit, arm, codes, names, control)
     totals, narrow = {}, {}
     for column in dict.fromkeys(values):
         found = _counted(frame, column, label, signed)
