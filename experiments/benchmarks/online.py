@@ -1,8 +1,8 @@
 """`python -m experiments.benchmarks.online`: time and memory of an experiment of 10^6 users by 30 days.
 
-A child process takes a Parquet file or a frame of a row a user and day, checks the health, and finds the effects of two metrics
-with their days and 30 planned looks. It measures itself: seconds, and seconds of processor time, from the data to the
-findings, and the peak of its resident memory, the interpreter and the data themselves included.
+A child process takes a Parquet file or a frame of a row a user and day, checks the health, and finds the effects of two
+metrics with their days and 30 planned looks. It measures itself: seconds, and seconds of processor time, from the data
+to the findings, and the peak of its resident memory, the interpreter and the data themselves included.
 """
 
 import argparse

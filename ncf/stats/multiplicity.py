@@ -33,7 +33,7 @@ def benjamini_hochberg(p: Array) -> Array:
     checked = _family(p)
     count = checked.shape[-1]
     order = np.argsort(checked, axis=-1, kind="stable")
-    steps = np.take_along_axis(checked, order, -1) * count / np.arange(1, count + 1)
+    steps = np.take_along_axis(checked, order, -1) * (count / np.arange(1, count + 1))
     falling = np.minimum.accumulate(steps[..., ::-1], axis=-1)[..., ::-1]
     adjusted = np.empty_like(checked)
     np.put_along_axis(adjusted, order, np.minimum(falling, 1.0), -1)

@@ -56,6 +56,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.recommend": lambda p: [f"run={p.run()}", "user=all", "format=csv"],
     "ncf.report": lambda p: [f"results={p.results}", f"registration={p.results.with_name('registration.yaml')}"],
     "ncf.data": lambda p: _data(p),
+    "ncf.abtest": lambda p: [f"data={_experiment(p)}", "unit=user", "arm=arm", "metric=clicks", f"output={p.output}"],
 }
 READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
 WRITES_A_FILE = {"ncf.negatives": "output", "ncf.recommend": "output"}  # by this option
@@ -64,6 +65,14 @@ RESUMABLE = {"ncf.train", "ncf.tune"}  # heed a signal by themselves, and end wi
 
 def _data(place: Place) -> list[str]:
     return [override for override in small(place.root) if override.startswith("data")]
+
+
+def _experiment(place: Place) -> Path:
+    """The rows of an experiment."""
+    path = place.output.with_name("experiment.csv")
+    rows = [f"{user},{'AB'[user % 2]},{user % 7}" for user in range(40)]
+    path.write_text("\n".join(["user,arm,clicks", *rows]) + "\n")
+    return path
 
 
 def module(name: str) -> str:
