@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ncf.online.health import Check
+from ncf.online.health import Check, p_text
 from ncf.online.units import Log, Rows
 from ncf.stats.checks import Array, StatisticsError
 
@@ -66,10 +66,12 @@ class ByDay:
         if self.p < NOVELTY:
             mean = float(np.mean([day.effect for day in self.daily]))
             word = "wears off (novelty)" if mean * self.slope < 0 else "grows (learning, or a reaction that spreads)"
-            says = (f"the effect on {metric} {word}: {self.slope:+.3g} a day (p {self.p:.1g}); its mean over "
+            says = (f"the effect on {metric} {word}: {self.slope:+.3g} a day (p {p_text(self.p)}); its mean over "
                     "these days is not what would last")  # fmt: skip
             return Check(f"{metric} by day", "warning", says, details)
-        return Check(f"{metric} by day", "ok", f"no trend of the effect on {metric} by day (p {self.p:.2g})", details)
+        return Check(
+            f"{metric} by day", "ok", f"no trend of the effect on {metric} by day (p {p_text(self.p)})", details
+        )
 
 
 def by_day(

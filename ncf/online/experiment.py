@@ -12,7 +12,7 @@ from ncf.errors import ConfigError, DataError
 from ncf.online import bayes
 from ncf.online.clusters import cluster_means, cluster_robust
 from ncf.online.days import ByDay, by_day
-from ncf.online.health import Check, carry_over, exposure, sample_ratio_check
+from ncf.online.health import Check, carry_over, exposure, sample_ratio_check, shown
 from ncf.online.looking import judged, looks_taken
 from ncf.online.means import Effect, cuped, ratio, welch
 from ncf.online.overlap import overlaps
@@ -97,7 +97,9 @@ def _read(data: pd.DataFrame | Path | str, chosen: Settings) -> Units:
 def _assignment(units: Units, chosen: Settings) -> list[Check]:
     """Return the checks of who is in which arm; where clusters were randomised it is clusters that are counted."""
     if smallest := [arm for arm, n in units.sizes.items() if n < 2]:
-        raise DataError(f"{units.label}: expected two units or more in each arm, found fewer in {', '.join(smallest)}")
+        raise DataError(
+            f"{units.label}: expected two units or more in each arm, found fewer in {', '.join(map(shown, smallest))}"
+        )
     sizes = units.sizes
     if chosen.cluster:
         arms_of = [np.unique(units.groups[chosen.cluster][units.arm == i]) for i in range(len(units.arms))]

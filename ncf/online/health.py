@@ -52,6 +52,18 @@ class SampleRatio:
     p_exact: float | None
 
 
+def p_text(p: float | None) -> str:
+    """Write a p-value with two digits, or what bounds it; nothing for None."""
+    if p is None:
+        return ""
+    return "< 1e-15" if p < 1e-15 else f"{p:.2g}" if p >= 1e-4 else f"{p:.0e}"
+
+
+def shown(name: str) -> str:
+    """Write the name of an arm; in quotes if its blanks would not be seen."""
+    return name if name and name == name.strip() else repr(name)
+
+
 def sample_ratio(counts: Sequence[int], shares: Sequence[float] | None = None) -> SampleRatio:
     """Test whether arms have the sizes that they were meant to have (sample-ratio mismatch; Fabijan et al. 2019).
 
@@ -85,10 +97,12 @@ def sample_ratio_check(counts: Mapping[str, int], shares: Mapping[str, float] | 
             f"shares: expected one for each of {', '.join(counts)}, got {', '.join(shares) or 'none'}"
         )
     found = sample_ratio(list(counts.values()), [shares[arm] for arm in counts] if shares else None)
-    sizes = ", ".join(f"{arm} {n:,} of {e:,.0f}" for (arm, n), e in zip(counts.items(), found.expected, strict=True))
+    sizes = ", ".join(
+        f"{shown(arm)} {n:,} of {e:,.0f}" for (arm, n), e in zip(counts.items(), found.expected, strict=True)
+    )
     state: State = "refused" if found.p < REFUSED_BELOW else "ok"
-    says = f"{sizes} expected (p {found.p:.2g})" if state == "ok" else (
-        f"sample-ratio mismatch: {sizes} expected (p {found.p:.1g}, below {REFUSED_BELOW}); "
+    says = f"{sizes} expected (p {p_text(found.p)})" if state == "ok" else (
+        f"sample-ratio mismatch: {sizes} expected (p {p_text(found.p)}, below {REFUSED_BELOW}); "
         "units were lost or added by arm, and no effect can be read from the rest"
     )  # fmt: skip
     return Check("sample ratio", state, says, {"chi2": found.chi2, "p": found.p})
@@ -111,8 +125,8 @@ def carry_over(before: Array, treated: Array, name: str) -> Check:
     p = found.p()
     numbers = {"difference": found.value, "p": p}
     if p >= 0.01:
-        return Check(f"{name} before", "ok", f"{name} was alike in both arms before (p {p:.2g})", numbers)
-    says = (f"{name} differed between the arms before the experiment began (by {found.value:+.3g}, p {p:.1g}): an "
+        return Check(f"{name} before", "ok", f"{name} was alike in both arms before (p {p_text(p)})", numbers)
+    says = (f"{name} differed between the arms before the experiment began (by {found.value:+.3g}, p {p_text(p)}): an "
             "earlier experiment may still act, or the assignment was not random")  # fmt: skip
     return Check(f"{name} before", "warning", says, numbers)
 
@@ -140,7 +154,7 @@ def exposure(values: Array, exposed: Array, treated: Array, metric: str, name: s
     details = {"correlation": r, "p_correlation": p_r, "difference": found.value, "p": found.p()}
     if p_r < 0.001 and found.p() < 0.01:
         says = (f"{metric} is correlated with exposure ({name}: r {r:.2f}), and {name} differs between the arms (by "
-                f"{found.value:+.3g}, p {found.p():.1g}): part of its effect, or all, is exposure")  # fmt: skip
+                f"{found.value:+.3g}, p {p_text(found.p())}): part of its effect, or all, is exposure")  # fmt: skip
         return Check(f"{metric} and {name}", "warning", says, details)
-    says = f"{name} is alike in both arms (p {found.p():.2g}); its correlation with {metric} is {r:.2f}"
+    says = f"{name} is alike in both arms (p {p_text(found.p())}); its correlation with {metric} is {r:.2f}"
     return Check(f"{metric} and {name}", "ok", says, details)

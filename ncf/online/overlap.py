@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ncf.online.health import Check
+from ncf.online.health import Check, p_text
 from ncf.stats.checks import Array, StatisticsError, sample
 
 DEPENDENT, INTERACTING = 0.001, 0.01
@@ -54,14 +54,14 @@ class Overlap:
             details["p_interaction"] = self.p_interaction
         if self.p_dependence < DEPENDENT:
             says = (f"the assignments of {name} depend on each other (Cramér's V {self.cramer_v:.2f}, p "
-                    f"{self.p_dependence:.1g}): the effect of one is part of the other's")  # fmt: skip
+                    f"{p_text(self.p_dependence)}): the effect of one is part of the other's")  # fmt: skip
             return Check(name, "warning", says, details)
         if self.p_interaction is not None and self.p_interaction < INTERACTING:
-            says = (f"the effects of {name} interact (p {self.p_interaction:.1g}): this effect is an average over the "
-                    f"arms of {self.second}")  # fmt: skip
+            says = (f"the effects of {name} interact (p {p_text(self.p_interaction)}): this effect is an average over "
+                    f"the arms of {self.second}")  # fmt: skip
             return Check(name, "warning", says, details)
-        return Check(name, "ok", f"{name}: assigned independently (p {self.p_dependence:.2g}), no interaction shown",
-                     details)  # fmt: skip
+        says = f"{name}: assigned independently (p {p_text(self.p_dependence)}), no interaction shown"
+        return Check(name, "ok", says, details)
 
 
 def overlaps(assignments: Mapping[str, Array], values: Array) -> list[Overlap]:

@@ -84,6 +84,9 @@ class Settings(BaseModel):
         for name in self.metric:
             if name.count("/") > 1 or not all(part.strip() for part in name.split("/")):
                 raise ValueError(f"metric: expected a column, or two with one / between, got {name!r}")
+        for name in (*self.columns, *self.covariate, *self.experiments):
+            if name in (self.unit, self.arm):
+                raise ValueError(f"{name}: expected another column than unit= and arm= to be measured or compared")
         if len(set(self.metric)) < len(self.metric):
             raise ValueError("metric: expected each once")
         chosen = [name for name in ("covariate", "cluster", "strata") if getattr(self, name)]

@@ -105,6 +105,16 @@ class Compared:
             return self.looks.outcome.low, self.looks.outcome.high
         return self.effect.absolute.low, self.effect.absolute.high
 
+    @property
+    def shown_p(self) -> float | None:
+        """`p`; None while planned looks go on, as a test that has not ended has none."""
+        return None if self.looks is not None and not self.looks.ended else self.p
+
+    @property
+    def shown_p_adjusted(self) -> float | None:
+        """`p_adjusted`; None likewise."""
+        return None if self.shown_p is None else self.p_adjusted
+
     def row(self) -> dict[str, Any]:
         """Return every number of the effect by name."""
         e, relative, (low, high) = self.effect, self.effect.relative, self.ends
@@ -112,8 +122,8 @@ class Compared:
             "metric": self.metric, "arm": self.arm, "treatment": e.treatment, "control": e.control,
             "effect": e.absolute.value, "standard_error": e.absolute.standard_error, "low": low, "high": high,
             "relative": relative.value if relative else None, "relative_low": relative.low if relative else None,
-            "relative_high": relative.high if relative else None, "p": self.p, "p_adjusted": self.p_adjusted,
-            "p_equivalent": self.p_equivalent, "finding": self.finding, "finding_uncorrected": self.alone,
+            "relative_high": relative.high if relative else None, "p": self.shown_p,
+            "p_adjusted": self.shown_p_adjusted, "p_equivalent": self.p_equivalent, "finding": self.finding, "finding_uncorrected": self.alone,
             "method": e.absolute.method, "estimand": e.absolute.estimand, "level": e.absolute.level,
             "degrees": e.absolute.degrees, "n": e.absolute.n, "effective_n": e.absolute.effective_n,
         }  # fmt: skip

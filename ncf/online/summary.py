@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ncf.core.formats import as_table
+from ncf.online.health import p_text
 from ncf.online.result import ABTest, Compared
 from ncf.online.sample_size import Design
 
@@ -42,13 +43,6 @@ def designed(design: Design) -> str:
     return as_table([{"design": key, "": value} for key, value in rows.items() if value], ["design", ""])
 
 
-def p_text(p: float | None) -> str:
-    """Write a p-value with two digits, or what bounds it."""
-    if p is None:
-        return ""
-    return "< 1e-15" if p < 1e-15 else f"{p:.2g}" if p >= 1e-4 else f"{p:.0e}"
-
-
 def _effects_title(found: ABTest) -> str:
     chosen = found.settings
     level = f"{chosen.level:.4g}"
@@ -69,7 +63,7 @@ def _effect(one: Compared) -> dict[str, Any]:
         "metric": one.metric, "arm": one.arm, "control": f"{e.control:.5g}", "treatment": f"{e.treatment:.5g}",
         "effect": _interval(e.absolute.value, *one.ends),
         "relative": _relative(one) if relative else "",
-        "p": p_text(one.p), "p corrected": p_text(one.p_adjusted), "p equivalent": p_text(one.p_equivalent),
+        "p": p_text(one.shown_p), "p corrected": p_text(one.shown_p_adjusted), "p equivalent": p_text(one.p_equivalent),
         "finding": one.finding, "method": e.absolute.method,
     }  # fmt: skip
 

@@ -220,7 +220,7 @@ def _counted(frame: pd.DataFrame, column: str, label: str, signed: bool) -> Arra
     """Return a column of numbers (R,); whole numbers are counts, of which none is negative unless `signed`."""
     found = numbers(frame, column, label)
     if not signed and found.min() < 0:
-        whole = frame[column].dtype.kind in "iu" or (found == np.floor(found)).all()
+        whole = np.abs(found).max() < 2**53 and (found == np.floor(found)).all()
         if whole:
             row = int(np.flatnonzero(found < 0)[0])
             raise DataError(

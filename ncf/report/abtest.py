@@ -14,8 +14,8 @@ from ncf.core.files import write_text
 from ncf.core.formats import as_csv, as_json
 from ncf.errors import DataError
 from ncf.online.bayes import density
+from ncf.online.health import p_text
 from ncf.online.result import ABTest, Compared
-from ncf.online.summary import p_text
 from ncf.report.kit.markup import Table
 from ncf.report.kit.page import PAGE
 from ncf.report.kit.prose import Prose
@@ -73,7 +73,7 @@ def effects_table(found: ABTest) -> Table:
     rows = [
         [one.metric, one.arm, f"{one.effect.control:.5g}", f"{one.effect.treatment:.5g}",
          f"{one.effect.absolute.value:+.4g}", f"[{one.ends[0]:+.4g}, {one.ends[1]:+.4g}]", _relative(one),
-         p_text(one.p), p_text(one.p_adjusted), p_text(one.p_equivalent), one.effect.absolute.method,
+         p_text(one.shown_p), p_text(one.shown_p_adjusted), p_text(one.p_equivalent), one.effect.absolute.method,
          f"{one.effect.absolute.n:,}", one.finding]
         for one in found.compared
     ]  # fmt: skip

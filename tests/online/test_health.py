@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ncf.online.health import carry_over, exposure, sample_ratio, sample_ratio_check
+from ncf.online.health import carry_over, exposure, p_text, sample_ratio, sample_ratio_check
 from ncf.stats.checks import StatisticsError
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "ab_references.json").read_text())["srm"]
@@ -72,3 +72,12 @@ def test_a_metric_that_goes_with_an_exposure_that_moved() -> None:
     assert exposure(RNG.poisson(0.3 * alike).astype(float), alike, TREATED, "clicks", "sessions").state == "ok"
     assert exposure(RNG.normal(size=N), sessions.astype(float), TREATED, "y", "sessions").state == "ok"
     assert exposure(np.ones(N), alike, TREATED, "y", "sessions").details == {}
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0312, "0.031"), (2e-5, "2e-05"), (0.0, "< 1e-15"), (1.0, "1"), (None, "")])
+def test_p_values(p, text) -> None:
+    assert p_text(p) == text
+
+
+def test_blanks_in_the_name_of_an_arm_are_seen() -> None:
+    assert "'B '" in sample_ratio_check({"A": 1000, "B": 500, "B ": 500}, None).says

@@ -31,6 +31,8 @@ def test_defaults_and_lone_values() -> None:
         ({"metric": []}, "metric"),
         ({"covariate": "pre", "cluster": "city"}, "one of covariate, cluster and strata, got covariate and cluster"),
         ({"metric": "a/b", "cluster": "city"}, "no ratio with cluster"),
+        ({"metric": "user"}, "user: expected another column than unit= and arm="),
+        ({"experiments": ["arm"]}, "arm: expected another column"),
         ({"looks": [7, 7]}, "increasing ones, got 7, 7"),
         ({"looks": [0]}, "looks"),
         ({"bounds": "haybittle"}, "bounds"),
