@@ -123,9 +123,10 @@ class Compared:
             "effect": e.absolute.value, "standard_error": e.absolute.standard_error, "low": low, "high": high,
             "relative": relative.value if relative else None, "relative_low": relative.low if relative else None,
             "relative_high": relative.high if relative else None, "p": self.shown_p,
-            "p_adjusted": self.shown_p_adjusted, "p_equivalent": self.p_equivalent, "finding": self.finding, "finding_uncorrected": self.alone,
-            "method": e.absolute.method, "estimand": e.absolute.estimand, "level": e.absolute.level,
-            "degrees": e.absolute.degrees, "n": e.absolute.n, "effective_n": e.absolute.effective_n,
+            "p_adjusted": self.shown_p_adjusted, "p_equivalent": self.p_equivalent, "finding": self.finding,
+            "finding_uncorrected": self.alone, "method": e.absolute.method, "estimand": e.absolute.estimand,
+            "level": e.absolute.level, "degrees": e.absolute.degrees, "n": e.absolute.n,
+            "effective_n": e.absolute.effective_n,
         }  # fmt: skip
 
 

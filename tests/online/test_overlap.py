@@ -9,6 +9,7 @@ from scipy import stats
 
 from ncf.online.means import welch
 from ncf.online.overlap import overlap, overlaps
+from ncf.online.segments import heterogeneity
 from ncf.stats.checks import StatisticsError
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "original_run_06.json").read_text())["overlap"]
@@ -43,7 +44,7 @@ def test_dependent_assignments_leak() -> None:
 
 
 def test_by_hand_and_scipy() -> None:
-    b = RNG.integers(0, 2, N)
+    b = (RNG.random(N) < 0.2).astype(int)
     y = RNG.normal(size=N) * (1 + A)
     found = overlap("a", "b", A, b, y)
     table = [[np.sum((i == A) & (b == j)) for j in (0, 1)] for i in (0, 1)]
@@ -57,6 +58,14 @@ def test_by_hand_and_scipy() -> None:
     assert swapped.p_interaction == pytest.approx(found.p_interaction, rel=1e-8)
 
 
+def test_of_three_arms_the_interaction_is_cochrans_q() -> None:
+    b = RNG.choice(3, N, p=[0.6, 0.3, 0.1])
+    y = RNG.normal(size=N) * np.array([1, 2, 4])[b]
+    own = [welch(y[b == j], A[b == j]).absolute for j in range(3)]
+    q = heterogeneity(np.array([e.value for e in own]), np.array([e.standard_error for e in own]))
+    assert overlap("a", "b", A, b, y).p_interaction == pytest.approx(q, rel=1e-8)
+
+
 def test_more_arms_names_and_every_pair() -> None:
     y = RNG.normal(size=N)
     found = overlaps({"a": A, "b": RNG.choice(["x", "y", "z"], N), "c": RNG.choice(["u", "none"], N)}, y)
@@ -67,13 +76,14 @@ def test_more_arms_names_and_every_pair() -> None:
 
 
 def test_p_values_are_uniform_without_any_overlap() -> None:
-    rng, runs = np.random.default_rng(3), 500
-    p = np.array([
-        (o.p_dependence, o.p_interaction, o.p_second)
-        for _ in range(runs)
-        for o in [overlap("a", "b", rng.integers(0, 2, 300), rng.integers(0, 3, 300), rng.gamma(2, size=300))]
-    ])  # fmt: skip
-    assert (np.abs((p <= 0.1).mean(0) - 0.1) <= 3.5 * np.sqrt(0.09 / runs)).all()
+    """Two arms and three, of other sizes and spreads."""
+    rng, runs, found = np.random.default_rng(3), 600, []
+    for _ in range(runs):
+        a, b = rng.integers(0, 2, 400), rng.choice(3, 400, p=[0.6, 0.3, 0.1])
+        pair = overlap("a", "b", a, b, rng.normal(size=400) * np.array([1, 1, 4])[b])
+        found.append((pair.p_dependence, pair.p_interaction, pair.p_second))
+    rejected = (np.array(found, float) <= 0.1).mean(0)
+    assert (np.abs(rejected - 0.1) <= 3 * np.sqrt(0.09 / runs) + 0.02).all()  # + 0.02: Wald's test of some 20 units
 
 
 def test_too_few_units_for_an_interaction() -> None:
