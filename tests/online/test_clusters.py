@@ -113,3 +113,23 @@ def test_coverage_by_method(shared) -> None:
         assert abs(found["means"] - 0.95) <= error
     assert 0.95 - found["means"] <= 0.02  # against 0.944 of the reference, whose spread differs between arms
     assert 0.95 - found["robust"] <= 0.03  # 0.939 and 0.943 there: G - 2 degrees mend most of it
+
+
+def test_where_users_influence_each_other_only_whole_clusters_show_the_effect() -> None:
+    """Direct effect 1 and a spillover of 1 times the treated share of the cluster: in all 2."""
+    truth = json.loads((HERE / "original_run_06.json").read_text())[
+        "interference (direct 1 + spillover 1 x treated share; total effect 2)"
+    ]
+    rng, clusters = np.random.default_rng(9), np.repeat(np.arange(200), 25)
+
+    def effect(treated: np.ndarray) -> np.ndarray:
+        share = (np.bincount(clusters, treated) / 25)[clusters]
+        return treated + share + rng.normal(size=len(clusters))
+
+    whole = np.repeat(rng.permutation(200) < 100, 25)
+    e = cluster_robust(effect(whole), whole, clusters).absolute
+    assert abs(e.value - truth["cluster_randomised"]) <= 4 * e.standard_error
+    each = rng.random(len(clusters)) < 0.5
+    users = welch(effect(each), each).absolute
+    assert abs(users.value - truth["user_randomised"]) <= 4 * users.standard_error
+    assert users.high < 1.5  # half of what launching would do
