@@ -88,8 +88,7 @@ def posterior(
 
 def probability_better(a: float, b: float, a0: float, b0: float) -> float:
     """Return P(X > Y) of X ~ Beta(a, b) and Y ~ Beta(a0, b0), independent. Raises StatisticsError unless positive."""
-    a, b, a0, b0 = _shapes(a, b, a0, b0)
-    return min(_difference_cdf(0.0, a0, b0, a, b), 1.0)
+    return min(difference_cdf(0.0, a0, b0, a, b), 1.0)
 
 
 def expected_loss(a: float, b: float, a0: float, b0: float) -> float:
@@ -109,7 +108,7 @@ def difference_quantile(probability: float, a: float, b: float, a0: float, b0: f
     a, b, a0, b0 = shapes
 
     def excess(value: float) -> float:
-        return _difference_cdf(value, a, b, a0, b0) - probability
+        return difference_cdf(value, a, b, a0, b0) - probability
 
     centre = a / (a + b) - a0 / (a0 + b0)
     spread = np.sqrt(sum(p * q / ((p + q) ** 2 * (p + q + 1)) for p, q in ((a, b), (a0, b0))))
@@ -123,8 +122,13 @@ def density(x: Array, a: float, b: float) -> Array:
     return np.asarray(np.exp((a - 1) * np.log(x) + (b - 1) * np.log1p(-x) - special.betaln(a, b)))
 
 
-def _difference_cdf(value: float, a: float, b: float, a0: float, b0: float) -> float:
-    """Return P(X - Y <= value), an integral over the density of X."""
+def difference_cdf(value: float, a: float, b: float, a0: float, b0: float) -> float:
+    """Return P(X - Y <= value) of X ~ Beta(a, b) and Y ~ Beta(a0, b0), an integral over the density of X.
+
+    Raises StatisticsError unless all four are positive and the value is in [-1, 1].
+    """
+    value = number(value, "value", -1, 1)
+    a, b, a0, b0 = _shapes(a, b, a0, b0)
     t, w = _grid((a, b), (a0, b0), value)
     depth = a * special.log_expit(t) + b * special.log_expit(-t)
     mass = w * np.exp(depth - depth.max())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from ncf.online.bayes import density, difference_quantile, expected_loss, posterior, probability_better
+from ncf.online.bayes import density, difference_cdf, difference_quantile, expected_loss, posterior, probability_better
 from ncf.stats.checks import StatisticsError
 
 SCENARIOS = json.loads((Path(__file__).parent / "reference" / "ab_references.json").read_text())["beta_binomial"][
@@ -62,6 +62,7 @@ def test_intervals_of_the_difference() -> None:
     for end, probability in zip(found.interval_difference, (0.025, 0.975), strict=True):
         assert (difference <= end).mean() == pytest.approx(probability, abs=4 * np.sqrt(0.025 * 0.975 / 400_000))
     assert found.interval == pytest.approx(stats.beta.interval(0.95, 61, 941), rel=1e-10)
+    assert difference_cdf(found.interval_difference[1], 61, 941, 51, 951) == pytest.approx(0.975, abs=1e-9)
     assert difference_quantile(0.5, 4, 4, 4, 4) == pytest.approx(0, abs=1e-10)
     assert found.loss_control - found.loss == pytest.approx(found.difference, abs=1e-13)
     assert difference_quantile(0.9, 1, 1, 1, 1) == pytest.approx(1 - np.sqrt(0.2), abs=1e-9)  # triangular
@@ -94,6 +95,6 @@ def test_credible_intervals_cover_on_average_over_the_prior() -> None:
     rng, hits, runs = np.random.default_rng(4), 0, 2000
     for _ in range(runs):
         p, q = rng.random(2)
-        found = posterior(rng.binomial(30, p), 30, rng.binomial(30, q), 30)
-        hits += found.interval_difference[0] <= p - q <= found.interval_difference[1]
+        x, y = rng.binomial(30, p), rng.binomial(30, q)
+        hits += 0.025 <= difference_cdf(p - q, x + 1, 31 - x, y + 1, 31 - y) <= 0.975
     assert abs(hits / runs - 0.95) <= 3 * np.sqrt(0.05 * 0.95 / runs)
