@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from ncf.online.means import adjusted, cuped, ratio, welch
+from ncf.online.proportions import two_proportions
 from ncf.stats.checks import StatisticsError
 
 HERE = Path(__file__).parent / "reference"
@@ -78,6 +79,9 @@ def test_a_ratio_by_the_delta_method() -> None:
     )
     assert found.relative is not None
     assert near(found.relative.high, packaged["rel_effect_size_ci_upper"])
+    x, m, y, k = (int(v[arm].sum()) for arm in (TREATED, ~TREATED) for v in (CLICKS, SESSIONS))
+    wrong = two_proportions(x, m, y, k).absolute.details["z_pooled"]  # every session a unit of its own
+    assert near(wrong, own["wrong_z_sessions_as_units"])
 
 
 def test_with_one_session_each_a_ratio_is_a_mean() -> None:

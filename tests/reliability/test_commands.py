@@ -57,6 +57,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.report": lambda p: [f"results={p.results}", f"registration={p.results.with_name('registration.yaml')}"],
     "ncf.data": lambda p: _data(p),
     "ncf.abtest": lambda p: [f"data={_experiment(p)}", "unit=user", "arm=arm", "metric=clicks", f"output={p.output}"],
+    "ncf.interleave": lambda p: [f"data={_experiment(p)}", "session=user", "ranker=arm", "clicks=clicks"],
 }
 READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
 WRITES_A_FILE = {"ncf.negatives": "output", "ncf.recommend": "output"}  # by this option
