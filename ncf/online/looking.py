@@ -1,6 +1,7 @@
 """Planned looks at an experiment's primary metric: which were taken, and what the bounds say of them."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def judged(
     schedule = sorted({*taken, planned[-1]}) if kind.endswith("_spending") else list(planned)
     times = np.array(schedule) / planned[-1]
     whole(len(taken), "looks", 1, len(schedule))
-    limits = sequential.bounds(times, alpha=alpha, kind=kind)
+    limits = np.array(_bounds(tuple(times.tolist()), alpha, kind))
     found = [effect_at(look) for look in (taken if known else taken[-1:])]
     found = [(effect, error) if error > 0 else (0.0, 1.0) for effect, error in found]  # nothing has varied yet
     effects, errors = (np.array(part) for part in zip(*found, strict=True))
@@ -91,3 +92,9 @@ def judged(
         tuple(schedule), tuple(None if np.isnan(bound) else float(bound) for bound in limits), tuple(taken),
         tuple(value if known or i == len(z) - 1 else None for i, value in enumerate(z)), outcome,
     )  # fmt: skip
+
+
+@cache
+def _bounds(times: tuple[float, ...], alpha: float, kind: str) -> tuple[float, ...]:
+    """Return the bounds, which all treatments and simulated experiments of a plan share."""
+    return tuple(sequential.bounds(times, alpha=alpha, kind=kind).tolist())

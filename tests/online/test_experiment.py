@@ -266,4 +266,4 @@ def test_planned_looks_keep_the_level_and_unplanned_ones_do_not(tmp_path, late) 
     assert planned / runs <= 0.05 + error + 0.005  # z of few units at the first looks
     if late:
         assert planned / runs >= 0.05 - error
-    assert naive / runs > 0.15
+    assert naive / runs > 0.1  # 0.15 to 0.19
