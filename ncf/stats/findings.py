@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from ncf.stats.checks import Array, StatisticsError, fraction, one_of, table
-from ncf.stats.multiplicity import bonferroni, holm
+from ncf.stats.multiplicity import benjamini_hochberg, bonferroni, holm
 
 Finding = Literal["better", "worse", "equivalent", "undecided", "incomplete"]
 Status = Literal["holds", "fails", "refuted", "undecided"]
@@ -25,7 +25,7 @@ FINDINGS: tuple[Finding, ...] = ("better", "worse", "equivalent", "undecided", "
 STATUSES: tuple[Status, ...] = ("holds", "fails", "refuted", "undecided")
 _BETTER, _WORSE, _EQUIVALENT, _UNDECIDED, _INCOMPLETE = range(5)
 _HOLDS, _FAILS, _REFUTED, _OPEN = range(4)
-CORRECTIONS = {"holm": holm, "bonferroni": bonferroni}
+CORRECTIONS = {"holm": holm, "bonferroni": bonferroni, "benjamini_hochberg": benjamini_hochberg}
 
 
 def findings(
@@ -38,7 +38,7 @@ def findings(
         p: (..., m), two-sided p against no effect.
         p_equivalent: (..., m), TOST p against the region.
         alpha: the level.
-        correction: "holm" or "bonferroni", over the last axis.
+        correction: "holm", "bonferroni" or "benjamini_hochberg", over the last axis.
 
     Raises StatisticsError for unequal shapes, a p outside [0, 1], or settings out of range.
     """

@@ -24,6 +24,22 @@ def bonferroni(p: Array) -> Array:
     return np.minimum(checked * checked.shape[-1], 1.0)
 
 
+def benjamini_hochberg(p: Array) -> Array:
+    """Benjamini and Hochberg's step-up adjusted p-values (..., m), in the order given (1995).
+
+    Rejecting those <= q keeps the expected share of false rejections among all at q or below, for independent or
+    positively dependent tests; it does not bound the chance of any. Raises as `holm`.
+    """
+    checked = _family(p)
+    count = checked.shape[-1]
+    order = np.argsort(checked, axis=-1, kind="stable")
+    steps = np.take_along_axis(checked, order, -1) * (count / np.arange(1, count + 1))
+    falling = np.minimum.accumulate(steps[..., ::-1], axis=-1)[..., ::-1]
+    adjusted = np.empty_like(checked)
+    np.put_along_axis(adjusted, order, np.minimum(falling, 1.0), -1)
+    return adjusted
+
+
 def corrected_level(level: float, comparisons: int) -> float:
     """Return the level at which each of several intervals is computed so that all hold together at `level`.
 

@@ -67,6 +67,8 @@ COMMANDS: dict[str, Arguments] = {
         "draws=99",
         f"page={p.output}",
     ],
+    "ncf.abtest": lambda p: [f"data={_experiment(p)}", "unit=user", "arm=arm", "metric=clicks", f"output={p.output}"],
+    "ncf.interleave": lambda p: [f"data={_experiment(p)}", "session=user", "ranker=arm", "clicks=clicks"],
 }
 READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
 WRITES_A_FILE = {
@@ -102,6 +104,14 @@ def _panel(place: Place) -> Path:
     path = place.output.with_name("panel.csv")
     rows = ((u, t, int(u % 3 > 0 and t >= 2 + u % 3)) for u in range(60) for t in range(6))
     path.write_text("\n".join(["u,t,d,y", *(f"{u},{t},{d},{u * 37 % 11 + t + d + u * t % 5}" for u, t, d in rows)]))
+    return path
+
+
+def _experiment(place: Place) -> Path:
+    """The rows of an experiment."""
+    path = place.output.with_name("experiment.csv")
+    rows = [f"{user},{'AB'[user % 2]},{user % 7}" for user in range(40)]
+    path.write_text("\n".join(["user,arm,clicks", *rows]) + "\n")
     return path
 
 

@@ -147,7 +147,7 @@ def test_errors_are_as_rare_as_alpha_says_at_the_sizes_of_studies(seeds: int, pa
     [
         (lambda: findings([1], [0.1], [0.1, 0.2], 0.05), "findings: expected equal shapes"),
         (lambda: findings([1], [1.1], [0.1], 0.05), "p-values: expected values in"),
-        (lambda: findings([1], [0.1], [0.1], 0.05, "none"), "correction: expected one of holm, bonferroni, got 'none'"),
+        (lambda: findings([1], [0.1], [0.1], 0.05, "none"), "one of holm, bonferroni, benjamini_hochberg, got 'none'"),
         (lambda: statuses([0], [9], "all"), "findings: expected equal shapes of positions"),
         (lambda: statuses([0], [0], "most"), "needs: expected one of all, any, got 'most'"),
     ],

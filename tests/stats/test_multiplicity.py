@@ -1,4 +1,7 @@
-"""Holm's and Bonferroni's corrections against worked examples and the step-down procedure."""
+"""Holm's, Bonferroni's and Benjamini and Hochberg's corrections against worked examples and the step-down procedure."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ncf.stats.checks import StatisticsError
-from ncf.stats.multiplicity import bonferroni, corrected_level, holm
+from ncf.stats.multiplicity import benjamini_hochberg, bonferroni, corrected_level, holm
 
 families = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
 
@@ -43,14 +46,34 @@ def test_holm_is_monotone_and_between_raw_and_bonferroni(p):
     assert holm(p[::-1])[::-1].tolist() == adjusted.tolist()
 
 
+REFERENCE = json.loads((Path(__file__).parents[1] / "online" / "reference" / "ab_references.json").read_text())
+
+
+def test_the_textbook_family():
+    """statsmodels' multipletests on Benjamini and Hochberg's kind of example."""
+    own = REFERENCE["multiplicity"]
+    p = np.array(own["p"])
+    for correct, name in ((bonferroni, "bonferroni"), (holm, "holm"), (benjamini_hochberg, "fdr_bh")):
+        assert correct(p) == pytest.approx(own[name], rel=1e-8)
+
+
+@given(families)
+def test_benjamini_hochberg_is_monotone_and_below_holm(p):
+    adjusted = benjamini_hochberg(p)
+    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
+    assert (adjusted >= p).all()
+    assert (adjusted <= holm(p) + 1e-12).all()
+    assert adjusted == pytest.approx(stats.false_discovery_control(p), rel=1e-12, abs=1e-300)
+
+
 @pytest.mark.parametrize("p", [[], [np.nan, 0.1], [1.2], [-0.1, 0.5]])
-@pytest.mark.parametrize("correct", [holm, bonferroni])
+@pytest.mark.parametrize("correct", [holm, bonferroni, benjamini_hochberg])
 def test_bad_families_are_refused(p, correct):
     with pytest.raises(StatisticsError, match="p-values: expected"):
         correct(np.array(p, dtype=float))
 
 
-@pytest.mark.parametrize("correct", [holm, bonferroni])
+@pytest.mark.parametrize("correct", [holm, bonferroni, benjamini_hochberg])
 def test_many_families_at_once_are_as_one_at_a_time(correct):
     p = np.random.default_rng(0).uniform(size=(3, 2, 5))
     assert correct(p).tolist() == [[correct(family).tolist() for family in block] for block in p]
