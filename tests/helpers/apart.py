@@ -27,7 +27,7 @@ from ncf.launch import hydra_app
 from ncf.runs import artifacts, checkpoint
 from ncf.training import trainer
 
-_OF_HYDRA = ("ncf.train", "audited_train")
+_OF_HYDRA = ("ncf.train", "ncf.simulate", "audited_train")
 UNREAD = "data: the settings are right, so it would be read now"
 Deed = Callable[[], object]
 

@@ -47,6 +47,14 @@ Arguments = Callable[[Place], list[str]]
 # What a user would type; a command that is added to the package has to be added here.
 COMMANDS: dict[str, Arguments] = {
     "ncf.train": lambda p: [*small(p.root), "trainer.epochs=1", f"hydra.run.dir='{p.output}'"],
+    "ncf.simulate": lambda p: [
+        "agent=random",
+        "environment.users=20",
+        "environment.items=12",
+        "environment.requests=9",
+        "periods=2",
+        f"hydra.run.dir='{p.output}'",
+    ],
     "ncf.tune": lambda p: ["model=ease", *_data(p), "trials=1", f"folder={p.output}"],
     "ncf.negatives": lambda p: [*_data(p), "evaluation.negatives=9", f"output={p.output.with_suffix('.npz')}"],
     "ncf.beyond": lambda p: [f"run={p.run()}"],
@@ -77,7 +85,8 @@ WRITES_A_FILE = {
     "ncf.effect": "page",
     "ncf.rollout": "page",
 }  # by this option
-RESUMABLE = {"ncf.train", "ncf.tune"}  # heed a signal by themselves, and end with 75
+HYDRA = {"ncf.train", "ncf.simulate"}
+RESUMABLE = {*HYDRA, "ncf.tune"}  # heed a signal by themselves, and end with 75
 
 
 def _data(place: Place) -> list[str]:
@@ -141,7 +150,7 @@ def place(runs: FinishedRuns, root: Path, results: Path, tmp_path: Path) -> Plac
 def typed(name: str, arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> object:
     """The exit status of a command in this process."""
     monkeypatch.setattr(sys, "argv", [name, *arguments])
-    run = hydra_app.run if name == "ncf.train" else command_line.run
+    run = hydra_app.run if name in HYDRA else command_line.run
     try:
         run(importlib.import_module(module(name)).main)
     except SystemExit as ending:
