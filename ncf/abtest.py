@@ -19,7 +19,6 @@ from ncf.online import sample_size
 from ncf.online.experiment import abtest
 from ncf.online.pilot import pilot
 from ncf.online.plan import Settings, load_plan, settings
-from ncf.online.result import plain
 from ncf.online.summary import designed, summary
 
 _LISTS = ("metric", "covariate", "segments", "experiments", "lower", "looks")
@@ -185,7 +184,7 @@ def _design(options: Namespace, given: dict[str, Any], sized: dict[str, Any]) ->
         looks = list(range(looks[0]))  # looks=5: five, equally spaced
     found = sample_size.design(alpha=alpha, looks=max(len(looks), 1), bounds=bounds, **wanted)
     if options.format == "json":
-        return as_json(plain(dataclasses.asdict(found)))
+        return as_json(dataclasses.asdict(found))
     if options.format == "csv":
         flat = dataclasses.asdict(found)
         return as_csv(pd.DataFrame([{**{k: v for k, v in flat.items() if k != "factors"}, **flat["factors"]}]))

@@ -178,25 +178,16 @@ def _cell(value: Any, written: str) -> Any:
 
 
 def described(found: Effect) -> dict[str, Any]:
-    """Return everything that is found as plain values, None where there is none."""
+    """Return everything that is found as values that JSON knows."""
     rosenbaum = found.rosenbaum()
-    return plain({
+    return {
         "overlap": found.overlap,
         "balance": records(found.balance),
         "estimates": records(found.table.drop(columns="warnings")),
         "sensitivity": records(found.sensitivity),
         "rosenbaum": None if rosenbaum is None else records(rosenbaum),
         "warnings": list(found.warnings),
-    })  # fmt: skip
-
-
-def plain(value: Any) -> Any:
-    """Return a value with None for every number that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    }  # fmt: skip
 
 
 FORMATTED = {

@@ -1,6 +1,5 @@
 """`python -m ncf.rollout data=panel.csv unit=u time=t treated=d outcome=y`: say what a staged rollout did."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,10 +92,10 @@ def _cell(value: Any) -> Any:
 
 
 def described(found: Rollout) -> dict[str, Any]:
-    """Return everything that is found as plain values, None where there is none."""
+    """Return everything that is found as values that JSON knows."""
     groups, parts, dealt = found.groups, found.decomposition, found.randomisation
     names = [str(name) for name in found.panel.periods.tolist()]
-    return _plain({
+    return {
         "panel": found.overview | {"balanced": found.panel.balanced},
         "estimates": records(found.table.drop(columns="warnings")),
         "placebos": [{"ahead": ahead, "value": e.value, "standard_error": e.standard_error, "p": e.p()}
@@ -116,16 +115,7 @@ def described(found: Rollout) -> dict[str, Any]:
         "randomisation": None if dealt is None else {
             "effect": dealt.observed, "p": dealt.p, "arrangements": dealt.arrangements, "exact": dealt.exact},
         "warnings": list(found.warnings),
-    })  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """Return a value with None for every number that JSON cannot hold."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    }  # fmt: skip
 
 
 FORMATTED = {

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,9 +38,20 @@ def as_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return text_table(columns, cells) + "\n"
 
 
+def plain(value: Any) -> Any:
+    """Return nested values as JSON knows them: keys as text, NumPy's numbers as Python's, None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {str(key): plain(own) for key, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(own) for own in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def as_json(value: object) -> str:
-    """Return a line of JSON that holds every text as it is, control and direction characters as escapes."""
-    text = json.dumps(value, ensure_ascii=False)
+    """Return a line of JSON of `plain` values: every text as it is, control and direction characters as escapes."""
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
     return (text if text.isprintable() else "".join(map(_escaped, text))) + "\n"
 
 

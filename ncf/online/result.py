@@ -1,11 +1,11 @@
 """What an analysis of an experiment found, for people and for programs."""
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
+from ncf.core.formats import plain
 from ncf.online.bayes import Posterior
 from ncf.online.days import ByDay, Day
 from ncf.online.health import Check
@@ -197,14 +197,3 @@ def _record(one: Compared) -> dict[str, Any]:
 def _day(day: Day, one: Compared) -> dict[str, Any]:
     low, high = day.ends(one.effect.absolute.level)
     return asdict(day) | {"low": low, "high": high}
-
-
-def plain(value: Any) -> Any:
-    """Return nested values as JSON knows them."""
-    if isinstance(value, dict):
-        return {str(key): plain(own) for key, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(own) for own in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 
 from ncf.core.formats import as_csv, as_json, as_table, records
@@ -19,3 +20,10 @@ def test_json_keeps_every_text() -> None:
     assert line.isascii()
     assert line.count("\n") == 1
     assert json.loads(line) == FRAME.to_dict("records")
+
+
+def test_json_holds_no_number_that_json_lacks() -> None:
+    assert json.loads(as_json({1: np.float64("nan"), "x": (np.int64(2), [float("inf")])})) == {
+        "1": None,
+        "x": [2, [None]],
+    }

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from ncf.core.formats import plain
 from ncf.online import abtest
-from ncf.online.result import plain
 
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"user": np.repeat(np.arange(300), 3), "day": np.tile(range(3), 300)})
