@@ -91,7 +91,7 @@ def test_options_reach_the_estimators(table: Path, capsys: pytest.CaptureFixture
         (["folds=1", "estimator=dml"], "folds: expected at least 2 for dml"),
         (["scores=t", "estimator=ipw"], "scores: expected probabilities between 0 and 1"),
         (["trim=0.7,0.9", "estimator=ipw"], "trim: expected units of both arms|no overlap"),
-        (["confunders=[a]"], "unrecognized arguments"),
+        (["confunders=[a]"], "unknown option"),
         (["level=95"], "level: expected a number in"),
     ],
 )
