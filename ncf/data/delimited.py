@@ -18,8 +18,9 @@ from ncf.data.cache import cached
 from ncf.data.compressed import PARQUET, text_stream
 from ncf.data.interactions import Duplicates, Interactions, Least, core, digest_of, positives
 from ncf.data.parquet import parquet_blocks, parquet_columns
-from ncf.data.ratings import Columns, Ratings, Scale, Time, collect
+from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.table import Layout, header_of, lines_of, read, refuse
+from ncf.data.times import Time
 from ncf.errors import ConfigError, DataError
 
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
@@ -82,9 +83,11 @@ def delimited(
         ratings = read_ratings(path, delimiter, columns, wanted, allowed)
         if source.digest_of(path.name) != found:
             raise DataError(f"{path}: the file changed while it was being read")
-        return positives(ratings, None, path.stem, digest, threshold, duplicates)
+        own = digest if ratings.subseconds is None else digest_of(data=digest, subseconds=True)
+        return positives(ratings, None, path.stem, own, threshold, duplicates)
 
-    data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
+    finer = {} if time == "s" else {"subseconds": True}  # older versions cut them, and cached what was left
+    data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem, **finer), build)
     for column, ids in ((user, data.user_ids), (item, data.item_ids)):
         _warn_of_near_equal_ids(path, column, ids)
     return core(data, min_user_positives, min_item_positives)
