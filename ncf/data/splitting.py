@@ -233,7 +233,7 @@ def _times(interactions: Interactions, split: str) -> np.ndarray:
     if (instants := interactions.instants) is None:
         raise DataError(
             f"{interactions.name}: expected timestamps, found none; split={split} orders positives by time, "
-            "split=random does without"
+            f"{'split.order=random' if split.startswith('ratio') else 'split=ratio'} does without"
         )
     return instants
 

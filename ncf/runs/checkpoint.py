@@ -58,6 +58,7 @@ class Checkpoint(BaseModel):
         optimizer: its state dict.
         loss_sum: () float64, of the current epoch so far.
         sound: (), number of finite steps of the current epoch so far.
+        clipped: (), number of steps with clipped gradients of the current epoch so far, if they are clipped.
         dynamics: sums of the current epoch so far, if training dynamics are recorded.
     """
 
@@ -71,6 +72,7 @@ class Checkpoint(BaseModel):
     optimizer: dict[str, Any] | None = None
     loss_sum: Tensor | None = None
     sound: Tensor | None = None
+    clipped: Tensor | None = None
     dynamics: dict[str, Any] | None = None
 
     _name: str = PrivateAttr(NEWEST)  # of the file
