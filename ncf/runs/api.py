@@ -41,20 +41,24 @@ def fit(
 ) -> LoadedRun:
     """Train a model and return the finished run; the same call again returns it at once, an interrupted one goes on.
 
+    A run that is refused leaves no file in its folder, and changes none.
+
     Args:
         model: its name, as in `model=neumf`.
         data: the name of a data set, the path of a file of your own, or a frame with columns user_id, item_id and, if
-            there are any, rating and timestamp (seconds since 1970, or datetimes). Without timestamps, positives are
-            held out at random (split=ratio); without ratings every row is a positive, else those with a rating of 4 or
-            more (`overrides=["data.threshold=3"]`). A file's columns are said by `overrides`.
+            there are any, rating and timestamp (seconds since 1970, dates or datetimes). Without timestamps, positives
+            are held out at random (split=ratio); without ratings every row is a positive, else those with a rating of 4
+            or more (`overrides=["data.threshold=3"]`). Ids that are whole floating-point numbers are integers. A file's
+            columns are said by `overrides`.
         folder: of the run; made if necessary. None: below outputs/python, by the run's id.
         epochs: at most so many.
-        overrides: any other setting, as on the command line, ["optimizer.lr=0.01"], or as {"optimizer.lr": 0.01}.
+        overrides: any other setting, as on the command line, ["optimizer.lr=0.01"], or as {"optimizer.lr": 0.01}, whose
+            values mean themselves: None is null, and text stays text.
         choices: what else is chosen by name or number: loss="focal", split="ratio", neg_ratio=50, seed=7.
 
     Raises:
         ConfigError: a setting is invalid.
-        DataError: the data are invalid.
+        DataError: the data are invalid; of a frame, the message gives the row, from 0.
         CheckpointError: `folder` holds another run.
         TrainingError: a loss, gradient or score was not finite.
     """
@@ -132,6 +136,7 @@ def _made(place: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
 
     @contextmanager
     def refused() -> Iterator[None]:
+        """Undo what was made so far if the context is left by an error."""
         try:
             yield
         except BaseException:
@@ -160,15 +165,16 @@ def evaluate(
 
     Args:
         scores: one of a matrix (U, I) of NumPy or torch, in the order of `split.user_ids` and `split.item_ids`; a frame
-            of recommendations with columns user_id, item_id and score (or rank, 1 for the best), at least as many for
-            each user as the largest cut-off, in which items that are not listed tie below all that are; a model with a
-            method `score`; a function of user indices (B,) int64 that returns (B, I).
+            of recommendations with columns user_id, item_id and score (or rank, 1 for the best), at least as many new
+            items for each user as the largest cut-off, in which items that are not listed tie below all that are; a
+            finished run; a model with a method `score`; a function of user indices (B,) int64 that returns (B, I).
         split: or a finished run, whose split is taken.
         part: which held-out positives.
 
     Raises:
         ConfigError: a metric, cut-off or part is unknown.
-        DataError: the scores have another shape, or a table has unknown ids, repeats, or too few rows of a user.
+        DataError: the scores are no numbers or have another shape, or a table has unknown ids, repeats, or too few
+            items that a user does not have in train.
         TrainingError: a score is NaN.
     """
     split = _split_of(split)

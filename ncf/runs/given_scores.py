@@ -136,8 +136,9 @@ def _places(what: str, known: np.ndarray, ids: pd.Series) -> np.ndarray:
 def refuse_short_lists(matrix: Tensor, split: Split, targets: Targets, most: int) -> None:
     """Raise DataError if a user's list in a table has fewer than `most` items that the user does not have in train.
 
-    Of the items beyond the list it is not known which come next. Validation items in a list are not ranked against
-    test positives, so that they can leave a list too short as well: that is logged.
+    `matrix` (U, I) is that of `matrix_of`. Of the items beyond the list it is not known which come next. Validation
+    items in a list are not ranked against test positives, so that they can leave a list too short as well: that is
+    logged.
     """
     listed = matrix > -torch.inf
     train_users, train_items = torch.from_numpy(split.train.users), torch.from_numpy(split.train.items)
