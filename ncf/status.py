@@ -18,7 +18,11 @@ _LONGEST = 500  # characters of an error
 def details(statuses: list[RunStatus]) -> list[str]:
     """Return a line per failed run, with its error, and per running or stopped one."""
     failed = [f"failed   {a.name}: {_shortened(a.error or '')}" for a in statuses if a.state == "failed"]
-    begun = [f"{a.state:<8} {a.name}: {a.epochs} epochs" for a in statuses if a.state in ("running", "stopped")]
+    begun = [
+        f"{a.state:<8} {a.name}: {a.epochs} epoch{'' if a.epochs == 1 else 's'}"
+        for a in statuses
+        if a.state in ("running", "stopped")
+    ]
     return list(map(visible, failed + begun))
 
 

@@ -71,18 +71,18 @@ def test_everyone_fits_into_a_file(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["user=1"], "--run"),
-        (["run=x"], "--user --items --items_like"),
-        (["run=x", "user=1", "items=2"], "--items: not allowed with argument --user"),
-        (["run=x", "items=1", "items_like=2"], "--items_like: not allowed with argument --items"),
+        (["user=1"], r"^expected run=\.\.\., found none \(--help"),
+        (["run=x"], r"^expected one of user=\.\.\., items=\.\.\., items_like=\.\.\., found none \(--help"),
+        (["run=x", "user=1", "items=2"], "^items: not allowed with user "),
+        (["run=x", "items=1", "items_like=2"], "^items_like: not allowed with items "),
         (["run=x", "user=1", "ratings=2"], "ratings: expected items=<ids>, which they rate, found none"),
-        (["run=x", "user=1", "items_like=2"], "not allowed with argument --user"),
+        (["run=x", "user=1", "items_like=2"], "^items_like: not allowed with user "),
         (["run=x", "user=1", "kk=2"], "^kk: unknown option, expected one of run, "),
         (["usr=3"], r"^usr: unknown option, expected one of run, root, archive, user, .* \(did you mean user\?\)$"),
         (["run=x", "--usr=3"], r"^usr: unknown option, .* \(did you mean user\?\)$"),
-        (["run=x", "user=1", "k=two"], "--k: invalid int value: 'two'"),
+        (["run=x", "user=1", "k=two"], "^k: expected a whole number, got 'two' "),
         (["run=x", "user=1", "k=0"], "k: expected at least 1, got 0"),
-        (["run=x", "user=1", "format=xml"], "--format: invalid choice: 'xml'"),
+        (["run=x", "user=1", "format=xml"], "^format: expected one of .*table.*, got 'xml' "),
     ],
 )
 def test_bad_options_are_named(arguments: list[str], message: str) -> None:

@@ -35,11 +35,11 @@ def sweep(tmp_path: Path) -> Path:
 
 def test_it_shows_what_failed_and_what_is_under_way(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with claim(sweep / "e"):
-        epochs(sweep / "e", 3)
+        epochs(sweep / "e", 1)
         assert status.main([str(sweep)]) == 1
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith(f"{sweep}: 1 of 5 done, 1 running, 1 failed")
-    assert out[1:] == ["  failed   c: TrainingError: no good", "  stopped  d: 2 epochs", "  running  e: 3 epochs"]
+    assert out[1:] == ["  failed   c: TrainingError: no good", "  stopped  d: 2 epochs", "  running  e: 1 epoch"]
 
 
 def test_sweeps_one_folder_further_down_are_found(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,6 +19,15 @@ from ncf.errors import ConfigError, NcfError
 
 _IMPORT = "--import"
 
+_OPTION = r"(?:-\w/)?--([\w-]+)"
+_REWORDED = (  # argparse's messages, with the keys as they are typed
+    (rf"argument {_OPTION}: invalid int value: (.*)", r"\1: expected a whole number, got \2"),
+    (rf"argument {_OPTION}: invalid float value: (.*)", r"\1: expected a number, got \2"),
+    (rf"argument {_OPTION}: invalid choice: (.*) \(choose from (.*)\)", r"\1: expected one of \3, got \2"),
+    (rf"argument {_OPTION}: expected one argument", r"\1: expected a value, got none"),
+    (rf"argument {_OPTION}: not allowed with argument {_OPTION}", r"\1: not allowed with \2"),
+)
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose options may be written key=value, as for training, or --key value.
@@ -28,7 +38,11 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, module: str, doc: str | None) -> None:
-        super().__init__(prog=f"python -m {module}", description=(doc or "").partition("\n")[0])
+        super().__init__(
+            prog=f"python -m {module}",
+            description=(doc or "").partition("\n")[0],
+            epilog="Options may be written as in the documentation: key=value is --key value.",
+        )
 
     def add_overrides(self, help: str) -> None:
         """Add positional overrides of a training run, and `--config-dir` as in Hydra."""
@@ -59,8 +73,24 @@ class Parser(argparse.ArgumentParser):
                 raise ConfigError(f"{key}: unknown option, expected one of {', '.join(names)}{meant}")
 
     def error(self, message: str) -> NoReturn:
-        """Raise ConfigError instead of printing the usage and exiting."""
-        raise ConfigError(f"{message} (--help shows the options)")
+        """Raise ConfigError instead of printing the usage and exiting; it names keys as they are typed, key=value."""
+        raise ConfigError(f"{_reworded(message)} (--help shows the options)")
+
+
+def _reworded(message: str) -> str:
+    for theirs, ours in _REWORDED:
+        if (match := re.fullmatch(theirs, message, re.DOTALL)) is not None:
+            return match.expand(ours)
+    if match := re.fullmatch(r"one of the arguments (.*) is required", message):
+        return f"expected one of {_as_typed(match[1])}, found none"
+    if match := re.fullmatch(r"the following arguments are required: (.*)", message):
+        return f"expected {_as_typed(match[1])}, found none"
+    return message
+
+
+def _as_typed(options: str) -> str:
+    """Return "user=..., items=..." for "--user --items"."""
+    return re.sub(r",? --", ", ", re.sub(r"(--[\w-]+)", r"\1=...", options)).removeprefix("--")
 
 
 def run(command: Callable[[Sequence[str]], int | None]) -> NoReturn:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ncf.core import trust
 from ncf.core.advice import explained
+from ncf.core.overrides import override
 from ncf.errors import ConfigError
 
 _PACKAGE = Path(__file__).parents[1]
@@ -46,9 +47,9 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, root: str =
         if not Path(config_dir).is_dir():
             raise ConfigError(f"--config-dir: expected a folder, got {config_dir!r}")
         trust.refuse_code(Path(config_dir), exempt=CONF / "hydra")
-        extra.append(f"hydra.searchpath=['file://{Path(config_dir).resolve()}']")
+        extra.append(override("hydra.searchpath", [f"file://{Path(config_dir).resolve()}"]))
     try:
         with configuration():
             return hydra.compose(root, [*overrides, *extra])
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: a number of 5,000 digits
-        raise ConfigError(explained(error)) from None
+        raise ConfigError(explained(error, CONF)) from None

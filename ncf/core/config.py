@@ -7,6 +7,7 @@ users). The config group's `name` selects it from a closed registry, so no confi
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
@@ -17,11 +18,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
+from ncf.core.advice import owners
 from ncf.core.roles import RESULT, Role
 from ncf.errors import ConfigError
 
 LARGEST = 1_000_000_000
 """The largest whole number that a setting accepts if its annotation gives no upper bound."""
+
+_EXPECTED = (  # pydantic's phrases, in the words of all other messages
+    (r"Input should be (greater|less) ", r"expected a value \1 "),
+    (r"Input should be ", "expected "),
+    (r"(List|Tuple) should have (at \w+ \d+ items?) after validation, not \d+", r"expected \2"),
+    (r"(String|Input) should have ", "expected "),
+)
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
@@ -62,17 +71,36 @@ def component(group: str, registry: Mapping[str, Callable[..., Any]], node: Mapp
     name = values.pop("name", None)
     if not isinstance(name, str) or name not in registry:
         raise ConfigError(f"{group}.name: expected {_one_of(registry)}, got {name!r}{_hint(name, registry)}")
-    return bind(group, registry[name], values)
+    return _bound(group, registry[name], values, registry)
 
 
 def bind(group: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> partial[Any]:
     """Bind `values` to `factory` after checking them against the annotations of its keyword-only parameters."""
+    return _bound(group, factory, values, {})
+
+
+def _bound(
+    group: str, factory: Callable[..., Any], values: Mapping[str, Any], registry: Mapping[str, Callable[..., Any]]
+) -> partial[Any]:
+    """Bind as `bind` does; `registry` has the components that may have a key which this one lacks."""
     schema = _schema(factory)
     try:
         checked = schema.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(_explain(group, schema, error.errors())) from None
+        keys = {name: [key for key, _ in _keys(one)] for name, one in registry.items()}
+        raise ConfigError(_explain(group, schema, error.errors(), keys)) from None
     return partial(factory, **{key: getattr(checked, key) for key in schema.model_fields})
+
+
+def spelled(pattern: str, expected: str) -> AfterValidator:
+    """Return an annotation for text that must match `pattern` as a whole, with words for what is expected."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
 
 
 @cache
@@ -145,24 +173,42 @@ def _whole_numbers(value: Any) -> Iterator[int]:
             yield from _whole_numbers(element)
 
 
-def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any]) -> str:
-    """Describe each invalid key in one clause; the alternatives of a union are joined by "or"."""
+def _explain(group: str, schema: type[BaseModel], errors: Iterable[Any], others: Mapping[str, Iterable[str]]) -> str:
+    """Describe each invalid key in one clause; the alternatives of a union are joined by "or".
+
+    Args:
+        others: name -> keys of the components that may be chosen in the group.
+    """
     found: dict[str, tuple[list[str], Any]] = {}
     for error in errors:
         name, *inner = error["loc"]
         key = ".".join(map(_escaped, [*filter(None, [group]), name, *(n for n in inner if isinstance(n, int))]))
         reasons, _ = found.setdefault(key, ([], error))
-        message = error["msg"].removeprefix("Value error, ")
-        reasons.append(message[0].lower() + message[1:])
-    return "; ".join(f"{key}: {_reason(schema, reasons, error)}" for key, (reasons, error) in found.items())
+        reasons.append(said(error["msg"]))
+    said_of = {key: _reason(group, schema, reasons, error, others) for key, (reasons, error) in found.items()}
+    return "; ".join(f"{key}: {text}" for key, text in said_of.items())
 
 
-def _reason(schema: type[BaseModel], reasons: list[str], error: Any) -> str:
+def _reason(
+    group: str, schema: type[BaseModel], reasons: list[str], error: Any, others: Mapping[str, Iterable[str]]
+) -> str:
     if error["type"] == "extra_forbidden":
-        return f"unknown key, expected {_one_of(schema.model_fields)}{_hint(error['loc'][0], schema.model_fields)}"
+        key = error["loc"][0]
+        own = schema.model_fields
+        expected = _one_of(own) if own else "none"
+        meant = _hint(key, own) + owners(group, str(key), own, others)
+        return f"unknown key, expected {expected}{meant}"
     if error["type"] == "missing":
         return "missing"
-    return f"{', or '.join(reasons)}, got {_shown(error['input'])}"
+    return f"{', or '.join(reasons).replace(', or expected ', ' or ')}, got {_shown(error['input'])}"
+
+
+def said(message: str) -> str:
+    """Return pydantic's `message` as others are worded: "expected a value greater than 0"."""
+    message = message.removeprefix("Value error, ")
+    for theirs, ours in _EXPECTED:
+        message = re.sub(f"^{theirs}", ours, message)
+    return message[0].lower() + message[1:]
 
 
 def _shown(value: object) -> str:

@@ -19,9 +19,10 @@ from ncf.core.arrays import read_arrays
 from ncf.core.files import TEMPORARY
 from ncf.data.download import refuse_special, replacing
 from ncf.data.interactions import Counts, Interactions
+from ncf.data.times import LATEST, NANO
 from ncf.errors import DataError
 
-_ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres")
+_ARRAYS = ("users", "items", "ratings", "timestamps", "user_ids", "item_ids", "titles", "genres", "subseconds")
 _log = logging.getLogger(__name__)
 _storing: ContextVar[bool] = ContextVar("_storing", default=True)
 
@@ -122,16 +123,28 @@ def _load(path: Path, key: str) -> Interactions | None:
 
 def _is_whole(found: Interactions) -> bool:
     """Return whether the arrays fit each other, which the checksum of a forged file does not say."""
-    rows = [found.users, found.items, found.ratings, *([] if found.timestamps is None else [found.timestamps])]
+    times = [array for array in (found.timestamps, found.subseconds) if array is not None]
+    rows = [found.users, found.items, found.ratings, *times]
     per_item = [found.item_ids, *(extra for extra in (found.titles, found.genres) if extra is not None)]
     return (
         {array.shape for array in rows} == {(len(found.users),)}
         and {array.shape for array in per_item} == {(found.num_items,)}
         and found.user_ids.shape == (found.num_users,)
-        and [array.dtype.kind for array in rows] == list("iifi")[: len(rows)]
+        and [array.dtype.kind for array in rows] == list("iifii")[: len(rows)]
+        and _is_below_seconds(found)
         and _covers(found.users, found.num_users)
         and _covers(found.items, found.num_items)
     )
+
+
+def _is_below_seconds(found: Interactions) -> bool:
+    """Return whether the sub-seconds, if any, are nanoseconds below a second of times that they can be added to."""
+    if found.subseconds is None:
+        return True
+    if found.timestamps is None:
+        return False
+    within = found.subseconds.min() >= 0 and found.subseconds.max() < NANO
+    return bool(within and found.timestamps.min() >= 0 and found.timestamps.max() < LATEST)
 
 
 def _covers(indices: np.ndarray, count: int) -> bool:

@@ -12,14 +12,16 @@ import numpy as np
 from omegaconf import OmegaConf
 from pydantic import Field
 
+from ncf.core.config import spelled
 from ncf.core.roles import MACHINE, Role
 from ncf.data.archive import CheckedStream, Folder, open_data, sha256_of_file, user_path
 from ncf.data.cache import cached
 from ncf.data.compressed import PARQUET, text_stream
 from ncf.data.interactions import Duplicates, Interactions, Least, core, digest_of, positives
 from ncf.data.parquet import parquet_blocks, parquet_columns
-from ncf.data.ratings import Columns, Ratings, Scale, Time, collect
+from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.table import Layout, header_of, lines_of, read, refuse
+from ncf.data.times import Time
 from ncf.errors import ConfigError, DataError
 
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
@@ -37,7 +39,7 @@ def delimited(
     archive: Annotated[str, MACHINE],
     threshold: float | None,
     duplicates: Duplicates,
-    delimiter: Annotated[str, Field(pattern='^([^"\\r\\n]|::|tab|\\\\t)$')],
+    delimiter: Annotated[str, spelled('[^"\\r\\n]|::|tab|\\\\t', "one character, or :: or tab")],
     user: Column,
     item: Column,
     rating: Column | None,
@@ -82,9 +84,11 @@ def delimited(
         ratings = read_ratings(path, delimiter, columns, wanted, allowed)
         if source.digest_of(path.name) != found:
             raise DataError(f"{path}: the file changed while it was being read")
-        return positives(ratings, None, path.stem, digest, threshold, duplicates)
+        own = digest if ratings.subseconds is None else digest_of(data=digest, subseconds=True)
+        return positives(ratings, None, path.stem, own, threshold, duplicates)
 
-    data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem), build)
+    finer = {} if time == "s" else {"subseconds": True}  # older versions cut them, and cached what was left
+    data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem, **finer), build)
     for column, ids in ((user, data.user_ids), (item, data.item_ids)):
         _warn_of_near_equal_ids(path, column, ids)
     return core(data, min_user_positives, min_item_positives)
@@ -93,8 +97,8 @@ def delimited(
 def _refuse_threshold_without_ratings(rating: str | None, threshold: float | None) -> None:
     if rating is None and threshold is not None:
         raise ConfigError(
-            f"data.threshold: expected null, which makes every row a positive, because data.rating is null, "
-            f"got {threshold}"
+            "data.threshold: expected null, which makes every row a positive, because data.rating is null, "
+            f"got {threshold:g}; leave data.threshold out, or set it to null too"
         )
 
 
@@ -168,7 +172,7 @@ def _refuse_missing(label: str, delimiter: str, names: list[str], wanted: Column
 def _advice_on_names(keys: list[str]) -> str:
     """Say how to name the columns that `keys` ask for, or that there are none."""
     advice = f"set {', '.join(keys)} to the name{'s' if len(keys) > 1 else ''} in the file"
-    absent = {"data.rating": "data.rating=null data.threshold=null", "data.timestamp": "data.timestamp=null"}
+    absent = {"data.rating": "data.rating=null", "data.timestamp": "data.timestamp=null split=ratio"}
     without = [setting for key, setting in absent.items() if key in keys]
     return f"{advice}, or {' '.join(without)} if it has none" if without else advice
 
@@ -176,11 +180,11 @@ def _advice_on_names(keys: list[str]) -> str:
 def _advice_without_header(count: int, wanted: Columns) -> str:
     """Say what to set for a file of `count` columns without a header line."""
     ids = f"{wanted.user},{wanted.item}"
-    clicks = "data.rating=null data.threshold=null"
+    clicks, untimed = "data.rating=null", "data.timestamp=null split=ratio"
     if count == 2:
-        return f"set data.columns=[{ids}] {clicks} data.timestamp=null"
+        return f"set data.columns=[{ids}] {clicks} {untimed}"
     if count == 3:
-        return f"set data.columns=[{ids},rating] data.timestamp=null, or data.columns=[{ids},timestamp] {clicks}"
+        return f"set data.columns=[{ids},rating] {untimed}, or data.columns=[{ids},timestamp] {clicks}"
     return f"set data.columns to the names of all {count} columns, [{ids},...]"
 
 
@@ -210,6 +214,11 @@ def _delimiter(archive: Any) -> str:
     return "\t" if str(archive).lower().removesuffix(".gz").endswith(_TABBED) else ","
 
 
+def _threshold(rating: Any) -> int | None:
+    """Return the threshold of ratings that nobody has set: 4, or None where there are no ratings."""
+    return None if rating is None else 4
+
+
 def _sha256(archive: Any) -> str | None:
     """Return the SHA-256 hex of the file at `archive`; None if it cannot be read, which the loader will report."""
     try:
@@ -227,3 +236,4 @@ def _sha256_at(path: Path, modified: int, size: int) -> str:
 
 OmegaConf.register_new_resolver("sha256", _sha256, replace=True)
 OmegaConf.register_new_resolver("delimiter", _delimiter, replace=True)
+OmegaConf.register_new_resolver("threshold", _threshold, replace=True)

@@ -12,6 +12,7 @@ from pydantic import Field
 from ncf.core.roles import Role
 from ncf.data.catalogue import Catalogue
 from ncf.data.ratings import Ratings
+from ncf.data.times import instants
 from ncf.errors import DataError
 
 Duplicates = Literal["error", "first", "last"]
@@ -34,7 +35,8 @@ class Counts:
 class Interactions:
     """Positives only, in file order, with dense indices from 0.
 
-    `users` and `items` (N,) int64; `ratings` (N,) float32; `timestamps` (N,) int64 seconds since 1970, or None;
+    `users` and `items` (N,) int64; `ratings` (N,) float32; `timestamps` (N,) int64 seconds since 1970, or None, and
+    `subseconds` (N,) int32, the nanoseconds that come on top, None if there are none;
     `user_ids` (U,) and `item_ids` (I,) are the sorted raw ids, int64 or unicode; `titles` and `genres` (I,) unicode, or
     None; `digest` is the SHA-256 hex of the raw ratings and the settings that define a positive.
     """
@@ -50,6 +52,7 @@ class Interactions:
     name: str
     digest: str
     before: Counts = field(default=Counts())
+    subseconds: np.ndarray | None = None
 
     @property
     def num_users(self) -> int:
@@ -60,6 +63,11 @@ class Interactions:
     def num_items(self) -> int:
         """I, the number of items with at least one positive."""
         return len(self.item_ids)
+
+    @property
+    def instants(self) -> np.ndarray | None:
+        """(N,) int64, the times in their order: in seconds, or in nanoseconds if there are `subseconds`."""
+        return None if self.timestamps is None else instants(self.timestamps, self.subseconds)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -92,10 +100,21 @@ def positives(
     users, user_ids = _reindex(ratings.users[keep], ratings.user_ids)
     items, item_ids = _reindex(ratings.items[keep], ratings.item_ids)
     titles, genres = _metadata(catalogue, item_ids)
-    stamps = None if ratings.timestamps is None else ratings.timestamps[keep]
+    stamps, subseconds = (None if t is None else t[keep] for t in (ratings.timestamps, ratings.subseconds))
     before = Counts(len(ratings.users), len(ratings.user_ids), len(ratings.item_ids))
     return Interactions(
-        users, items, ratings.ratings[keep], stamps, user_ids, item_ids, titles, genres, name, digest, before
+        users,
+        items,
+        ratings.ratings[keep],
+        stamps,
+        user_ids,
+        item_ids,
+        titles,
+        genres,
+        name,
+        digest,
+        before,
+        subseconds,
     )
 
 
@@ -123,13 +142,15 @@ def core(interactions: Interactions, min_user_positives: int, min_item_positives
     kept_items[items[keep]] = True
     new_users, user_ids = _reindex(users[keep], interactions.user_ids)
     new_items, item_ids = _reindex(items[keep], interactions.item_ids)
-    titles, genres, times = interactions.titles, interactions.genres, interactions.timestamps
+    titles, genres = interactions.titles, interactions.genres
+    times, subseconds = interactions.timestamps, interactions.subseconds
     return replace(
         interactions,
         users=new_users,
         items=new_items,
         ratings=interactions.ratings[keep],
         timestamps=None if times is None else times[keep],
+        subseconds=None if subseconds is None else subseconds[keep],
         user_ids=user_ids,
         item_ids=item_ids,
         titles=None if titles is None else titles[kept_items],

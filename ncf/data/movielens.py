@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ncf.core.config import spelled
 from ncf.core.roles import MACHINE
 from ncf.data.archive import Source, user_path
 from ncf.data.cache import cached
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 _COLUMNS = Columns("userId", "movieId", "rating", "timestamp")
 _NAMES = ("userId", "movieId", "rating", "timestamp")
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, spelled("[0-9a-f]{64}", "64 hexadecimal digits (0 to 9, a to f)")]
 
 
 def loader(release: Release) -> Callable[..., Interactions]:
@@ -34,7 +35,7 @@ def loader(release: Release) -> Callable[..., Interactions]:
         archive: Annotated[str | None, MACHINE],
         threshold: float | None,
         duplicates: Duplicates,
-        url: Annotated[str, Field(pattern="^https?://")],
+        url: Annotated[str, spelled("https?://.*", "an address that begins with https:// or http://")],
         sha256: Sha256 | None,
         scale: Annotated[list[float], Field(min_length=3, max_length=3)],
         min_user_positives: Least,

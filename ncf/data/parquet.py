@@ -96,7 +96,9 @@ def _column(column: Any, name: str, label: str, line: int, kind: Kind) -> np.nda
     if types.is_timestamp(column.type) or types.is_date(column.type):
         if kind == "number":
             raise DataError(f"{label}: {name} holds {column.type}; data.time=iso reads dates")
-        return compute.strftime(column.cast("timestamp[us]"), format="%Y-%m-%dT%H:%M:%S").to_numpy(zero_copy_only=False)
+        unit = "ns" if types.is_timestamp(column.type) and column.type.unit == "ns" else "us"
+        column = column.cast(f"timestamp[{unit}]")  # UTC; its seconds have decimal places
+        return compute.strftime(column, format="%Y-%m-%dT%H:%M:%S").to_numpy(zero_copy_only=False)
     is_whole = types.is_integer(column.type)
     if kind == "number" and (is_whole or types.is_floating(column.type)):
         numbers: np.ndarray = column.cast("float64", safe=False).to_numpy(zero_copy_only=False)

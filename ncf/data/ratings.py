@@ -3,18 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from ncf.data.table import Block, Kind, refuse
+from ncf.data.times import Time, checked_times, joined
 from ncf.errors import ConfigError
 
-Time = Literal["s", "ms", "iso"]
-"""How timestamps are written: seconds or milliseconds since 1970, or dates as in ISO 8601, UTC unless they say."""
-
-LATEST = 4_102_444_800  # 2100-01-01 in seconds: anything later is in another unit
 LONGEST_ID = 256
 _PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
@@ -52,7 +48,7 @@ class Ratings:
     """Every row of a ratings file, in file order; row n is line `first_line + n` of the file.
 
     `users` and `items` (N,) int64 index into the sorted `user_ids` and `item_ids`; `ratings` (N,) float32;
-    `timestamps` (N,) int64 seconds since 1970, or None.
+    `timestamps` (N,) int64 seconds since 1970, or None; `subseconds` (N,) int32 nanoseconds, None if all are 0.
     """
 
     users: np.ndarray
@@ -63,6 +59,7 @@ class Ratings:
     item_ids: np.ndarray
     label: str
     first_line: int
+    subseconds: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -103,14 +100,14 @@ def collect(blocks: Iterator[Block], label: str, columns: Columns, scale: Scale 
         if columns.rating is not None:
             ratings.append(_checked_ratings(block, columns.rating, label, scale))
         if columns.timestamp is not None:
-            times.append(_checked_times(block, columns.timestamp, label, columns.time))
+            times.append(checked_times(block, columns.timestamp, label, columns.time))
     if not users.chunks:
         refuse(label, first_line, "at least one rating", "the end of the file")
     user_codes, user_ids = users.result()
     item_codes, item_ids = items.result()
     values = np.concatenate(ratings) if ratings else np.ones(len(user_codes), np.float32)
-    stamps = np.concatenate(times) if times else None
-    return Ratings(user_codes, item_codes, values, stamps, user_ids, item_ids, label, first_line)
+    stamps, subseconds = joined(times)
+    return Ratings(user_codes, item_codes, values, stamps, user_ids, item_ids, label, first_line, subseconds)
 
 
 def _checked_ratings(block: Block, name: str, label: str, scale: Scale | None) -> np.ndarray:
@@ -122,34 +119,6 @@ def _checked_ratings(block: Block, name: str, label: str, scale: Scale | None) -
         row = int(np.flatnonzero(large)[0])
         refuse(label, block.first_line + row, f"{name} within the range of float32", f"{values[row]:g}")
     return values.astype(np.float32)
-
-
-def _checked_times(block: Block, name: str, label: str, time: Time) -> np.ndarray:
-    """Return (rows,) int64 seconds since 1970."""
-    values = block.columns[name]
-    if time == "iso":
-        return _checked_dates(block, name, label)
-    unit, per_second = {"s": ("seconds", 1), "ms": ("milliseconds", 1000)}[time]
-    bad = (values < 0) | (values >= LATEST * per_second) | (values != np.floor(values))
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        expected = f"{name} in whole {unit} since 1970, before the year 2100"
-        if time == "s" and 1e11 <= values[row] < LATEST * 1000:
-            expected += " (data.time=ms reads milliseconds)"
-        refuse(label, block.first_line + row, expected, f"{values[row]:.17g}")
-    return values.astype(np.int64) // per_second
-
-
-def _checked_dates(block: Block, name: str, label: str) -> np.ndarray:
-    texts = block.columns[name]
-    dates = pd.to_datetime(pd.Series(texts, dtype=str), format="ISO8601", utc=True, errors="coerce")
-    seconds = (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
-    bad = ~((seconds >= 0) & (seconds < LATEST)).to_numpy()  # not a time compares as false
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        expected = f"{name} as a date from 1970 to 2099, such as 2020-01-31T12:00:00Z"
-        refuse(label, block.first_line + row, expected, texts[row])
-    return seconds.to_numpy(np.int64)
 
 
 class _Ids:

@@ -4,20 +4,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncf.data.times import instants
 from ncf.errors import DataError
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """`users` and `items` (N,) int64; `timestamps` (N,) int64 seconds and `ratings` (N,) float32, None if unknown."""
+    """Positives: `users` and `items` (N,) int64, and what else is known of them, else None.
+
+    `timestamps` (N,) int64 seconds since 1970; `ratings` (N,) float32; `subseconds` (N,) int32 nanoseconds.
+    """
 
     users: np.ndarray
     items: np.ndarray
     timestamps: np.ndarray | None = None
     ratings: np.ndarray | None = None
+    subseconds: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
+
+
+def times_of(first: Pairs, second: Pairs) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the times of two parts as `ncf.data.times.instants` of one unit; None if those of one are unknown."""
+    if first.timestamps is None or second.timestamps is None:
+        return None
+    fine = first.subseconds is not None or second.subseconds is not None
+    return (
+        instants(first.timestamps, first.subseconds, fine),
+        instants(second.timestamps, second.subseconds, fine),
+    )
 
 
 @dataclass(frozen=True)
@@ -79,14 +95,16 @@ class Split:
             self._refuse(part, shared, f"is in {name} and in {other_name}")
 
     def _refuse_later(self, part: Pairs, other: Pairs, name: str, other_name: str) -> None:
-        if part.timestamps is None or other.timestamps is None or not len(other):
+        times = times_of(part, other)
+        if times is None or not len(other):
             return
+        own, others = times
         first = np.full(self.num_users, np.iinfo(np.int64).max)
-        np.minimum.at(first, other.users, other.timestamps)
-        later = part.timestamps > first[part.users]
+        np.minimum.at(first, other.users, others)
+        later = own > first[part.users]
         if later.any():
             self._refuse(part, later, f"is in {name} but later than the user's {other_name} positive")
-        if self.in_time_overall and (later := part.timestamps > other.timestamps.min()).any():
+        if self.in_time_overall and (later := own > others.min()).any():
             self._refuse(part, later, f"is in {name} but later than a {other_name} positive of another user")
 
     def _refuse(self, part: Pairs, bad: np.ndarray, why: str) -> None:

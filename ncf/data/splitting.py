@@ -7,7 +7,6 @@ The shares follow RecBole's rule: of n positives, floor(share * n) are held out,
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,13 +17,13 @@ from ncf.core.rng import numpy_generator
 from ncf.core.roles import Role
 from ncf.data.interactions import Interactions, digest_of
 from ncf.data.split import Pairs, Split
+from ncf.data.times import Moment, Share, after, first_instant, shown
 from ncf.errors import DataError
 
 Ties = Literal["file", "reverse_file", "item_id"]
 By = Literal["user", "overall"]
 Back = Annotated[int, Field(ge=0, lt=2**31), Role(since=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _leaves_some(share: float, info: ValidationInfo) -> float:
@@ -40,28 +39,6 @@ def _below_folds(fold: int, info: ValidationInfo) -> int:
     return fold
 
 
-def _date(text: str) -> str:
-    _seconds(text)
-    return text
-
-
-def _after(moment: float | str, info: ValidationInfo) -> float | str:
-    before = info.data.get("valid_from", moment)
-    if isinstance(before, str) != isinstance(moment, str):
-        raise ValueError(f"expected a share or a date as split.valid_from is, which is {before!r}")
-    if info.data.get("valid_from") is not None and _order(moment) <= _order(before):
-        raise ValueError(f"expected later than split.valid_from, which is {before!r}")
-    return moment
-
-
-def _order(moment: float | str) -> float:
-    return _seconds(moment) if isinstance(moment, str) else moment
-
-
-Moment = Share | Annotated[str, AfterValidator(_date)]
-"""A share of all positives, or a date (and time, UTC unless it says otherwise) as in ISO 8601."""
-
-
 def leave_one_out(interactions: Interactions, *, ties: Ties, back: Back) -> Split:
     """Split each user's positives in time: the last is test, the one before it validation, the rest train.
 
@@ -71,7 +48,7 @@ def leave_one_out(interactions: Interactions, *, ties: Ties, back: Back) -> Spli
 
     Args:
         back: how many of each user's last positives to leave out first.
-        ties: Which of two positives in the same second counts as earlier: the first in the file ("file"), the last in
+        ties: Which of two positives of the same time counts as earlier: the first in the file ("file"), the last in
             the file ("reverse_file"), or the one with the smaller item id ("item_id").
 
     Raises:
@@ -116,10 +93,10 @@ def ratio(
     if order == "random":
         rows = _at_random(interactions, by, seed)
     else:
-        rows = _by_time(interactions, _times(interactions, "ratio split.order=time"), ties)
+        times = _times(interactions, "ratio split.order=time")
+        rows = _by_time(interactions, times, ties)
         if by == "overall":
-            assert interactions.timestamps is not None
-            rows = rows[np.argsort(interactions.timestamps[rows], kind="stable")]
+            rows = rows[np.argsort(times[rows], kind="stable")]
     groups, sizes = _groups(interactions, rows, by)
     parts = _last(rows, groups, sizes, _shares(sizes, valid, test))
     settings = {"split": "ratio", "by": by, "order": order, "valid": valid, "test": test, **rule}
@@ -166,11 +143,11 @@ def temporal(
     interactions: Interactions,
     *,
     valid_from: Moment,
-    test_from: Annotated[Moment, AfterValidator(_after)],
+    test_from: Annotated[Moment, AfterValidator(after)],
 ) -> Split:
     """Split at two moments, the same for all users: train is before `valid_from`, test from `test_from` on.
 
-    A share stands for the time of the positive at that share of all positives in time; positives of one second are
+    A share stands for the time of the positive at that share of all positives in time; positives of one time are
     never divided. So nothing is trained on that is not earlier than every held-out positive, of whomever.
 
     Args:
@@ -182,28 +159,29 @@ def temporal(
     """
     times = _times(interactions, "temporal")
     ordered = np.sort(times)
-    first = [_moment(moment, ordered) for moment in (valid_from, test_from)]
+    fine = interactions.subseconds is not None
+    first = [first_instant(moment, ordered, fine) for moment in (valid_from, test_from)]
     which = (times >= first[0]).astype(np.int64) + (times >= first[1])
     rows = _by_time(interactions, times, "item_id")
     parts = [rows[which[rows] == part] for part in range(3)]
-    settings = {"split": "temporal", "valid_from": int(first[0]), "test_from": int(first[1])}
+    settings = {"split": "temporal", "valid_from": first[0], "test_from": first[1]}
     split = _split(interactions, parts, settings, in_time=True, in_time_overall=True)
     for name, own in (("train", split.train), ("validation", split.valid), ("test", split.test)):
         if not len(own):
             raise DataError(
                 f"{interactions.name}: split=temporal leaves no positive for {name} from users with training positives "
                 f"(split.valid_from={valid_from}, split.test_from={test_from}); expected other moments between "
-                f"{_shown(ordered[0])} and {_shown(ordered[-1])}, the first and the last positive"
+                f"{shown(ordered[0], fine)} and {shown(ordered[-1], fine)}, the first and the last positive"
             )
     return split
 
 
 def tied_last_positives(interactions: Interactions) -> int:
     """Count the users whose last two positives share a timestamp, so that the rule for ties picks the test item."""
-    if interactions.timestamps is None:
+    if (instants := interactions.instants) is None:
         return 0
-    order = _by_time(interactions, interactions.timestamps, "file")
-    users, times = interactions.users[order], interactions.timestamps[order]
+    order = _by_time(interactions, instants, "file")
+    users, times = interactions.users[order], instants[order]
     last = np.flatnonzero(np.append(users[1:] != users[:-1], True))
     last = last[last > 0]
     return int(((users[last] == users[last - 1]) & (times[last] == times[last - 1])).sum())
@@ -246,28 +224,27 @@ def _split(
 def _take(interactions: Interactions, rows: np.ndarray) -> Pairs:
     """Return the pairs at `rows`, sorted by user; the rows of a user stay in their order."""
     rows = rows[np.argsort(interactions.users[rows], kind="stable")]
-    stamps, ratings = interactions.timestamps, interactions.ratings
-    return Pairs(
-        interactions.users[rows], interactions.items[rows], None if stamps is None else stamps[rows], ratings[rows]
-    )
+    stamps, subseconds = (None if t is None else t[rows] for t in (interactions.timestamps, interactions.subseconds))
+    return Pairs(interactions.users[rows], interactions.items[rows], stamps, interactions.ratings[rows], subseconds)
 
 
 def _times(interactions: Interactions, split: str) -> np.ndarray:
-    if interactions.timestamps is None:
+    """Return the times in order, as `Interactions.instants`. Raises DataError without any."""
+    if (instants := interactions.instants) is None:
         raise DataError(
             f"{interactions.name}: expected timestamps, found none; split={split} orders positives by time, "
-            "split=random does without"
+            f"{'split.order=random' if split.startswith('ratio') else 'split=ratio'} does without"
         )
-    return interactions.timestamps
+    return instants
 
 
-def _by_time(interactions: Interactions, timestamps: np.ndarray, ties: Ties) -> np.ndarray:
+def _by_time(interactions: Interactions, times: np.ndarray, ties: Ties) -> np.ndarray:
     """Return (N,) row numbers sorted by user, then time, then the rule for ties."""
     if ties == "item_id":
-        return np.lexsort((interactions.items, timestamps, interactions.users))
+        return np.lexsort((interactions.items, times, interactions.users))
     if ties == "file":
-        return np.lexsort((timestamps, interactions.users))
-    backwards = np.lexsort((timestamps[::-1], interactions.users[::-1]))
+        return np.lexsort((times, interactions.users))
+    backwards = np.lexsort((times[::-1], interactions.users[::-1]))
     return len(interactions) - 1 - backwards
 
 
@@ -315,27 +292,6 @@ def _fold_last(
     chosen = (place + groups) % folds == fold
     tested = np.minimum(np.bincount(groups[chosen], minlength=len(sizes)), np.maximum(sizes - 1, 0))
     return rows[np.lexsort((chosen, groups))], tested
-
-
-def _moment(moment: float | str, ordered: np.ndarray) -> int:
-    """Return seconds: of a date, or of the positive at that share of the ascending times (N,)."""
-    return int(np.ceil(_seconds(moment))) if isinstance(moment, str) else int(ordered[int(len(ordered) * moment)])
-
-
-def _seconds(text: str) -> float:
-    """Return the seconds since 1970 of a date. Raises ValueError if it is none."""
-    try:
-        date = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("expected a share of the positives, such as 0.8, or a date, such as 1998-03-01") from None
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-
-
-def _shown(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(int(seconds), UTC).isoformat(sep=" ")[:19]
-    except (OverflowError, OSError, ValueError):  # not a date that a calendar has
-        return f"second {seconds}"
 
 
 SPLITS = Registry("split", {"leave_one_out": leave_one_out, "ratio": ratio, "random": random, "temporal": temporal})

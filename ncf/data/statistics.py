@@ -3,7 +3,7 @@
 import numpy as np
 
 from ncf.data.interactions import Interactions
-from ncf.data.split import Split
+from ncf.data.split import Split, times_of
 from ncf.data.splitting import tied_last_positives
 
 
@@ -48,10 +48,11 @@ def _test_items_not_in_train(split: Split) -> int:
 
 def _later_in_train(split: Split) -> dict[str, int | float]:
     """Return how much of train, of whatever user, is later than the test positives that it predicts."""
-    if split.train.timestamps is None or split.test.timestamps is None or not len(split.test):
+    times = times_of(split.train, split.test)
+    if times is None or not len(split.test):
         return {}
-    times = np.sort(split.train.timestamps)
-    later = 1 - np.searchsorted(times, split.test.timestamps, side="right") / len(times)
+    train, test = times
+    later = 1 - np.searchsorted(np.sort(train), test, side="right") / len(train)
     return {
         "positives in test with later ones in train, of any user": int((later > 0).sum()),
         "positives in train later than one in test, in percent (median)": 100 * float(np.median(later)),

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import math
 import os
 import signal
 import sys
@@ -15,9 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ncf.core import trust
-from ncf.core.advice import explained, refuse_missing_run
+from ncf.core.advice import explained, refuse_missing_run, refuse_unknown_options
 from ncf.core.command_line import forgiving_streams, say, take_imports, text_table
-from ncf.core.compose import CONF
+from ncf.core.compose import CONF, compose
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
@@ -102,7 +103,9 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
         raise SystemExit(STOPPED)
     if alone:
         say(f"{regrets(result) if simulated else table(result)}\n{folder}")
-    return float(result["regret"]["mean"] if simulated else result["valid"][cfg.trainer.monitor])
+    if simulated:
+        return float(result["regret"]["mean"])
+    return float(result["valid"].get(cfg.trainer.monitor, math.nan))  # there is none of a model without epochs
 
 
 def _begin(cfg: DictConfig, folder: Path) -> None:
@@ -169,6 +172,7 @@ def run(main: Callable[[], object]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra's own errors are raised up to here
     try:
         arguments = take_imports(sys.argv[1:])
+        refuse_unknown_options(arguments, lambda: compose([]))
         trust.check_arguments(arguments, CONF, CHOICES)
         refuse_missing_run(arguments)
         sys.argv[1:] = resume.spelt_out(arguments, CHOICES)
@@ -183,7 +187,7 @@ def run(main: Callable[[], object]) -> None:
     except Exception as error:
         if _run_began:
             raise
-        print(f"error: {explained(error)}", file=sys.stderr)
+        print(f"error: {explained(error, CONF)}", file=sys.stderr)
         raise SystemExit(2) from None
     if _failed:
         print(

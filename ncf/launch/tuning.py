@@ -116,6 +116,9 @@ def _refuse_settings(base: DictConfig, space: Mapping[str, Any]) -> None:
         if str(error).partition(":")[0] in space:  # a trial draws another value
             return
         raise
+    if base.trainer.monitor not in plan.evaluation.names:  # a run of a model without epochs does without it
+        names = ", ".join(plan.evaluation.names)
+        raise ConfigError(f"trainer.monitor: expected one of {names}, got {base.trainer.monitor!r}")
     refuse_without_cuda(plan, pick_device(plan.run.device))
 
 

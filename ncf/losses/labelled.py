@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.core.config import bind
+from ncf.core.tensors import tensor_of
 from ncf.errors import ConfigError
 from ncf.losses.pointwise import Alpha, Focal, Gamma
 
@@ -68,8 +69,10 @@ def focal(logits: Array, labels: Array, gamma: Gamma, alpha: Alpha, reduction: R
     positive = (
         (~y).to(x.dtype).mean() if alpha == "balanced" else torch.as_tensor(alpha, dtype=x.dtype, device=x.device)
     )
-    focus = (gamma * F.logsigmoid(-z)).exp()  # (1 - p)^gamma, without 0^(gamma - 1) in its gradient
-    return _reduced(-torch.where(y, positive, 1 - positive) * focus * F.logsigmoid(z), reduction)
+    weights = -torch.where(y, positive, 1 - positive)
+    if gamma > 0:  # else the factor is 1, which 0 times the infinite logarithm of an infinite logit would not give
+        weights = weights * (gamma * F.logsigmoid(-z)).exp()  # (1 - p)^gamma, without 0^(gamma - 1) in its gradient
+    return _reduced(weights * F.logsigmoid(z), reduction)
 
 
 def _tensors(logits: Array, labels: Array) -> tuple[Tensor, Tensor]:
@@ -91,10 +94,7 @@ def _tensors(logits: Array, labels: Array) -> tuple[Tensor, Tensor]:
 def _tensor(name: str, values: Any) -> Tensor:
     if not isinstance(values, Tensor | np.ndarray):
         raise ConfigError(f"{name}: expected a torch tensor or NumPy array, got {type(values).__name__}")
-    try:
-        return torch.as_tensor(values)
-    except TypeError:
-        raise ConfigError(f"{name}: expected an array of numbers, got one of {values.dtype}") from None
+    return tensor_of(name, values, ConfigError)
 
 
 def _signed(logits: Tensor, positive: Tensor) -> Tensor:

@@ -71,7 +71,9 @@ def _report_sweep(options: Namespace, sweeps: Sequence[Path], output: Path, form
         elif not in_place:
             tables.copy(options.results.parent, folder)
         source = output if in_place else folder
-        sweep_page.build(sweep.load(source, options.margin, options.baseline), folder, formats)
+        loaded = sweep.load(source, options.margin, options.baseline)
+        sweep_page.build(loaded, folder, formats)
+    _say(loaded.notes)
 
 
 def _are_simulations(sweeps: Sequence[Path]) -> bool:
@@ -98,6 +100,7 @@ def _report_study(options: Namespace, sweeps: Sequence[Path], output: Path, form
     from ncf.report.kit.page import build, refuse_doubles
     from ncf.report.sections import chosen
     from ncf.report.staging import staged
+    from ncf.report.unfinished import notes, unfinished
     from ncf.study import load as load_registration
 
     registration = load_registration(options.registration, options.registration.with_name(tables.PRESENTATION))
@@ -118,6 +121,13 @@ def _report_study(options: Namespace, sweeps: Sequence[Path], output: Path, form
             if not study.finished[0]:
                 print(_UNREGISTERED.format(len(study.runs)), file=sys.stderr)
             build(study, sections, folder, output, formats)
+        _say(notes(unfinished(sweeps), len(study.runs)))
+
+
+def _say(found: Sequence[str]) -> None:
+    """Say on stderr what the page, or its missing runs, rest on."""
+    for note in found:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _output(options: Namespace, sweeps: Sequence[Path]) -> Path:

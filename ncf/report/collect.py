@@ -19,7 +19,7 @@ from ncf.report.ranked import ranked
 from ncf.report.study import COMPANIONS, PROTOCOL, RESULTS, Study, load, of_arm
 from ncf.runs import artifacts
 from ncf.runs.identity import identity
-from ncf.runs.tables import finished_runs, read_runs
+from ncf.runs.tables import finished_runs, read_runs, refuse_not_finite
 from ncf.study import Registration
 
 _SHARES = ("histogram", "loss_share", "gradient_share")
@@ -33,10 +33,13 @@ def collect(sweeps: Sequence[Path], registration: Registration, output: Path) ->
         output: an empty folder, made if necessary.
 
     Raises:
-        DataError: as `ncf.runs.tables.read_runs` and `read_users`; or a run's epochs or dynamics cannot be read.
+        DataError: as `ncf.runs.tables.read_runs` and `read_users`; or a run's epochs or dynamics cannot be read, or a
+            registered metric is not finite.
     """
     folders = one_of_each(finished_runs(sweeps))
     runs = read_runs(folders)
+    judged = [metric for metric in registration.metrics if metric in runs]
+    refuse_not_finite(runs, judged, lambda row: str(folders[row] / artifacts.RESULT))
     output.mkdir(parents=True, exist_ok=True)
     write_table(runs, output / RESULTS, None)
     facts = protocol([_result(folder) for folder in folders])

@@ -24,7 +24,7 @@ from ncf.study import ComparisonPlan, Registration, Verdict, plans, verdict
 from ncf.study.registration import Compared, Selector, Value, in_arm
 from ncf.study.verdict import JudgedComparison, arm_values
 
-RESULTS, PROTOCOL = "results.csv", "protocol.json"
+RESULTS, PROTOCOL, UNFINISHED = "results.csv", "protocol.json", "unfinished.csv"
 PRESENTATION = "report.yaml"
 """The registration's key `report` where the registration itself lacks it, in a file beside it."""
 
@@ -37,7 +37,7 @@ COMPANIONS = {
     "users": "users.csv",  # a row a comparison: statistics over users
     "ranks": "ranks.csv.gz",  # a column a compared run: the ranks that users.csv was made from, see rank_table
 }
-TABLES = (RESULTS, PROTOCOL, *COMPANIONS.values())
+TABLES = (RESULTS, PROTOCOL, UNFINISHED, *COMPANIONS.values())
 """The files that a report can be made from again."""
 
 _NAMES = ("run", "config_hash", "data_digest", "registration", "commit", "ncf")  # which may look like numbers

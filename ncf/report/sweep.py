@@ -10,7 +10,7 @@ Nothing here was fixed before the runs, so every finding is exploratory.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,18 @@ from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
 from ncf.report.arms import Arm, Design, Factor, is_metric
 from ncf.report.collect import one_of_each, write_table
-from ncf.report.study import COMPANIONS, RESULTS, own_tables, read_table, refuse_incomplete, refuse_unfinished
+from ncf.report.study import (
+    COMPANIONS,
+    RESULTS,
+    UNFINISHED,
+    own_tables,
+    read_table,
+    refuse_incomplete,
+    refuse_unfinished,
+)
+from ncf.report.unfinished import COLUMNS, damaged_ranks, notes, unfinished
 from ncf.runs import artifacts
-from ncf.runs.tables import NAMES, finished_runs, read_runs
+from ncf.runs.tables import NAMES, finished_runs, read_runs, refuse_not_finite
 from ncf.stats import StatisticsError
 from ncf.stats.checks import rounded_difference
 from ncf.stats.effects import relative_change
@@ -76,18 +85,24 @@ class Sweep:
         curves: a row a run and epoch: run, epoch, validation metrics, train_loss; may be empty.
         margin: smallest relative change of interest.
         chosen: column -> value of the baseline, in words, where the user chose it.
+        lacking: the runs that are not in `runs`, or lack a part; see `ncf.report.unfinished`.
     """
 
     runs: pd.DataFrame
     curves: pd.DataFrame
     margin: float
     chosen: Mapping[str, str]
+    lacking: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def notes(self) -> list[str]:
+        """What there is to say of `lacking`, a sentence a state."""
+        return notes(self.lacking, len(self.runs))
 
     @property
     def metrics(self) -> list[str]:
         """The test metrics; where one must do, the first: NDCG@10 if it is there."""
-        names = [column for column in self.runs.columns if column.startswith("test/") and column != "test/tied"]
-        return sorted(names, key=lambda name: name != "test/ndcg@10")
+        return _test_metrics(self.runs)
 
     @property
     def monitored(self) -> str | None:
@@ -225,16 +240,28 @@ class Sweep:
 def collect(sweeps: Sequence[Path], output: Path) -> None:
     """Write `results.csv` and the learning curves of every finished run in `sweeps` to the empty folder `output`.
 
+    The other runs in `sweeps`, and those with damaged ranks, go to `unfinished.csv`.
+
     Raises:
-        DataError: as `ncf.runs.tables.read_runs`; or a run's epochs cannot be read.
+        DataError: as `ncf.runs.tables.read_runs`; or a run's epochs cannot be read, or a test metric is not finite.
     """
     folders = one_of_each(finished_runs(sweeps))
-    write_table(read_runs(folders), output / RESULTS, None)
+    runs = read_runs(folders)
+    refuse_not_finite(runs, _test_metrics(runs), lambda row: str(folders[row] / artifacts.RESULT))
+    write_table(runs, output / RESULTS, None)
+    lacking = pd.concat([unfinished(sweeps), damaged_ranks(folders)])
+    if not lacking.empty:
+        write_table(lacking, output / UNFINISHED, None)
     bar = tqdm(folders, desc="epochs", unit=" runs", delay=2, leave=False)
     kept = [folder for folder in bar if (folder / artifacts.EPOCHS).exists()]
     lines = [_epoch(folder, line) for folder in kept for line in read_json_lines(folder / artifacts.EPOCHS, DataError)]
     if lines:
         write_table(pd.DataFrame(lines), output / COMPANIONS["curves"], "%.6g")
+
+
+def _test_metrics(runs: pd.DataFrame) -> list[str]:
+    names = [column for column in runs.columns if column.startswith("test/") and column != "test/tied"]
+    return sorted(names, key=lambda name: name != "test/ndcg@10")
 
 
 def _epoch(folder: Path, line: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,7 +285,9 @@ def load(folder: Path, margin: float, baseline: str | None) -> Sweep:
         raise DataError(f"{folder / RESULTS}: expected a row for each finished run, found none")
     refuse_incomplete(runs, folder / RESULTS, [*NAMES[:3], "neg_ratio", "seed"])
     curves = read_table(folder / COMPANIONS["curves"]) if COMPANIONS["curves"] in own else pd.DataFrame()
-    sweep = Sweep(runs, curves, margin, _chosen(baseline) if baseline else {})
+    lacking = read_table(folder / UNFINISHED) if UNFINISHED in own else pd.DataFrame(columns=COLUMNS)
+    refuse_incomplete(lacking, folder / UNFINISHED, COLUMNS)
+    sweep = Sweep(runs, curves, margin, _chosen(baseline) if baseline else {}, lacking)
     _refuse_unusable(sweep, folder / RESULTS)
     return sweep
 
@@ -266,11 +295,7 @@ def load(folder: Path, margin: float, baseline: str | None) -> Sweep:
 def _refuse_unusable(sweep: Sweep, path: Path) -> None:
     if not sweep.metrics:
         raise DataError(f"{path}: expected a test metric, found none")
-    for metric in sweep.metrics:
-        bad = ~np.isfinite(pd.to_numeric(sweep.runs[metric], errors="coerce"))
-        if bad.any():
-            raise DataError(f"{path}, line {bad.idxmax() + 2}: expected a finite {metric}, found "
-                            f"{str(sweep.runs[metric][bad.idxmax()])[:40]!r}")  # fmt: skip
+    refuse_not_finite(sweep.runs, sweep.metrics, lambda row: f"{path}, line {row + 2}")
     _refuse_unknown(sweep)
     _ = sweep.pairs
 

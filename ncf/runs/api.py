@@ -1,34 +1,33 @@
 """A run in a few lines of Python: `ncf.fit(model, data)` and `ncf.evaluate(scores, split)`."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from ncf.core.compose import compose
 from ncf.core.config import component
-from ncf.core.files import write_text, writing
+from ncf.core.files import writing
+from ncf.core.overrides import override, overrides_of
 from ncf.data import DATASETS, Split
+from ncf.data.archive import user_path
 from ncf.errors import ConfigError, DataError
-from ncf.evaluation import EVALUATIONS, FullRanking, Scorer, Targets, test_targets, validation_targets
+from ncf.evaluation import EVALUATIONS, FullRanking, test_targets, validation_targets
+from ncf.runs.artifacts import DYNAMICS, EPOCHS
+from ncf.runs.frames import FrameFile, file_of
+from ncf.runs.given_scores import matrix_of, refuse_short_lists, scorer_of
 from ncf.runs.identity import resolved, run_id
 from ncf.runs.job import Job, open_job
 from ncf.runs.loading import LoadedRun, load
 from ncf.runs.plan import plan_run
-from ncf.runs.state import claim
+from ncf.runs.state import LOCK, claim
 
 _TARGETS = {"valid": validation_targets, "test": test_targets}
-_COLUMNS = {  # of a frame, the first of each that it has
-    "user": ("user_id", "user", "userId"),
-    "item": ("item_id", "item", "itemId", "movieId"),
-    "rating": ("rating", "score"),
-    "timestamp": ("timestamp", "time"),
-}
+_DEFAULT_FOLDER = Path("outputs/python")
 
 
 def fit(
@@ -42,85 +41,115 @@ def fit(
 ) -> LoadedRun:
     """Train a model and return the finished run; the same call again returns it at once, an interrupted one goes on.
 
+    A run that is refused leaves no file in its folder, and changes none.
+
     Args:
         model: its name, as in `model=neumf`.
         data: the name of a data set, the path of a file of your own, or a frame with columns user_id, item_id and, if
-            there are any, rating and timestamp (seconds since 1970, or datetimes). Without timestamps, positives are
-            held out at random (split=ratio); without ratings every row is a positive, else those with a rating of 4 or
-            more (`overrides=["data.threshold=3"]`). A file's columns are said by `overrides`.
+            there are any, rating and timestamp (seconds since 1970, dates or datetimes). Without timestamps, positives
+            are held out at random (split=ratio); without ratings every row is a positive, else those with a rating of 4
+            or more (`overrides=["data.threshold=3"]`). Ids that are whole floating-point numbers are integers. A file's
+            columns are said by `overrides`.
         folder: of the run; made if necessary. None: below outputs/python, by the run's id.
         epochs: at most so many.
-        overrides: any other setting, as on the command line, ["optimizer.lr=0.01"], or as {"optimizer.lr": 0.01}.
+        overrides: any other setting, as on the command line, ["optimizer.lr=0.01"], or as {"optimizer.lr": 0.01}, whose
+            values mean themselves: None is null, and text stays text.
         choices: what else is chosen by name or number: loss="focal", split="ratio", neg_ratio=50, seed=7.
 
     Raises:
         ConfigError: a setting is invalid.
-        DataError: the data are invalid.
+        DataError: the data are invalid; of a frame, the message gives the row, from 0.
         CheckpointError: `folder` holds another run.
         TrainingError: a loss, gradient or score was not finite.
     """
-    settings = [f"model={model}", *(f"{key}={value}" for key, value in choices.items())]
-    settings += [] if epochs is None else [f"trainer.epochs={epochs}"]
-    given = [f"{key}={value}" for key, value in overrides.items()] if isinstance(overrides, Mapping) else overrides
-    compose([*settings, *(o for o in given if not o.startswith("data."))])  # refuse before a frame is written
-    where, data_settings = _data_settings(data, folder, "split" in choices)
+    settings = _settings(model, epochs, choices)
+    given = _given(overrides)
+    chosen_folder = None if folder is None else _folder(folder)
+    source, data_settings = _data(data, chosen_folder or _DEFAULT_FOLDER, "split" in choices)
     cfg = compose([*settings, *data_settings, *given])
-    place = Path(folder) if folder is not None else where / run_id(resolved(cfg))
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
-    with claim(place):
-        job = open_job(plan_run(cfg), place, lambda: False)
+    plan = plan_run(cfg)
+    place = chosen_folder or _DEFAULT_FOLDER / run_id(resolved(cfg))
+    with _made(place) as refused, claim(place):
+        with refused(), nullcontext() if source is None else source.named_data():
+            job = open_job(plan if source is None else source.read_by(plan), place, lambda: False)
+            if source is not None:
+                source.write()
         if isinstance(job, Job):
             job.run()
     return load(place)
 
 
-def _data_settings(
-    data: pd.DataFrame | str | Path, folder: str | Path | None, split_chosen: bool
-) -> tuple[Path, list[str]]:
-    """Return the folder for runs that have none of their own, and the overrides that choose the data."""
-    where = Path("outputs/python")
+def _settings(model: Any, epochs: Any, choices: Mapping[str, Any]) -> list[str]:
+    """Return the overrides that choose the model, the epochs and what else is chosen by name."""
+    if not isinstance(model, str):
+        raise ConfigError(f"model: expected a name, such as 'neumf', got {type(model).__name__}")
+    named = {key: "none" if key == "tracking" and value is None else value for key, value in choices.items()}
+    return overrides_of({"model": model, **named, **({} if epochs is None else {"trainer.epochs": epochs})})
+
+
+def _given(overrides: Any) -> list[str]:
+    """Return overrides as on the command line. Raises ConfigError for what is neither a list of them nor a mapping."""
+    if isinstance(overrides, Mapping):
+        return overrides_of(overrides)
+    is_list = isinstance(overrides, Sequence) and not isinstance(overrides, str | bytes)
+    if is_list and all(isinstance(line, str) for line in overrides):
+        return list(overrides)
+    raise ConfigError(
+        f"overrides: expected a list such as ['seed=3'] or a mapping such as {{'seed': 3}}, got {repr(overrides)[:80]}"
+    )
+
+
+def _folder(folder: Any) -> Path:
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        raise ConfigError(f"folder: expected a path, got {folder!r:.80}")
+    return Path(folder)
+
+
+def _data(data: Any, folder: Path, split_chosen: bool) -> tuple[FrameFile | None, list[str]]:
+    """Return the file to be written of a frame, and the overrides that choose the data."""
     if isinstance(data, pd.DataFrame):
-        return where, _frame_settings(data, Path(folder) if folder is not None else where, split_chosen)
+        file = file_of(data, folder)
+        at_random = file.settings["data.timestamp"] is None and not split_chosen
+        return file, overrides_of(file.settings | ({"split": "ratio"} if at_random else {}))
+    known = f"expected a frame, a file or one of {', '.join(DATASETS)}"
+    if not isinstance(data, str | os.PathLike):
+        raise DataError(f"data: {known}, got {type(data).__name__}")
     if str(data) in DATASETS:
-        return where, [f"data={data}"]
-    if not Path(data).is_file():
-        raise DataError(f"data: expected a frame, a file or one of {', '.join(DATASETS)}, got {str(data)!r}")
-    return where, ["data=csv", f"data.archive='{Path(data).resolve()}'"]
+        return None, [override("data", str(data))]
+    if not _is_file(path := user_path(os.fsdecode(data))):
+        raise DataError(f"data: {known}, got {str(data)[:200]!r}")
+    return None, overrides_of({"data": "csv", "data.archive": path.resolve()})
 
 
-def _frame_settings(frame: pd.DataFrame, folder: Path, split_chosen: bool) -> list[str]:
-    """Write the frame's columns to a file that the run can be resumed and loaded with; return its overrides."""
-    names = {what: next((n for n in known if n in frame), None) for what, known in _COLUMNS.items()}
-    for what in ("user", "item"):
-        if names[what] is None:
-            raise DataError(
-                f"data: expected a column {' or '.join(_COLUMNS[what])}, found {', '.join(map(str, frame))}"
-            )
-    kept = frame[[name for name in names.values() if name is not None]]
-    _refuse_missing(kept)
-    times = names["timestamp"]
-    iso = times is not None and pd.api.types.is_datetime64_any_dtype(kept[times])
-    text = kept.to_csv(index=False, lineterminator="\n", date_format="%Y-%m-%dT%H:%M:%S%z")
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.csv"
-    if not path.exists():
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, text)
-    chosen = [f"data.{what}={name or 'null'}" for what, name in names.items()]
-    chosen += ["data.time=iso"] if iso else []
-    chosen += ["data.threshold=null"] if names["rating"] is None else []
-    chosen += ["split=ratio"] if names["timestamp"] is None and not split_chosen else []
-    return ["data=csv", f"data.archive='{path.resolve()}'", *chosen]
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, or a folder that may not be searched
+        return False
 
 
-def _refuse_missing(frame: pd.DataFrame) -> None:
-    """Raise DataError, naming column and row, for a missing value."""
-    for name in frame:
-        if (missing := frame[name].isna().to_numpy()).any():
-            raise DataError(
-                f"data: expected a value in column {name!r} of each row, found none in row {missing.argmax()}"
-            )
+@contextmanager
+def _made(place: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Make the folder; what is yielded is a context in which a refusal unmakes what was not there before."""
+    missing = [folder for folder in (place, *place.parents) if not folder.exists()]
+    strange = [path for name in (LOCK, EPOCHS, DYNAMICS) if not os.path.lexists(path := place / name)]
+
+    @contextmanager
+    def refused() -> Iterator[None]:
+        """Undo what was made so far if the context is left by an error."""
+        try:
+            yield
+        except BaseException:
+            for path in strange:
+                path.unlink(missing_ok=True)
+            for folder in missing:
+                with suppress(OSError):  # something else lies there by now
+                    folder.rmdir()
+            raise
+
+    with writing(place):
+        place.mkdir(parents=True, exist_ok=True)
+    yield refused
 
 
 def evaluate(
@@ -136,90 +165,47 @@ def evaluate(
 
     Args:
         scores: one of a matrix (U, I) of NumPy or torch, in the order of `split.user_ids` and `split.item_ids`; a frame
-            of recommendations with columns user_id, item_id and score (or rank, 1 for the best), at least as many for
-            each user as the largest cut-off, in which items that are not listed tie below all that are; a model with a
-            method `score`; a function of user indices (B,) int64 that returns (B, I).
+            of recommendations with columns user_id, item_id and score (or rank, 1 for the best), at least as many new
+            items for each user as the largest cut-off, in which items that are not listed tie below all that are; a
+            finished run; a model with a method `score`; a function of user indices (B,) int64 that returns (B, I).
         split: or a finished run, whose split is taken.
         part: which held-out positives.
 
     Raises:
         ConfigError: a metric, cut-off or part is unknown.
-        DataError: the scores have another shape, or a table has unknown ids, repeats, or too few rows of a user.
+        DataError: the scores are no numbers or have another shape, or a table has unknown ids, repeats, or too few
+            items that a user does not have in train.
         TrainingError: a score is NaN.
     """
-    split = split.split if isinstance(split, LoadedRun) else split
-    if part not in _TARGETS:
+    split = _split_of(split)
+    if not isinstance(part, str) or part not in _TARGETS:
         raise ConfigError(f"part: expected one of {', '.join(_TARGETS)}, got {part!r}")
-    settings = {"name": "full", "metrics": list(metrics), "cutoffs": list(cutoffs), "ties": ties, "memory_mb": 256}
+    numbers = [_whole(cutoff) for cutoff in _listed("cutoffs", cutoffs, "[5, 10]")]
+    named = _listed("metrics", metrics, "['hit', 'ndcg']")
+    settings = {"name": "full", "metrics": named, "cutoffs": numbers, "ties": ties, "memory_mb": 256}
     protocol: FullRanking = component("evaluation", EVALUATIONS, settings)()
     protocol.check(split.num_items)
     targets = _TARGETS[part](split, "cpu")
     if isinstance(scores, pd.DataFrame):
-        scores = _matrix_of(scores, split)
-        _refuse_short_lists(scores, targets, max(cutoffs, default=1))
-    return protocol.metrics(protocol.evaluate(_scorer(scores, split), targets))
+        scores = matrix_of(scores, split)
+        refuse_short_lists(scores, split, targets, max(numbers))
+    return protocol.metrics(protocol.evaluate(scorer_of(scores, split), targets))
 
 
-def _refuse_short_lists(matrix: Tensor, targets: Targets, most: int) -> None:
-    """Raise DataError if a user has fewer than `most` items in a table: which come next cannot be known."""
-    listed = (matrix > -torch.inf).sum(1)[targets.users]
-    short = (listed < most) & (listed < targets.candidates)
-    if short.any():
-        row = int(short.nonzero()[0])
-        raise DataError(
-            f"scores: expected at least {most} items, the largest cut-off, for each of {len(targets)} held-out "
-            f"positives, found {int(listed[row])} for {targets.user(row)} and too few for {int(short.sum())} in all; "
-            "cutoffs=[...] may be smaller"
-        )
+def _split_of(split: Any) -> Split:
+    split = split.split if isinstance(split, LoadedRun) else split
+    if not isinstance(split, Split):
+        raise DataError(f"split: expected a split or a finished run, got {type(split).__name__}")
+    return split
 
 
-def _scorer(scores: Any, split: Split) -> Scorer:
-    if hasattr(scores, "score"):
-        scores = scores.score
-    if callable(scores):
-        return lambda users: _real(scores(users))
-    matrix = _real(scores)
-    if matrix.shape != (split.num_users, split.num_items):
-        raise DataError(
-            f"scores: expected a matrix of {split.num_users} users by {split.num_items} items, got shape "
-            f"{tuple(matrix.shape)}"
-        )
-    return lambda users: matrix[users]
+def _listed(name: str, values: Any, example: str) -> list[Any]:
+    if not isinstance(values, str | bytes | Mapping):
+        with suppress(TypeError):
+            return list(values)
+    raise ConfigError(f"{name}: expected a list, such as {example}, got {values!r:.80}")
 
 
-def _real(scores: Any) -> Tensor:
-    """Return scores as float32, or as float64 where float32 could make them tie."""
-    tensor = torch.as_tensor(scores).detach().cpu()
-    if tensor.is_complex():
-        raise DataError(f"scores: expected real numbers, got {tensor.dtype}")
-    narrow = tensor.dtype in (torch.float16, torch.bfloat16, torch.float32)
-    return tensor.float() if narrow else tensor.double()
-
-
-def _matrix_of(frame: pd.DataFrame, split: Split) -> Tensor:
-    """Return scores (U, I) from a table of recommendations; -inf for what is not listed."""
-    value = next((name for name in ("score", "rank") if name in frame), None)
-    if value is None or not {"user_id", "item_id"} <= set(frame):
-        found = ", ".join(map(str, list(frame)[:8])) + (", ..." if frame.shape[1] > 8 else "")
-        raise DataError(
-            f"scores: expected columns user_id, item_id and score or rank, found {found}; a matrix is given as an array"
-        )
-    matrix = np.full((split.num_users, split.num_items), -np.inf)
-    rows = _places("user", split.user_ids, frame["user_id"])
-    columns = _places("item", split.item_ids, frame["item_id"])
-    repeated = pd.Series(rows * split.num_items + columns).duplicated()
-    if repeated.any():
-        row = int(repeated.argmax())
-        raise DataError(
-            f"scores: expected each pair of user and item once, found {frame['user_id'].iloc[row]} and "
-            f"{frame['item_id'].iloc[row]} again in row {row}"
-        )
-    matrix[rows, columns] = frame[value].to_numpy(float) * (-1 if value == "rank" else 1)
-    return torch.from_numpy(matrix)
-
-
-def _places(what: str, known: np.ndarray, ids: pd.Series) -> np.ndarray:
-    places = pd.Index(known).get_indexer(pd.Index(ids.to_numpy()))
-    if (missing := places < 0).any():
-        raise DataError(f"scores: {what} {ids.to_numpy()[missing.argmax()]!s} is not in the split")
-    return places
+def _whole(cutoff: Any) -> Any:
+    """Return an integer of NumPy as Python's; the evaluation judges what else there may be."""
+    return int(cutoff) if isinstance(cutoff, np.integer) else cutoff

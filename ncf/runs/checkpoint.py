@@ -68,6 +68,7 @@ class Checkpoint(Record):
         optimizer: its state dict.
         loss_sum: () float64, of the current epoch so far.
         sound: (), number of finite steps of the current epoch so far.
+        clipped: (), number of steps with clipped gradients of the current epoch so far, if they are clipped.
         dynamics: sums of the current epoch so far, if training dynamics are recorded.
     """
 
@@ -78,6 +79,7 @@ class Checkpoint(Record):
     optimizer: dict[str, Any] | None = None
     loss_sum: Tensor | None = None
     sound: Tensor | None = None
+    clipped: Tensor | None = None
     dynamics: dict[str, Any] | None = None
 
     def state(self) -> dict[str, Any]:

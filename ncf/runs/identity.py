@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from ncf.core.config import flatten, float_keys, plain, roles
+from ncf.core.config import flatten, float_keys, plain, roles, spelled
 from ncf.core.outside import read_text
 from ncf.core.roles import DISPLAY, LENGTH, MACHINE, RESULT, Role
 from ncf.errors import CheckpointError, ConfigError
@@ -25,7 +25,7 @@ class RunSettings:
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     neg_ratio: Annotated[int, Field(ge=1, le=1_000_000)]
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")]
+    device: Annotated[str, spelled(r"auto|cpu|cuda(:[0-9]{1,3})?", "auto, cpu, cuda or cuda:0 (the first GPU)")]
     deterministic: bool
     dynamics: Annotated[bool, DISPLAY]
     registration: Annotated[str | None, DISPLAY]

@@ -114,6 +114,8 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
     plan.evaluation.check(split.num_items)
     resume.refuse_other_data(folder, saved, split)
     remove_temporaries(folder)
+    if finished is not None:
+        _log_extension(folder, finished, plan)
     epochs = artifacts.EpochLog(folder, history)
 
     def save(state: dict[str, Any]) -> None:
@@ -171,6 +173,12 @@ def _observer(plan: RunPlan, split: Split, model: models.GradientRecommender, ba
     """Return the recorder of training dynamics at `path`; of the held-out items it sees only validation's."""
     calibration = Calibration(model, batches, split.valid, split.num_items)
     return Dynamics(plan.loss, split.valid, split.num_items, calibration, path, batches.device)
+
+
+def _log_extension(folder: Path, finished: Result, plan: RunPlan) -> None:
+    done = f"{finished['epochs']} epoch{'' if finished['epochs'] == 1 else 's'}"
+    limits = f"trainer.epochs={plan.trainer.epochs} and trainer.patience={plan.trainer.patience}"
+    log.info("%s was finished after %s; it goes on to %s, and its result is replaced at the end", folder, done, limits)
 
 
 def _restore(trainer: Trainer | OneFit, saved: Checkpoint, folder: Path) -> None:

@@ -26,6 +26,7 @@ from ncf.models.non_gradient import positives_matrix
 from ncf.runs import artifacts, checkpoint, new_users
 from ncf.runs.identity import completed
 from ncf.runs.ids import indices as ids_of
+from ncf.runs.ids import refuse_count
 from ncf.runs.known_data import split_of
 
 _MEMORY_MB = 64  # for one chunk of scores
@@ -123,10 +124,11 @@ class LoadedRun:
             Columns user_id, rank (from 1), item_id, score, and title and genres if known.
 
         Raises:
-            ConfigError: `leave_out` is neither.
+            ConfigError: `k` is no whole number of at least 1, or `leave_out` is neither.
             DataError: an unknown id; the message suggests similar ones.
             CheckpointError: a score is NaN or infinite; the message names the user.
         """
+        refuse_count("k", k)
         if leave_out not in ("all", "train"):
             raise ConfigError(f"leave_out: expected all or train, got {leave_out!r}")
         split = self.split
@@ -149,10 +151,12 @@ class LoadedRun:
             Columns list (from 1), rank (from 1), item_id, title and genres if known, and score.
 
         Raises:
+            ConfigError: `k` is no whole number of at least 1.
             DataError: an unknown id, where the message suggests similar ones; an empty list; the model cannot do this,
                 or needs ratings.
             CheckpointError: a score is NaN or infinite.
         """
+        refuse_count("k", k)
         parts = [
             self._best("list", numbers, scores, (own.owners.numpy(), own.items.numpy()), k)
             for numbers, own, scores in self._folded_in(items, ratings)
@@ -199,9 +203,10 @@ class LoadedRun:
 
     def histories(self, user_ids: Sequence[Any], limit: int) -> pd.DataFrame:
         """Return the most recent positives of each user, as `history` does, with a column user_id in front."""
+        refuse_count("limit", limit)
         users = self.indices("user", user_ids)
         items, stamps, starts = self._positives
-        counts = np.minimum(starts[users + 1] - starts[users], limit)
+        counts = np.minimum(starts[users + 1] - starts[users], min(limit, self.split.num_items))
         back = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # 0 for the newest
         rows = np.repeat(starts[users + 1] - 1, counts) - back
         frame = pd.DataFrame({"user_id": np.repeat(self.split.user_ids[users], counts)} | self.described(items[rows]))
@@ -224,9 +229,11 @@ class LoadedRun:
         """Return the `k` other items whose vectors have the highest cosine with that of `item_id`.
 
         Raises:
+            ConfigError: `k` is no whole number of at least 1.
             DataError: an unknown id, or a model without item vectors.
             CheckpointError: a vector is not finite.
         """
+        refuse_count("k", k)
         item = self.indices("item", [item_id])[0]
         embeddings = self.model.item_embeddings()
         if embeddings is None:

@@ -13,7 +13,7 @@ from ncf.data import DATASETS, SPLITS, Split
 from ncf.errors import ConfigError
 from ncf.evaluation import EVALUATIONS, FullRanking
 from ncf.losses import LOSSES, AnyLoss
-from ncf.models import MODELS, Recommender
+from ncf.models import MODELS, NonGradientRecommender, Recommender
 from ncf.runs.components import GROUPS
 from ncf.runs.identity import RunSettings, completed, resolved
 from ncf.runs.tracking import TRACKERS, NoTracker, Tracker
@@ -99,7 +99,7 @@ def _refuse_contradictions(plan: RunPlan) -> None:
     trainer = plan.trainer
     groups_per_batch(trainer.batch_size, plan.run.neg_ratio)
     names = plan.evaluation.names
-    if trainer.monitor not in names:
+    if trainer.monitor not in names and not _fitted_at_once(plan.model.func):
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {trainer.monitor!r}")
     if trainer.compile and plan.settings["optimizer"]["name"] == "row_adam":
         raise ConfigError("trainer.compile: expected false with optimizer=row_adam, whose gradients are sparse")
@@ -121,3 +121,8 @@ def _refuse_contradictions(plan: RunPlan) -> None:
     for key, (needed, other) in needs_fast.items():
         if needed and not trainer.fast:
             raise ConfigError(f"trainer.{key}: expected {other} with trainer.fast=false, got {getattr(trainer, key)!r}")
+
+
+def _fitted_at_once(model: Any) -> bool:
+    """Return whether a model is fitted without gradients, and so has no epochs for `trainer.monitor` to choose from."""
+    return isinstance(model, type) and issubclass(model, NonGradientRecommender)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.core import trust
+from ncf.core.overrides import override
 from ncf.data.split import Split
 from ncf.errors import CheckpointError
 from ncf.runs import checkpoint
@@ -32,14 +33,9 @@ def spelt_out(arguments: list[str], groups: Iterable[str]) -> list[str]:
     given = [argument for argument in arguments if not argument.startswith("resume=")]
     # No output_subdir: Hydra must not rewrite `.hydra`, so that a refused run leaves its folder unchanged. RUN: the
     # experiment may be a sweep, of which this is a single run.
-    where = [f"resume={_quoted(folder)}", f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null"]
+    where = [override("resume", folder), override("hydra.run.dir", folder), "hydra.output_subdir=null"]
     where.append("hydra.mode=RUN")
     return [*kept, *given, *where]
-
-
-def _quoted(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def history(

@@ -137,7 +137,7 @@ def run_status(folder: Path) -> RunStatus:
     """Return the status of the run in `folder`, which need not exist."""
     now = state(folder)
     ended = (folder / RESULT).stat().st_mtime if now == "done" else None
-    return RunStatus(folder.name, now, _epochs(folder), ended, _error(folder) if now == "failed" else None)
+    return RunStatus(folder.name, now, _epochs(folder), ended, failure(folder) if now == "failed" else None)
 
 
 def _epochs(folder: Path) -> int:
@@ -147,7 +147,8 @@ def _epochs(folder: Path) -> int:
     return 0
 
 
-def _error(folder: Path) -> str:
+def failure(folder: Path) -> str:
+    """Return the error that `failure.json` has on record, or that it is unreadable."""
     try:
         return str(read_json(folder / FAILURE, DataError, MEGABYTE)["error"])
     except (OSError, DataError, KeyError, TypeError) as error:

@@ -1,7 +1,7 @@
 """Read many run folders into one tidy table, a row per run or per run and user; all must share one protocol."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,22 @@ def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
         ]
     )
     return table[[*NAMES, *(column for column in table.columns if column not in NAMES)]]
+
+
+def refuse_not_finite(runs: pd.DataFrame, metrics: Iterable[str], place: Callable[[int], str]) -> None:
+    """Raise DataError if a metric of a run is no finite number.
+
+    Args:
+        runs: a row a run.
+        metrics: columns of `runs`.
+        place: where the metrics of a row, counted from 0, are from.
+    """
+    for metric in metrics:
+        values = runs[metric].to_numpy()
+        bad = ~np.isfinite(pd.to_numeric(runs[metric], errors="coerce").to_numpy(float))
+        if bad.any():
+            row = int(bad.argmax())
+            raise DataError(f"{place(row)}: expected a finite {metric}, found {str(values[row])[:40]!r}")
 
 
 def read_users(folders: Iterable[Path], part: Literal["valid", "test"] = "test") -> pd.DataFrame:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from yaml import YAMLError
 
 from ncf.core.balance import resolve_alpha
+from ncf.core.config import said
 from ncf.core.outside import open_regular, read_yaml
 from ncf.stats.checks import StatisticsError
 
@@ -341,4 +342,4 @@ def _explain(error: Any) -> str:
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}" if key else str(error["ctx"]["error"])
     found = "" if error["type"] == "missing" else f", got {repr(error['input'])[:_LONGEST]}"
-    return f"{key[:_LONGEST]}: {error['msg'][0].lower()}{error['msg'][1:]}{found}"
+    return f"{key[:_LONGEST]}: {said(error['msg'])}{found}"

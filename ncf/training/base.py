@@ -22,10 +22,14 @@ def set_if_not_finite(flag: Tensor, values: list[Tensor], one: Tensor) -> None:
     torch._amp_foreach_non_finite_check_and_unscale_(values, flag, one)  # divides `values` by `one`: no change
 
 
-def clip(gradients: list[Tensor], norm: float) -> None:
-    """Scale `gradients` (...) down to the joint L2 norm `norm` if theirs is larger, without waiting for the device."""
+def clip(gradients: list[Tensor], norm: float) -> Tensor:
+    """Scale `gradients` (...) down to the joint L2 norm `norm` if theirs is larger, without waiting for the device.
+
+    Return () bool, whether it was larger.
+    """
     found = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     torch._foreach_mul_(gradients, (norm / found).clamp(max=1.0))
+    return found > norm
 
 
 class LazyOptimizer(torch.optim.Optimizer):
@@ -42,12 +46,14 @@ class Tally:
     Attributes:
         loss_sum: () float64, the summed loss of this epoch's rows.
         finite_steps: (), the steps of this epoch before the first with a non-finite loss or gradient.
+        clipped: (), the steps of this epoch whose gradients were larger than `clip_norm`.
         broken: (), 1 from that step on, else 0. Fused optimizers that read it as `found_inf` then skip their update.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.finite_steps = torch.zeros((), device=device)
+        self.clipped = torch.zeros((), device=device)
         self.broken = torch.zeros((), device=device)
         self._one = torch.ones((), device=device)
 
@@ -65,12 +71,14 @@ class Tally:
         """Start a new epoch."""
         self.loss_sum.zero_()
         self.finite_steps.zero_()
+        self.clipped.zero_()
 
 
 class Step(ABC):
     """Trains `model` batch by batch, minimising the mean of `loss` over rows. `PlainStep` is the definition.
 
     Attributes:
+        clips: whether gradients are clipped.
         regulated: whether gradients are clipped, the learning rate changes, or there is dropout: what stacks and CUDA
             graphs of several steps do not reproduce.
     """
@@ -81,9 +89,10 @@ class Step(ABC):
         self.tally = Tally(self.parameters[0].device)
         self.observer: Observer | None = None
         self._clip_norm: float | None = optimizer.defaults.get("clip_norm")  # see `ncf.training.optimizers.regulated`
+        self.clips = self._clip_norm is not None
         self._schedule: Schedule | None = optimizer.defaults.get("schedule")
         self._dropouts = [part for part in model.modules() if isinstance(part, Dropout) and part.p > 0]
-        self.regulated = self._clip_norm is not None or self._schedule is not None or bool(self._dropouts)
+        self.regulated = self.clips or self._schedule is not None or bool(self._dropouts)
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Tensor:
@@ -109,7 +118,7 @@ class Step(ABC):
     def clip(self) -> None:
         """Scale the gradients down to the optimizer's `clip_norm`, if it has one and theirs is larger."""
         if self._clip_norm is not None:
-            clip(self.gradients(), self._clip_norm)
+            self.tally.clipped += clip(self.gradients(), self._clip_norm)
 
     def gradients(self) -> list[Tensor]:
         """Return the values of all gradients."""

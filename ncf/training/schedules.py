@@ -21,13 +21,17 @@ def _length(text: object) -> str | None:
     if text is None or (isinstance(text, str) and re.fullmatch(_LENGTH, text)):
         return text
     number = re.fullmatch(r"([1-9][0-9]{0,8}) *(s|e|ep)?", str(text))
-    meant = f" (did you mean {number[1]}steps or {number[1]}epochs?)" if number else ""
+    s = "" if number and number[1] == "1" else "s"
+    meant = f" (did you mean {number[1]}step{s} or {number[1]}epoch{s}?)" if number else ""
     raise ValueError(f"{_EXPECTED}{meant}")
 
 
 def _needed_length(text: object, info: ValidationInfo) -> str | None:
     if text is None and (shape := info.data.get("schedule", "constant")) != "constant":
-        raise ValueError(f"{_EXPECTED}, with schedule={shape}")
+        raise ValueError(
+            f"expected the length of schedule={shape}, such as optimizer.period=2000steps or =20epochs; "
+            "to last for the whole run: trainer.epochs less optimizer.warmup"
+        )
     return _length(text)
 
 

@@ -158,6 +158,7 @@ class Trainer:
             "train_seconds": progress.seconds,
             "valid_seconds": time.perf_counter() - start,
             "rows_per_second": self.batches.rows / progress.seconds,
+            **self._clipped(),
             **metrics,
         }
         if self.dynamics:
@@ -172,11 +173,16 @@ class Trainer:
             f"epoch {progress.epoch}, loss {line['train_loss']:.4f}, {self.settings.monitor} {value:.4f} "
             f"(best {progress.best_value:.4f} at {progress.best_epoch})"
         )
+        summary += f", {line['clipped']:.0%} of steps clipped" if "clipped" in line else ""
         progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
         self.step.tally.reset()
         if self.due(epoch_end=True):
             self.checkpoint()
         return summary
+
+    def _clipped(self) -> dict[str, float]:
+        """Return the share of the epoch's steps whose gradients were clipped, if any are to be."""
+        return {"clipped": self.step.tally.clipped.item() / self.batches.steps} if self.step.clips else {}
 
     def due(self, epoch_end: bool = False) -> bool:
         """Return whether a checkpoint is due; timed ones take at most 1/50 of the run, however large the model."""
@@ -205,6 +211,7 @@ class Trainer:
             "optimizer": self.step.optimizer.state_dict(),
             "loss_sum": self.step.tally.loss_sum,
             "sound": self.step.tally.finite_steps,
+            **({"clipped": self.step.tally.clipped} if self.step.clips else {}),
             "dynamics": self.dynamics.state() if self.dynamics else None,
         }
 
@@ -217,6 +224,8 @@ class Trainer:
         self.step.optimizer.load_state_dict(state["optimizer"])
         tally.loss_sum.copy_(state["loss_sum"])
         tally.finite_steps.copy_(state["sound"])
+        if (clipped := state.get("clipped")) is not None:
+            tally.clipped.copy_(clipped)
         if self.dynamics and state.get("dynamics"):
             self.dynamics.load(state["dynamics"])
 

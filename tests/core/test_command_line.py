@@ -39,7 +39,7 @@ def test_an_option_is_spelt_with_or_without_dashes_and_the_rest_are_overrides(ar
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(["top=many"], "argument --top: invalid int value: 'many'"), (["--bottom", "1"], "--bottom")],
+    [(["top=many"], "top: expected a whole number, got 'many'"), (["--bottom", "1"], "--bottom")],
 )
 def test_a_bad_option_is_a_configuration_error_that_names_it(arguments: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError) as caught:

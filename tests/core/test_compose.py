@@ -64,3 +64,11 @@ def test_a_folder_that_is_not_there_and_a_file_that_names_code_are_refused(tmp_p
     (tmp_path / "bad.yaml").write_text("hydra:\n  callbacks:\n    mine:\n      _target_: os.system\n")
     with pytest.raises(ConfigError, match=r"bad\.yaml: expected settings, found 'callbacks', which could run code"):
         compose([], str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["it's", "a, b", "[x]"])
+def test_a_folder_of_configuration_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "loss"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("name: bce\n")
+    assert compose(["loss=mine"], str(tmp_path / name)).loss.name == "bce"

@@ -251,27 +251,27 @@ def test_what_the_advice_for_a_file_without_header_says_reads_it(
             "who,item_id\na,b\n",
             {},
             ", line 1: expected columns 'user_id', 'rating', 'timestamp', found 'who, item_id'; set "
-            "data.user, data.rating, data.timestamp to the names in the file, or data.rating=null data.threshold=null "
-            "data.timestamp=null if it has none",
+            "data.user, data.rating, data.timestamp to the names in the file, or data.rating=null "
+            "data.timestamp=null split=ratio if it has none",
         ),
         ("1,2,3,4,5\n", {}, "values, not names, set data.columns to the names of all 5 columns, [user_id,item_id,...]"),
         (
             "1,2\n",
             {},
             "; if these are values, not names, set data.columns=[user_id,item_id] "
-            "data.rating=null data.threshold=null data.timestamp=null",
+            "data.rating=null data.timestamp=null split=ratio",
         ),
         (
             "a,x\n",
             CLICKS,
-            "set data.columns=[user_id,item_id] data.rating=null data.threshold=null "
-            "data.timestamp=null, else set data.user, data.item to the names in the file",
+            "set data.columns=[user_id,item_id] data.rating=null "
+            "data.timestamp=null split=ratio, else set data.user, data.item to the names in the file",
         ),
         (
             "1,2,7\n",
             {},
-            "set data.columns=[user_id,item_id,rating] data.timestamp=null, or "
-            "data.columns=[user_id,item_id,timestamp] data.rating=null data.threshold=null",
+            "set data.columns=[user_id,item_id,rating] data.timestamp=null split=ratio, or "
+            "data.columns=[user_id,item_id,timestamp] data.rating=null",
         ),
         (CSV.splitlines()[0], {}, ", line 2: expected at least one rating, found 'the end of the file'"),
         ("", {}, "expected lines of text, found an empty file"),
@@ -295,8 +295,8 @@ def test_missing_file_and_contradicting_settings(prepare: Prepare, tmp_path: Pat
     with pytest.raises(
         ConfigError, match=r"data\.threshold: expected null, which makes .*, because data\.rating is null, got 4"
     ):
-        load(prepare, tmp_path, CSV, rating=None)
-    with pytest.raises(ConfigError, match=r"data\.delimiter"):
+        load(prepare, tmp_path, CSV, rating=None, threshold=4)
+    with pytest.raises(ConfigError, match=r"data\.delimiter: expected one character, or :: or tab, got 'ab'"):
         component("data", DATASETS, settings("csv", archive="x", delimiter="ab"))
     with pytest.raises(ConfigError, match=r"data\.archive"):
         component("data", DATASETS, settings("csv", archive=None))

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from data_helpers import members, write_zip
 
+from ncf.core.compose import compose
+from ncf.core.config import plain
 from ncf.data.__main__ import main, report
-from ncf.errors import DataError, NcfError
+from ncf.errors import ConfigError, DataError, NcfError
 
 DROPPED = "users dropped (without enough positives)"
 
@@ -47,9 +49,23 @@ def test_an_error_is_one_line_and_nothing_is_printed(
 
 def test_a_set_without_timestamps_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("user_id,item_id\na,b\n")
-    keys = ["data.rating=null", "data.timestamp=null", "data.threshold=null", f"data.root={tmp_path}"]
-    with pytest.raises(DataError, match="x: expected timestamps, found none"):
-        main(["data=csv", f"data.archive={tmp_path / 'x.csv'}", *keys])
+    keys = ["data.rating=null", "data.timestamp=null", f"data.root={tmp_path}"]
+    keys += ["data=csv", f"data.archive={tmp_path / 'x.csv'}"]
+    with pytest.raises(DataError, match=r"x: expected timestamps, found none; .*, split=ratio does without$"):
+        main(keys)
+    with pytest.raises(ConfigError, match=r"^data\.threshold: expected null, .*, got 4; leave data\.threshold out"):
+        main([*keys, "data.threshold=4"])
+
+
+def test_clicks_need_two_settings_and_a_split_and_have_the_identity_of_four(tmp_path: Path) -> None:
+    """The threshold follows from the missing ratings; a file with ratings keeps the threshold that it had."""
+    (tmp_path / "x.csv").write_text("user_id,item_id\na,b\na,c\nb,b\n")
+    keys = ["data=csv", f"data.archive={tmp_path / 'x.csv'}", f"data.root={tmp_path}", "data.rating=null"]
+    keys += ["data.timestamp=null", "split=ratio"]
+    assert report(keys).splitlines()[0] == report([*keys, "data.threshold=null"]).splitlines()[0]
+    assert plain(compose(keys).data) == plain(compose([*keys, "data.threshold=null"]).data)
+    rated = plain(compose(keys[:2]).data)["threshold"]
+    assert (rated, type(rated)) == (4, int)
 
 
 def test_what_the_data_was_prepared_from_is_said_on_a_first_run_only(

@@ -42,6 +42,19 @@ def test_dates_categories_and_clicks(prepare: Prepare, tmp_path: Path) -> None:
     assert len(load(prepare, tmp_path, clicks, rating=None, timestamp=None, threshold=None)) == 3
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_dates_keep_what_is_below_a_second(unit: str, zone: str | None, prepare: Prepare, tmp_path: Path) -> None:
+    below = {"s": 0, "ms": 1, "us": 1, "ns": 1}[unit]
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    dates = pa.array([100 * per_second + below, 300 * per_second, 200 * per_second], pa.timestamp(unit, zone))
+    data = load(prepare, tmp_path, COLUMNS | {"timestamp": dates}, time="iso", threshold=None)
+    assert data.timestamps is not None
+    assert data.timestamps.tolist() == [100, 300, 200]
+    found = None if data.subseconds is None else data.subseconds.tolist()
+    assert found == (None if unit == "s" else [10**9 // per_second, 0, 0])
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [

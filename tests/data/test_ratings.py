@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf.data.ratings import LATEST, Columns, Ratings, Scale, collect
+from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.table import Block
+from ncf.data.times import LATEST
 from ncf.errors import ConfigError, DataError
 
 COLUMNS = Columns("u", "i", "r", "t")

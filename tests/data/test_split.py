@@ -32,6 +32,32 @@ def test_a_future_interaction_in_train_is_named(split: Split) -> None:
         dataclasses.replace(split, train=part((0, 0, 0), (0, 2, 31)))
 
 
+def test_what_is_later_within_a_second_is_named_too(split: Split) -> None:
+    def at(nanoseconds: int) -> Pairs:
+        return dataclasses.replace(part((0, 2, 30)), subseconds=np.array([nanoseconds], np.int32))
+
+    after = r"1002 of user 100 is in train but later than the user's validation positive"  # which is at 30 s
+    for valid in (split.valid, dataclasses.replace(split.valid, subseconds=np.array([4], np.int32))):
+        latest = 0 if valid.subseconds is None else 4
+        assert dataclasses.replace(split, train=at(latest), valid=valid).in_time
+        with pytest.raises(DataError, match=after):
+            dataclasses.replace(split, train=at(latest + 1), valid=valid)
+    first, second = (
+        at(5),
+        dataclasses.replace(split.test, timestamps=np.array([30]), subseconds=np.array([4], np.int32)),
+    )
+    another = dataclasses.replace(second, users=np.array([1]))
+    whole = {"num_users": 2, "user_ids": np.array([100, 101]), "valid": split.valid, "train": first, "test": another}
+    assert dataclasses.replace(split, **(whole | {"valid": first_rows(split.valid, 0)})).in_time
+    with pytest.raises(DataError, match=r"in train but later than a test positive of another user"):
+        dataclasses.replace(split, **(whole | {"valid": first_rows(split.valid, 0)}), in_time_overall=True)
+
+
+def first_rows(part: Pairs, count: int) -> Pairs:
+    assert part.timestamps is not None
+    return Pairs(part.users[:count], part.items[:count], part.timestamps[:count])
+
+
 def test_a_validation_item_after_the_test_item_is_named(split: Split) -> None:
     with pytest.raises(DataError, match=r"1003 of user 100 is in validation but later than the user's test positive"):
         dataclasses.replace(split, valid=part((0, 3, 41)))

@@ -324,8 +324,12 @@ def test_auto_is_time_where_there_is_time_and_otherwise_random() -> None:
     assert made("ratio", timed).digest == made("ratio", timed, order="time").digest
     assert made("ratio", timeless).digest == made("ratio", timeless, order="random").digest
     assert made("ratio", timed).digest != made("ratio", timed, order="random").digest
-    for name, changed in (("ratio", {"order": "time"}), ("temporal", {})):
-        with pytest.raises(DataError, match=rf"toy: expected timestamps, found none; split={name} "):
+    for name, changed, other in (
+        ("leave_one_out", {}, "split=ratio"),
+        ("ratio", {"order": "time"}, "split.order=random"),
+        ("temporal", {}, "split=ratio"),
+    ):
+        with pytest.raises(DataError, match=rf"toy: expected timestamps, found none; split={name} .*, {other} does"):
             made(name, timeless, **changed)
 
 

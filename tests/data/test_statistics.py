@@ -10,6 +10,7 @@ from ncf.data.split import Pairs
 from ncf.data.splitting import leave_one_out
 from ncf.data.statistics import describe, table
 
+TIED = "users whose last two positives have the same time"
 DATA = interactions_of([(0, 0, 1), (0, 1, 2), (0, 2, 2), (1, 0, 1), (1, 3, 5), (2, 1, 1)])
 
 
@@ -47,6 +48,15 @@ def test_the_future_of_others_is_counted() -> None:
     assert figures["positives in train later than one in test, in percent (median)"] == 0
     untimed = dataclasses.replace(leave_one_out(data, ties="file", back=0), train=Pairs(data.users[:1], data.items[:1]))
     assert "positives in test with later ones in train, of any user" not in describe(data, untimed)
+
+
+def test_within_a_second_too() -> None:
+    second = interactions_of([(0, 0, 1), (0, 1, 1), (1, 1, 1), (1, 0, 1)])
+    assert describe(second, leave_one_out(second, ties="file", back=0))[TIED] == 2
+    data = dataclasses.replace(second, subseconds=np.array([1, 2, 3, 9], np.int32))
+    figures = describe(data, leave_one_out(data, ties="file", back=0))  # train at 1 and 3, test at 2 and 9
+    assert figures[TIED] == 0
+    assert figures["positives in test with later ones in train, of any user"] == 1
 
 
 def test_a_test_item_in_train_is_no_unseen_one() -> None:

@@ -1,7 +1,9 @@
 """The losses of logits and labels of any shape are those by name on groups."""
 
 import math
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,3 +108,43 @@ def test_losses_by_name_do_not_take_a_vector_for_one_group(name: str, shape: tup
     with pytest.raises(ConfigError, match=r"^loss: expected logits \(B, 1\+K\).*, got shape \(6?,?\)") as caught:
         loss(torch.zeros(shape), None) if isinstance(loss, BatchLoss) else loss(torch.zeros(shape))
     assert isinstance(caught.value, ValueError)
+
+
+def test_arrays_are_taken_however_they_lie_in_memory() -> None:
+    logits, labels = GROUPS.numpy(), LABELS.numpy().astype(np.int64)
+    frozen = logits.copy()
+    frozen.flags.writeable = False
+    repeated = np.broadcast_to(labels[0], labels.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x, y in (
+            (frozen, repeated),
+            (logits[::-1].copy()[::-1], labels[:, ::-1].copy()[:, ::-1]),
+            (logits.astype(">f8"), labels.astype(">i4")),
+            (logits.astype(object), labels.astype(object)),
+            (logits.astype(np.longdouble), labels.astype(np.uint16)),
+            (np.ma.masked_array(logits), np.ma.masked_array(labels)),
+        ):
+            torch.testing.assert_close(focal(x, y, 2.0, 0.25), focal(GROUPS, LABELS, 2.0, 0.25), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.ma.masked_less(GROUPS.numpy(), 0), GROUPS.to_sparse(), GROUPS.numpy().astype(str), np.full((7, 5), None)],
+)
+def test_what_holds_no_numbers_is_refused_on_either_side(wrong: Any) -> None:
+    for logits, labels, name in ((wrong, LABELS, "logits"), (GROUPS, wrong, "labels")):
+        with pytest.raises(ConfigError, match=rf"^{name}: expected [^\n]*$"):
+            bce(logits, labels)
+
+
+@pytest.mark.parametrize(("_named", "function"), PAIRS)
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_an_infinite_logit_has_the_loss_of_certainty(
+    _named: FocalFamily, function: Callable[..., Tensor], gamma: float
+) -> None:
+    """0 where it is right, and infinity where it is wrong."""
+    logits, labels = torch.tensor([math.inf, -math.inf, -math.inf, math.inf]), torch.tensor([1, 0, 1, 0])
+    expected = [0.0, 0.0, math.inf, math.inf]
+    assert function(logits, labels, reduction="none").tolist() == expected
+    assert focal(logits, labels, gamma, 0.5, "none").tolist() == expected

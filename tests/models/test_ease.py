@@ -40,7 +40,7 @@ def test_a_large_penalty_leaves_little() -> None:
 
 
 def test_a_penalty_of_nought_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^model\.l2: input should be greater than 0, got 0\.0$"):
+    with pytest.raises(ConfigError, match=r"^model\.l2: expected a value greater than 0, got 0\.0$"):
         component("model", MODELS, {"name": "ease", "l2": 0.0})
 
 

@@ -51,7 +51,7 @@ READS: dict[str, Callable[[Path], object]] = {
     artifacts.RANKS: lambda run: ranks_file.read_ranks(run, "test"),
     artifacts.EPOCHS: state.run_status,
     ".hydra/overrides.yaml": lambda run: resume.spelt_out([f"resume={run}"], CHOICES),
-    "failure.json": state._error,
+    "failure.json": state.failure,
     ".lock": state._held,
 }
 SILENT = (artifacts.EPOCHS, "failure.json", ".lock")  # which tell what they can instead of failing

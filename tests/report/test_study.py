@@ -8,7 +8,7 @@ from made_up import presented, registration, runs, write
 
 from ncf.errors import DataError
 from ncf.report.staging import staged
-from ncf.report.study import COMPANIONS, TABLES, NotRunError, Study, copy, load, of_arm
+from ncf.report.study import COMPANIONS, TABLES, UNFINISHED, NotRunError, Study, copy, load, of_arm
 
 
 def test_the_arms_and_contrasts_are_those_registered(study: Study) -> None:
@@ -92,6 +92,7 @@ def test_commands_are_those_of_the_registration(study: Study) -> None:
 
 def test_tables_are_copied_as_they_are(tmp_path: Path) -> None:
     write(tmp_path / "a", runs(registration()))
+    (tmp_path / "a" / UNFINISHED).write_text("run,state,reason\n")
     (tmp_path / "a" / "notes.txt").write_text("no table")
     (tmp_path / "b").mkdir()
     copy(tmp_path / "a", tmp_path / "b")

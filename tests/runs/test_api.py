@@ -10,7 +10,9 @@ import torch
 from finished_runs import FinishedRuns
 
 import ncf
-from ncf.errors import ConfigError, DataError, TrainingError
+from ncf.core.compose import compose
+from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
+from ncf.runs.identity import resolved, run_id
 from ncf.runs.loading import LoadedRun, load
 
 QUIET = ["trainer.progress=false"]
@@ -151,6 +153,132 @@ def test_a_table_that_cannot_say_what_is_asked_is_refused(run: LoadedRun) -> Non
         ncf.evaluate(table[table["user_id"] != run.split.user_ids[3]], run, cutoffs=[5])
     with pytest.raises(DataError, match=r"once, found .* again in row 20"):
         ncf.evaluate(pd.concat([table[:20], table[:20]]), run, cutoffs=[5])
+
+
+@pytest.mark.parametrize("name", ["it's", "a${x}", "a\\${x}\\", "x, [y]={z}"])
+def test_any_path_may_be_a_folder_or_a_file(here: Path, clicks: pd.DataFrame, name: str) -> None:
+    fitted = ncf.fit("popularity", clicks, folder=name, overrides=QUIET)
+    assert fitted.folder == Path(name)
+    assert ncf.load(name).recommend(["u3"], 2)["item_id"].tolist() == fitted.recommend(["u3"], 2)["item_id"].tolist()
+    clicks.to_csv(here / f"{name}.csv", index=False)
+    columns = {"data.user": "user", "data.item": "item", "data.rating": None, "data.threshold": None}
+    settings = {**columns, "data.timestamp": None, "trainer.progress": False}
+    assert ncf.fit("popularity", f"{name}.csv", split="ratio", overrides=settings).split.num_users == 40
+
+
+def test_the_id_of_a_run_on_a_frame_is_that_of_its_file(here: Path, clicks: pd.DataFrame) -> None:
+    fitted = ncf.fit("popularity", clicks, overrides=QUIET)
+    config = fitted.result["config"]
+    file = Path(config["data"]["archive"])
+    assert file.read_text() == clicks.to_csv(index=False, lineterminator="\n")
+    names = ["data.user=user", "data.item=item", "data.rating=null", "data.timestamp=null", "data.threshold=null"]
+    settings = resolved(compose(["model=popularity", "data=csv", f"data.archive={file}", "split=ratio", *names]))
+    assert fitted.folder.name == run_id(settings)
+    assert settings["data"] == config["data"]
+    assert fitted.split.name == file.stem
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("folder", ["new/of/two", None])
+def test_a_refusal_leaves_no_folder(here: Path, clicks: pd.DataFrame, folder: str | None) -> None:
+    refused: list[dict[str, Any]] = [
+        {"data": clicks.assign(rating="x")},
+        {"data": clicks.assign(rating=1)},
+        {"data": clicks, "epochs": 0},
+        {"data": clicks, "overrides": ["evaluation.cutoffs=[1000]"]},
+        {"data": clicks, "overrides": ["device=cuda:77"]},
+        {"data": pd.concat([clicks, clicks[:1]])},
+    ]
+    for wrong in refused:
+        with pytest.raises((ConfigError, DataError)):
+            ncf.fit("popularity", folder=folder, **wrong)
+        assert not [path for path in content(here) if not path.startswith(str(here / "data"))]
+
+
+def test_a_refusal_leaves_every_byte_of_a_folder(here: Path, clicks: pd.DataFrame) -> None:
+    ncf.fit("ease", clicks, folder="R", overrides=QUIET)
+    (here / "S").mkdir()
+    (here / "S/mine.txt").write_text("mine")
+    before = content(here / "R"), content(here / "S")
+    with pytest.raises(CheckpointError):
+        ncf.fit("popularity", clicks[:-1], folder="R", overrides=QUIET)
+    with pytest.raises(DataError):
+        ncf.fit("popularity", clicks.assign(rating="x"), folder="S", overrides=QUIET)
+    assert (content(here / "R"), content(here / "S")) == before
+
+
+def test_a_lost_file_of_data_is_written_again(here: Path, clicks: pd.DataFrame) -> None:
+    first = ncf.fit("popularity", clicks, overrides=QUIET)
+    file = Path(first.result["config"]["data"]["archive"])
+    for damage in (file.unlink, lambda: file.write_text("user")):
+        damage()
+        assert ncf.fit("popularity", clicks, overrides=QUIET).folder == first.folder
+        assert file.read_text().startswith("user,item\nu")
+
+
+def test_values_of_python_are_settings(here: Path, clicks: pd.DataFrame) -> None:
+    own = {"data.threshold": None, "data.root": "my data, x", "trainer": {"progress": False, "epochs": np.int64(3)}}
+    fitted = ncf.fit("popularity", clicks.assign(rating=1), tracking=None, overrides=own)
+    config = fitted.result["config"]
+    assert (config["data"]["threshold"], config["data"]["root"]) == (None, "my data, x")
+    assert (config["trainer"]["epochs"], config["tracking"]["name"]) == (3, "none")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"overrides": "seed=3"}, r"overrides: expected a list such as \['seed=3'\] or a mapping .*, got 'seed=3'"),
+        ({"overrides": None}, "overrides: expected a list .*, got None"),
+        ({"overrides": [3]}, r"overrides: expected a list .*, got \[3\]"),
+        ({"overrides": {1: 2}}, "overrides: expected names of settings, such as 'optimizer.lr', got 1"),
+        (
+            {"overrides": {"seed": {3}}},
+            "seed: expected None, true or false, a number, text or a list of these, got set",
+        ),
+        ({"overrides": {"optimizer.lr": "0.1"}}, "optimizer.lr: .*, got '0.1'"),
+        ({"model": None}, "model: expected a name, such as 'neumf', got NoneType"),
+        ({"epochs": 2.5}, "trainer.epochs: .* got 2.5"),
+        ({"folder": 3}, "folder: expected a path, got 3"),
+        ({"folder": ""}, "folder: expected a path, got ''"),
+        ({"data": None}, "data: expected a frame, a file or one of .*, got NoneType"),
+        ({"data": {}}, "data: expected a frame, a file or one of .*, got dict"),
+        ({"data": np.zeros(3)}, "data: expected a frame, a file or one of .*, got ndarray"),
+        ({"data": "x" * 5000}, "data: expected a frame, a file or one of .*, got 'xxx"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_leave_nothing(
+    here: Path, clicks: pd.DataFrame, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(NcfError, match=rf"^{message}[^\n]*$"):
+        ncf.fit(**{"model": "ease", "data": clicks, **wrong})
+    assert not list(here.rglob("*"))
+
+
+def test_whole_floats_are_the_ids_they_stand_for(here: Path) -> None:
+    frame = pd.DataFrame(
+        {"user": np.repeat(range(12), 4), "item": [(5 * u + i) % 23 for u in range(12) for i in range(4)]}
+    )
+    fitted = ncf.fit("popularity", frame.astype(float), overrides=QUIET)
+    assert fitted.folder == ncf.fit("popularity", frame, overrides=QUIET).folder
+    expected = fitted.recommend([3], 2)
+    for ids in ([3.0], np.array([3.0]), pd.Series([3.0]), ["3"]):
+        pd.testing.assert_frame_equal(fitted.recommend(ids, 2), expected)
+    assert expected["user_id"].tolist() == [3, 3]
+    pd.testing.assert_frame_equal(fitted.recommend_for([1.0, 2.0], 2), fitted.recommend_for([1, 2], 2))
+    holed = frame.astype(float)
+    holed.loc[7, "user"] = np.nan
+    with pytest.raises(DataError, match=r"^data: expected a value in column 'user' of each row, found none in row 7$"):
+        ncf.fit("popularity", holed, overrides=QUIET)
+
+
+def test_what_a_model_ignores_is_no_reason_to_refuse(here: Path, clicks: pd.DataFrame) -> None:
+    fitted = ncf.fit("ease", clicks, overrides=[*QUIET, "evaluation.cutoffs=[3]"])
+    assert set(fitted.result["test"]) == {"hit@3", "ndcg@3", "mrr"}
+    assert fitted.result["config"]["trainer"]["monitor"] == "ndcg@10"
+    assert "test hit@3" in repr(fitted)
 
 
 def test_what_is_mistyped_gets_the_advice_of_the_command_line(here: Path, clicks: pd.DataFrame) -> None:

@@ -35,6 +35,7 @@ STATE: dict[str, Any] = {
     },
     "loss_sum": torch.zeros((), dtype=torch.float64),
     "sound": torch.tensor(4.0),
+    "clipped": torch.tensor(2.0),
     "dynamics": None,
 }
 

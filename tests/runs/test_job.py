@@ -87,9 +87,16 @@ def test_a_run_that_is_finished_is_its_result(root: Path, tmp_path: Path, monkey
         opened(tmp_path, root, "trainer.epochs=1", "seed=43")
 
 
-def test_a_finished_run_goes_on_for_longer(root: Path, tmp_path: Path) -> None:
-    assert in_hand(tmp_path, root, "trainer.epochs=1").run() is not None
-    run = in_hand(tmp_path, root, "trainer.epochs=2")
+def test_a_finished_run_goes_on_for_longer_and_says_so(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert in_hand(tmp_path, root, "trainer.epochs=1").run() is not None
+        assert "was finished" not in caplog.text
+        run = in_hand(tmp_path, root, "trainer.epochs=2")
+    said = f"{tmp_path} was finished after 1 epoch; it goes on to trainer.epochs=2 and trainer.patience="
+    assert said in caplog.text
+    assert "its result is replaced at the end" in caplog.text
     assert run.trainer.progress.epoch == 2
     result = run.run()
     assert result is not None

@@ -23,7 +23,7 @@ SECRET = "root:x:0:0:secret:/root"  # a line of another file of the user's
 
 
 def settings(name: str, **changes: Any) -> dict[str, Any]:
-    computed = {"delimiter": ","} if name == "csv" else {}
+    computed = {"delimiter": ",", "threshold": 4} if name == "csv" else {}
     keys = {"data": keys_of("data", name) | computed | changes, "split": keys_of("split", "leave_one_out")}
     return {group: {"name": value["name"], **value} for group, value in keys.items()}
 

@@ -124,3 +124,26 @@ def test_what_is_left_out_is_all_or_train(neumf):
     with pytest.raises(ConfigError, match=r"^leave_out: expected all or train, got 'none'$"):
         neumf.recommend([1], 3, leave_out="none")
     pd.testing.assert_frame_equal(neumf.recommend([1, 2], 3), neumf.recommend([1, 2], 3, leave_out="all"))
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, None])
+@pytest.mark.parametrize("name", ["neumf", "popularity"])
+def test_how_many_is_a_whole_number_of_at_least_one(runs, name, k):
+    loaded = ncf.load(runs[name])
+    calls = [
+        lambda: loaded.recommend([1], k),
+        lambda: loaded.recommend([], k),
+        lambda: loaded.recommend_for([1, 2], k),
+        lambda: loaded.items_like(1, k),
+        lambda: loaded.history(1, k),
+        lambda: loaded.histories([1, 2], k),
+    ]
+    for call in calls:
+        with pytest.raises(ConfigError, match=rf"^(k|limit): expected a whole number of at least 1, got {k}$"):
+            call()
+
+
+def test_more_than_there_is_is_all(neumf):
+    for most in (10**6, 10**30, np.int64(10**6)):
+        assert len(neumf.recommend([1], most)) == 80 - neumf.seen[neumf.indices("user", [1])[0]].nnz
+        assert len(neumf.history(1, most)) == neumf.seen[neumf.indices("user", [1])[0]].nnz

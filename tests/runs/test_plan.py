@@ -125,3 +125,18 @@ def test_yaml_of_ones_own_may_be_older_than_a_key() -> None:
 def test_row_adam_goes_with_models_that_look_up_rows() -> None:
     for model in ("gmf", "mlp", "neumf", "ease"):
         assert planned(f"model={model}", "optimizer=row_adam").optimizer.keywords == {"lr": 0.001}
+
+
+@pytest.mark.usefixtures("no_data")
+@pytest.mark.parametrize("model", ["ease", "popularity", "item_knn", "user_knn", "puresvd", "als", "ials"])
+def test_a_model_without_epochs_needs_no_metric_that_chooses_one(model: str) -> None:
+    plan = plan_run(compose(f"model={model}", "evaluation.cutoffs=[3]"))
+    assert plan.settings["trainer"]["monitor"] == "ndcg@10"
+    assert plan.evaluation.names == ["hit@3", "ndcg@3", "mrr"]
+
+
+@pytest.mark.usefixtures("no_data")
+@pytest.mark.parametrize("model", ["mf", "gmf", "mlp", "neumf"])
+def test_a_model_with_epochs_needs_the_metric_that_chooses_one(model: str) -> None:
+    with pytest.raises(ConfigError, match=r"^trainer\.monitor: expected one of hit@3, ndcg@3, mrr, got 'ndcg@10'$"):
+        plan_run(compose(f"model={model}", "evaluation.cutoffs=[3]"))

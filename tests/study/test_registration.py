@@ -76,7 +76,7 @@ def test_a_run_is_in_its_arm(study):
     ("values", "message"),
     [
         ({"alfa": 0.05}, "alfa: unknown key"),
-        ({"alpha": 1.5}, "alpha: input should be less than 1, got 1.5"),
+        ({"alpha": 1.5}, "alpha: expected a value less than 1, got 1.5"),
         ({"alpha": "0.05"}, "alpha: .*got '0.05'"),
         ({"correction": "none"}, "correction: "),
         ({"seeds": {4: 0}}, "seeds.4: "),
@@ -172,9 +172,9 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"seeds": {4: 10**12}}, "seeds.4: input should be less than or equal to 100000"),
-        ({"resamples": 10**12}, "resamples: input should be less than or equal to 1000000"),
-        ({"first_seed": 10**30}, "first_seed: input should be less than"),
+        ({"seeds": {4: 10**12}}, "seeds.4: expected a value less than or equal to 100000"),
+        ({"resamples": 10**12}, "resamples: expected a value less than or equal to 1000000"),
+        ({"first_seed": 10**30}, "first_seed: expected a value less than"),
         ({"grids__grid__seeds": {4: 99_999}}, r"grids.grid: expected at most 100,000 runs, got 2e\+06"),
         (
             {"grids__grid__blocks": [{f"key{n}": list(range(10)) for n in range(12)}]},

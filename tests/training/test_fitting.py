@@ -79,7 +79,7 @@ def test_a_finished_run_is_kept_and_a_half_written_one_is_fitted_again(root: Pat
 
 
 def test_a_bad_setting_is_refused_by_its_key(root: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^model\.l2: input should be greater than 0, got 0\.0$"):
+    with pytest.raises(ConfigError, match=r"^model\.l2: expected a value greater than 0, got 0\.0$"):
         plan_run(compose(*overrides(root, "model=ease"), "model.l2=0.0"))
 
 

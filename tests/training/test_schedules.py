@@ -61,8 +61,14 @@ def test_rates_are_those_of_torch() -> None:
     ("values", "message"),
     [
         ({"schedule": "linear"}, "schedule: .*'constant', 'cosine' or 'step', got 'linear'"),
-        ({"schedule": "cosine"}, "period: expected a number of steps or epochs, .* with schedule=cosine, got None"),
-        ({"schedule": "step"}, "period: expected .* with schedule=step, got None"),
+        (
+            {"schedule": "cosine"},
+            "period: expected the length of schedule=cosine, such as optimizer.period=2000steps or .*, got None",
+        ),
+        (
+            {"schedule": "step"},
+            "period: expected the length of schedule=step, such as optimizer.period=2000steps .*, got None",
+        ),
         ({"period": "10"}, "period: expected a number of steps or epochs, such as .*, got '10'"),
         ({"warmup": "0steps"}, "warmup: expected a number of steps or epochs, such as .*, got '0steps'"),
         ({"warmup": "٣steps"}, "warmup: expected "),
@@ -71,6 +77,7 @@ def test_rates_are_those_of_torch() -> None:
             r"warmup: expected a number of steps or epochs, .* \(did you mean 500steps or 500epochs\?\), got 500$",
         ),
         ({"warmup": "100s"}, r"warmup: expected .* \(did you mean 100steps or 100epochs\?\), got '100s'$"),
+        ({"warmup": 1}, r"warmup: expected .* \(did you mean 1step or 1epoch\?\), got 1$"),
         ({"warmup": True}, "warmup: expected [^?]*, got True$"),
         ({"schedule": "cosine", "period": 20}, r"period: expected .* \(did you mean 20steps or 20epochs\?\), got 20$"),
         ({"decay": 1.0}, "decay: .*less than 1, got 1.0"),

@@ -71,7 +71,7 @@ def stopping_after(steps: int) -> Callable[[], bool]:
 
 
 def outcome(trainer: Trainer) -> list[object]:
-    losses = [line["train_loss"] for line in trainer.progress.history]
+    losses = [(line["train_loss"], line.get("clipped")) for line in trainer.progress.history]
     return [trainer.model.state_dict(), trainer.step.optimizer.state_dict(), losses]
 
 
@@ -125,13 +125,34 @@ def test_a_step_takes_the_rate_of_its_place_in_the_run() -> None:
 
 def test_a_clipped_gradient_by_hand() -> None:
     gradients = [torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])]
-    clip(gradients, 10.0)
+    assert not clip(gradients, 10.0)
     assert same(gradients, [torch.tensor([3.0]), torch.tensor([[0.0, 4.0]])])  # a norm of 5
-    clip(gradients, 2.5)
+    assert clip(gradients, 2.5)
     torch.testing.assert_close(gradients, [torch.tensor([1.5]), torch.tensor([[0.0, 2.0]])])
     nothing = [torch.zeros(3)]
-    clip(nothing, 1.0)
+    assert not clip(nothing, 1.0)
     assert same(nothing, [torch.zeros(3)])
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_share_of_clipped_steps_is_that_of_the_norms_above(fast: bool) -> None:
+    """Counted from the gradients before each clipping, over four epochs of 37 steps, some above and some below."""
+    trainer, norms = trainer_of(Regime("sgd", {"clip_norm": 0.0254}), fast), []
+    clipping = trainer.step.clip
+    total = torch.linalg.vector_norm
+    found = lambda: total(torch.stack([total(gradient) for gradient in trainer.step.gradients()])).item()  # noqa: E731
+    trainer.step.clip = lambda: (norms.append(found()), clipping())[1]  # type: ignore[method-assign, func-returns-value]
+    assert trainer.fit()
+    above = [sum(norm > 0.0254 for norm in norms[at : at + 37]) / 37 for at in range(0, 148, 37)]
+    assert [line["clipped"] for line in trainer.progress.history] == pytest.approx(above)
+    assert any(0 < share < 1 for share in above)
+
+
+def test_a_run_that_clips_nothing_records_no_share() -> None:
+    trainer = trainer_of(Regime(), fast=True)
+    assert trainer.fit()
+    assert not any("clipped" in line for line in trainer.progress.history)
+    assert "clipped" not in trainer.state()
 
 
 @pytest.mark.parametrize("fast", [True, False])
