@@ -52,4 +52,4 @@ def main(
 
 
 if __name__ == "__main__":
-    hydra_app.run(main)
+    hydra_app.run(main, "simulate")

@@ -157,8 +157,8 @@ def memory_explained(lower: str = _TO_LOWER[0]) -> Iterator[None]:
         raise TrainingError(f"out of memory: {lower} ({error})") from error
 
 
-def run(main: Callable[[], object]) -> None:
-    """Run a Hydra application; errors in its arguments are printed as one line.
+def run(main: Callable[[], object], root: str = "train") -> None:
+    """Run a Hydra application, whose root configuration is `root`; errors in its arguments are printed as one line.
 
     Raises:
         SystemExit: 2 for such an error, 130 for Ctrl-C outside of training (which saves itself and exits with 75), 1 if
@@ -172,7 +172,7 @@ def run(main: Callable[[], object]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra's own errors are raised up to here
     try:
         arguments = take_imports(sys.argv[1:])
-        refuse_unknown_options(arguments, lambda: compose([]))
+        refuse_unknown_options(arguments, lambda: compose([], root=root))
         trust.check_arguments(arguments, CONF, CHOICES)
         refuse_missing_run(arguments)
         sys.argv[1:] = resume.spelt_out(arguments, CHOICES)

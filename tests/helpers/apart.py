@@ -53,7 +53,10 @@ def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) 
     for deed in deeds:
         deed()
     command = importlib.import_module(module).main
-    (hydra_app.run if module in _OF_HYDRA else command_line.run)(command)
+    if module in _OF_HYDRA:
+        hydra_app.run(command, "simulate" if module == "ncf.simulate" else "train")
+    else:
+        command_line.run(command)
 
 
 def environment(**values: str) -> Deed:
