@@ -8,7 +8,7 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ncf.core import trust
@@ -19,6 +19,8 @@ from ncf.errors import ConfigError
 _PACKAGE = Path(__file__).parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 """The configuration folder: inside the package when installed from a wheel, beside it in a checkout."""
+
+OmegaConf.register_new_resolver("conf_folder", lambda: str(CONF), replace=True)  # for --help
 
 
 @contextmanager

@@ -40,6 +40,8 @@ def checked_times(block: Block, name: str, label: str, time: Time) -> tuple[np.n
         expected = f"{name} in whole {unit} since 1970, before the year 2100"
         if time == "s" and 1e11 <= values[row] < LATEST * 1000:
             expected += " (data.time=ms reads milliseconds)"
+        elif time == "s" and values[row] != np.floor(values[row]):
+            expected += " (below a second, data.time=ms reads milliseconds, and iso dates)"
         refuse(label, block.first_line + row, expected, f"{values[row]:.17g}")
     whole = values.astype(np.int64)
     if time == "s":

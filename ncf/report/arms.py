@@ -1,6 +1,6 @@
 """The design that a table of runs shows: factors, their levels, the arms that combine them, and which is the baseline.
 
-A factor is what varies on its own. A setting that only some components have (the focal loss's gamma beside BCE), or
+A factor is what varies on its own. A setting that only some components have (gamma, which BCE lacks), or
 that each has in values of its own (the rates of Adam and of SGD), is nested in the component and belongs to its factor;
 one that varies alike in all of them is crossed with them, and a factor itself. Settings that always change together
 cannot be told apart, and are one factor.

@@ -10,7 +10,7 @@ from ncf.core.config import plain
 from ncf.data.__main__ import main, report
 from ncf.errors import ConfigError, DataError, NcfError
 
-DROPPED = "users dropped (without enough positives)"
+DROPPED = "users dropped (no positive, or fewer than data.min_user_positives)"
 
 
 def test_the_set_is_prepared_and_its_figures_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +57,33 @@ def test_a_set_without_timestamps_is_refused(tmp_path: Path) -> None:
         main([*keys, "data.threshold=4"])
 
 
+def test_the_settings_that_decide_the_table_stand_above_it_and_leakage_is_explained_below(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "set.zip", members("ml-1m"))
+    arguments = ["data=ml-1m", f"data.archive={archive}", "data.sha256=null", f"data.root={tmp_path / 'root'}"]
+    _, settings, first, *_, last = report([*arguments, "data.threshold=3"]).splitlines()
+    assert "leakage: train later than a test positive" in last  # of none, so nothing is explained
+    assert settings == (
+        f"of data.archive={archive} data.threshold=3 data.duplicates=error data.min_user_positives=0 "
+        "data.min_item_positives=0 split=leave_one_out split.ties=file split.back=0"
+    )
+    assert first.startswith("ratings ")
+    assert "data.threshold=null" in report([*arguments, "data.threshold=null"]).splitlines()[1]
+    drawn = ["data=synthetic", f"data.root={tmp_path}", "data.users=50", "data.items=40", "data.interactions=400"]
+    last = report(drawn).splitlines()[-1]
+    assert last.startswith("leakage: what other users did later")
+    assert "split=temporal" in last
+
+
+def test_a_log_without_ratings_has_interactions(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("user_id,item_id\na,b\na,c\nb,b\n")
+    keys = ["data=csv", f"data.archive={tmp_path / 'x.csv'}", f"data.root={tmp_path}", "data.rating=null"]
+    lines = report([*keys, "data.timestamp=null", "split=ratio"]).splitlines()
+    assert [line.rsplit(maxsplit=1)[0] for line in lines[2:5]] == [
+        "interactions", "users with interactions", "items with interactions",
+    ]  # fmt: skip
+    assert " data.threshold=null " in lines[1]
+
+
 def test_clicks_need_two_settings_and_a_split_and_have_the_identity_of_four(tmp_path: Path) -> None:
     """The threshold follows from the missing ratings; a file with ratings keeps the threshold that it had."""
     (tmp_path / "x.csv").write_text("user_id,item_id\na,b\na,c\nb,b\n")
@@ -86,6 +113,6 @@ def test_a_folder_of_the_users_own_yaml_is_looked_into(tmp_path: Path) -> None:
     (tmp_path / "own" / "split").mkdir(parents=True)
     (tmp_path / "own" / "split" / "mine.yaml").write_text("name: leave_one_out\nties: item_id\n")
     keys = [f"data.archive={archive}", "data.sha256=null", f"data.root={tmp_path / 'root'}"]
-    assert report(["data=ml-1m", *keys, "split=mine"], str(tmp_path / "own")) == report(
-        ["data=ml-1m", *keys, "split.ties=item_id"]
-    )
+    own = report(["data=ml-1m", *keys, "split=mine"], str(tmp_path / "own")).splitlines()
+    assert own[1].endswith(" split=leave_one_out split.ties=item_id")
+    assert own[2:] == report(["data=ml-1m", *keys, "split.ties=item_id"]).splitlines()[2:]

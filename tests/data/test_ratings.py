@@ -125,7 +125,7 @@ def test_without_a_rating_column_every_rating_is_one_and_without_times_there_are
     [
         ({"r": [5.0, 0.7, 3.5]}, "line 12: expected a rating from 0.5 to 5 in steps of 0.5, found '0.7'"),
         ({"t": [10, -1, 30]}, f"line 12: {SECONDS}, found '-1'"),
-        ({"t": [10.0, 20.5, 30.0]}, f"line 12: {SECONDS}, found '20.5'"),
+        ({"t": [10.0, 20.5, 30.0]}, f"line 12: {SECONDS} (below a second, data.time=ms reads "),
         ({"t": [10, LATEST, 30]}, f"line 12: {SECONDS}, found '{LATEST}'"),
         ({"u": ["a", "", "b"]}, "line 12: expected u of 1 to 256 characters, found ''"),
         ({"i": ["a", "b" * 257, "b"]}, "line 12: expected i of 1 to 256 characters, found"),

@@ -191,12 +191,18 @@ def test_resume_that_is_set_in_a_file_is_refused(cli: Cli, root: Path, tmp_path:
 def test_help_and_cfg_say_something_useful(cli: Cli) -> None:
     status, out, _ = cli("--help")
     assert status == 0
-    for words in ("python -m ncf.train", "loss: ", "neumf", "Exit status", "resume"):
+    for words in ("python -m ncf.train", "loss: ", "neumf", "Exit status", "resume", "conf/<group>/<choice>.yaml"):
         assert words in out
     status, out, _ = cli("loss=focal", "neg_ratio=50", "--cfg", "job")
     assert status == 0
     printed = OmegaConf.create(out)
     assert (printed.loss.name, printed.neg_ratio, printed.loss.gamma) == ("focal", 50, 2.0)
+
+
+def test_an_option_of_another_program_is_one_line_that_names_the_setting(cli: Cli) -> None:
+    status, out, err = cli("--epochs", "3")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: --epochs: unknown option; settings are written key=value (did you mean trainer.epochs?)")
 
 
 PARTS = """

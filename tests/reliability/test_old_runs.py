@@ -9,7 +9,8 @@ import torch
 from toys import compose
 
 import ncf
-from ncf import beyond, compare
+from ncf import beyond
+from ncf.report import side_by_side
 from ncf.runs import artifacts, checkpoint, loading
 from ncf.runs.identity import config_hash
 from ncf.runs.tables import read_runs, read_users
@@ -103,9 +104,9 @@ def test_it_stands_in_one_table_with_new_runs(finished: Path, root: Path, tmp_pa
     assert table["config_hash"].tolist()[0] == OLD_HASH
     assert not [column for column in table if column.startswith(("trainer.", "evaluation."))]
     assert read_users([finished, new])["run"].value_counts().to_dict() == {"finished": 20, "new": 20}
-    runs = [compare.ComparedRun(folder, loading.finished(folder)) for folder in (finished, new)]
-    assert list(compare.differences(runs)) == ["seed"]
-    assert "difference from 1 over 20 users" in compare.report(runs, "test")
+    runs = [side_by_side.ComparedRun(folder, loading.finished(folder)) for folder in (finished, new)]
+    assert list(side_by_side.differences(runs)) == ["seed"]
+    assert "difference from 1 over 20 users" in side_by_side.report(runs, "test")
 
 
 def test_one_that_was_stopped_goes_on_to_the_same_end(finished: Path, root: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ sys.modules["matplotlib"] = sys.modules["jinja2"] = None
 import ncf, ncf.train, ncf.report.__main__ as command
 from ncf.errors import ConfigError
 try:
-    command.main(["--registration", "r.yaml", "--sweep", "x"])
+    command.main(["--registration", "r.yaml", "--sweep", "."])
 except ConfigError as error:
     print(error)
 """
