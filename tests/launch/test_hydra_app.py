@@ -125,6 +125,18 @@ def test_the_job_returns_the_monitored_validation_metric_for_sweepers(
     assert capsys.readouterr().out == ""  # a sweep shows one line for all
 
 
+def test_a_model_without_epochs_may_have_no_metric_to_return(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_hydra_runs_it(monkeypatch, tmp_path, "MULTIRUN")
+    cfg = compose("model=ease", "data=synthetic", f"data.root={root}", "evaluation.cutoffs=[3]")
+    value = train.main.__wrapped__(cfg)  # type: ignore[attr-defined]
+    result = artifacts.read_result(tmp_path)
+    assert result is not None
+    assert "hit@3" in result["valid"]
+    assert value != value  # NaN
+
+
 ERRORS = [ConfigError("x"), DataError("x"), CheckpointError("x"), TrainingError("x"), RuntimeError("x")]
 
 

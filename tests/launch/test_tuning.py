@@ -63,6 +63,12 @@ def test_a_study_ends_when_its_time_is_over(root: Path, tmp_path: Path) -> None:
     assert tune(settings, 3, 1e-9, tmp_path) == summary
 
 
+def test_a_study_needs_its_metric_even_of_a_model_without_epochs(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^trainer\.monitor: expected one of hit@3, ndcg@3, mrr, got 'ndcg@10'$"):
+        tune([*overrides(root, "ease"), "evaluation.cutoffs=[3]"], 1, 60.0, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 # Kills and stops: what a study comes to does not depend on them.
 
 
