@@ -214,7 +214,9 @@ def test_help_and_cfg_say_something_useful(cli: Cli) -> None:
 def test_an_option_of_another_program_is_one_line_that_names_the_setting(cli: Cli) -> None:
     status, out, err = cli("--epochs", "3")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("error: --epochs: unknown option; settings are written key=value (did you mean trainer.epochs?)")
+    assert err.startswith(
+        "error: --epochs: unknown option; settings are written key=value (did you mean trainer.epochs?)"
+    )
 
 
 PARTS = """
