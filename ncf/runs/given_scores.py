@@ -164,3 +164,8 @@ def refuse_short_lists(matrix: Tensor, split: Split, targets: Targets, most: int
             "scores: the lists of %d of %d users hold fewer than %d items without those of validation, which are not "
             "ranked; metrics may come out too low, unless the lists are longer", len(unsure), len(users), most,
         )  # fmt: skip
+    if not listed[targets.users, targets.items].any():
+        _log.warning(
+            "scores: none of the %d held-out items is in the list of its user, so every metric is at its least; lists "
+            "of run.recommend leave out what is held out, unless leave_out='train'", len(targets),
+        )  # fmt: skip

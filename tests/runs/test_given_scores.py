@@ -179,9 +179,18 @@ def test_a_list_that_validation_items_shorten_is_logged(run: LoadedRun, caplog: 
     first = pd.concat([held.assign(score=1e6), best[best["rank"] < 3]])[["user_id", "item_id", "score"]]
     with caplog.at_level(logging.WARNING):
         ncf.evaluate(first, run, cutoffs=[2])
-        assert not caplog.text
+        assert "the lists of" not in caplog.text
         ncf.evaluate(first, run, cutoffs=[3])
     assert f"the lists of {split.num_users} of {split.num_users} users hold fewer than 3 items without" in caplog.text
+
+
+def test_lists_without_any_held_out_item_are_told(run: LoadedRun, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        ncf.evaluate(run.recommend(run.split.user_ids, 3, leave_out="train"), run, cutoffs=[2])
+        assert "none of the" not in caplog.text
+        ncf.evaluate(run.recommend(run.split.user_ids, 3), run, cutoffs=[3])
+    assert "none of the" in caplog.text
+    assert "leave_out='train'" in caplog.text
 
 
 @pytest.mark.parametrize(
