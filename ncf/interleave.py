@@ -1,4 +1,4 @@
-"""`python -m ncf.interleave data=x.csv session=s ranker=r clicks=c`: say which ranker interleaved lists speak for."""
+"""`python -m ncf.interleave data=x.csv session=s ranker=r clicks=c`: show which ranker lists speak for."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""`python -m ncf.rollout data=panel.csv unit=u time=t treated=d outcome=y`: say what a staged rollout did."""
+"""`python -m ncf.rollout data=panel.csv unit=u time=t treated=d outcome=y`: estimate what a staged rollout did."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -31,7 +31,7 @@ def test_without_a_command_all_are_listed_with_what_they_do(
     assert all(len(line.split()) > 3 for line in lines)
 
 
-VERBS = {"draw", "prepare", "show", "train", "tune", "write"}
+VERBS = {"analyse", "draw", "estimate", "prepare", "show", "simulate", "train", "tune", "write"}
 
 
 @pytest.mark.parametrize(("name", "summary"), entrance.commands().items())
@@ -55,7 +55,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_no_command_is_one_line(name: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(name) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: expected a command (beyond, compare, ")
+    assert said.startswith("error: expected a command (abtest, beyond, ")
     assert said.endswith(f"got {name!r}{hint}\n")
 
 

@@ -112,5 +112,5 @@ def test_what_cannot_be_written_or_is_not_set_is_named(root: Path, tmp_path: Pat
         negatives.main(arguments(root, Path("/proc/none")))
     with pytest.raises(ConfigError, match=r"evaluation\.negatives: "):
         negatives.main([*arguments(root, tmp_path / "x.npz"), "evaluation.negatives=0"])
-    with pytest.raises(ConfigError, match="--output"):
+    with pytest.raises(ConfigError, match="expected output="):
         negatives.main(["data=ml-1m"])

@@ -1,4 +1,4 @@
-"""`python -m ncf.off_policy log=obd campaign=all behaviour=random policy=bts`: what a policy would have earned."""
+"""`python -m ncf.off_policy log=obd campaign=all policy=bts`: estimate what a policy would have earned."""
 
 from argparse import Namespace
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """What holds of the whole room: it knows no study, and only it needs the extra that draws."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ ROOM = Path(ncf.__file__).parent
 def test_the_library_points_at_nothing_under_experiments() -> None:
     files = [path for path in ROOM.rglob("*") if path.suffix in (".py", ".j2") and "conf" not in path.parts]
     assert len(files) > 100
-    assert [str(path) for path in files if "experiments" in path.read_text("utf-8")] == []
+    named = re.compile(r"experiments/|(from|import) experiments|[\"']experiments")
+    assert [str(path) for path in files if named.search(path.read_text("utf-8"))] == []
 
 
 def test_the_words_of_one_study_are_not_in_the_report_of_any() -> None:

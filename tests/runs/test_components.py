@@ -89,6 +89,7 @@ SCHEDULE = {
 DROPOUT = {"dropout": Role(since=0.0)}
 RELEASES = [f"data.ml-{size}" for size in ("100k", "1m", "10m", "20m", "25m", "32m")]
 ROLES = {
+    "split.leave_one_out": {"back": Role(since=0)},
     "data.csv": {"root": MACHINE, "archive": MACHINE, "time": Role(since="s"), **CORE},
     "data.synthetic": {"root": MACHINE, **CORE},
     **{name: {"root": MACHINE, "archive": MACHINE, **CORE} for name in RELEASES},

@@ -162,11 +162,11 @@ def test_the_metrics_of_rows_are_those_of_the_result_or_it_is_an_error(tmp_path:
 
 
 def test_there_is_one_writer_and_one_reader() -> None:
-    """No other module of the library reads it; report and compare ask whether it is there, `own_files` what it is."""
+    """No other module of the library reads it; reports and comparisons ask whether it is there, `own_files` what it is."""
     users = []
     for path in sorted(Path(ncf.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             named = isinstance(node, ast.Constant) and node.value == "ranks.csv"
             if named or (isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).split(".")[-1] == "RANKS"):
                 users.append(path.stem)
-    assert set(users) == {"artifacts", "ranks_file", "ranked", "compare", "own_files"}
+    assert set(users) == {"artifacts", "ranks_file", "ranked", "side_by_side", "own_files", "unfinished"}
