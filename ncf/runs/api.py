@@ -16,6 +16,7 @@ from ncf.core.files import write_text, writing
 from ncf.data import DATASETS, Split
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import EVALUATIONS, FullRanking, Scorer, Targets, test_targets, validation_targets
+from ncf.models import MODELS, RatingRecommender
 from ncf.runs.identity import resolved, run_id
 from ncf.runs.job import Job, open_job
 from ncf.runs.loading import LoadedRun, load
@@ -47,7 +48,8 @@ def fit(
         data: the name of a data set, the path of a file of your own, or a frame with columns user_id, item_id and, if
             there are any, rating and timestamp (seconds since 1970, or datetimes). Without timestamps, positives are
             held out at random (split=ratio); without ratings every row is a positive, else those with a rating of 4 or
-            more (`overrides=["data.threshold=3"]`). A file's columns are said by `overrides`.
+            more (`overrides=["data.threshold=3"]`; a model of two tasks learns from all ratings with
+            "data.threshold=null"). A file's columns are said by `overrides`.
         folder: of the run; made if necessary. None: below outputs/python, by the run's id.
         epochs: at most so many.
         overrides: any other setting, as on the command line, ["optimizer.lr=0.01"], or as {"optimizer.lr": 0.01}.
@@ -59,7 +61,7 @@ def fit(
         CheckpointError: `folder` holds another run.
         TrainingError: a loss, gradient or score was not finite.
     """
-    settings = [f"model={model}", *(f"{key}={value}" for key, value in choices.items())]
+    settings = [f"model={model}", *_loss_settings(model, choices), *(f"{k}={v}" for k, v in choices.items())]
     settings += [] if epochs is None else [f"trainer.epochs={epochs}"]
     given = [f"{key}={value}" for key, value in overrides.items()] if isinstance(overrides, Mapping) else overrides
     compose([*settings, *(o for o in given if not o.startswith("data."))])  # refuse before a frame is written
@@ -73,6 +75,13 @@ def fit(
         if isinstance(job, Job):
             job.run()
     return load(place)
+
+
+def _loss_settings(model: str, choices: Mapping[str, Any]) -> list[str]:
+    """Return the override that gives a model of two tasks a loss of both, unless one is chosen."""
+    made = MODELS.get(model)
+    rates = isinstance(made, type) and issubclass(made, RatingRecommender)
+    return ["loss=bpr_rating"] if rates and "loss" not in choices else []
 
 
 def _data_settings(

@@ -59,6 +59,7 @@ class Checkpoint(BaseModel):
         loss_sum: () float64, of the current epoch so far.
         sound: (), number of finite steps of the current epoch so far.
         dynamics: sums of the current epoch so far, if training dynamics are recorded.
+        task_sums: () float64 each, of the current epoch so far, if the loss has several tasks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, protected_namespaces=())
@@ -72,6 +73,7 @@ class Checkpoint(BaseModel):
     loss_sum: Tensor | None = None
     sound: Tensor | None = None
     dynamics: dict[str, Any] | None = None
+    task_sums: dict[str, Tensor] | None = None
 
     _name: str = PrivateAttr(NEWEST)  # of the file
 

@@ -9,7 +9,7 @@ import torch
 
 from ncf.core.config import component
 from ncf.errors import DataError
-from ncf.losses import LOSSES, needs, per_example
+from ncf.losses import LOSSES, JointLoss, Needed, needs, per_example
 from ncf.models.new_users import Histories, Objective
 
 Lists = list[tuple[np.ndarray, np.ndarray | None]]
@@ -93,4 +93,6 @@ def objective(config: Mapping[str, Any]) -> Objective:
         if not isinstance(config.get(key), kind):
             raise DataError(f"items: expected the settings of a run trained by gradient, found no {key!r}")
     loss = component("loss", LOSSES, config["loss"])()
-    return Objective(partial(per_example, loss), needs(loss), config["neg_ratio"], config["seed"])
+    # their ratings are not asked for: of two tasks, their rows are fitted to that of ranking
+    read = frozenset[Needed]() if isinstance(loss, JointLoss) else needs(loss)
+    return Objective(partial(per_example, loss), read, config["neg_ratio"], config["seed"])

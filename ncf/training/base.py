@@ -1,7 +1,7 @@
 """The interface of a training step, and the running sums that it keeps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -43,12 +43,15 @@ class Tally:
         loss_sum: () float64, the summed loss of this epoch's rows.
         finite_steps: (), the steps of this epoch before the first with a non-finite loss or gradient.
         broken: (), 1 from that step on, else 0. Fused optimizers that read it as `found_inf` then skip their update.
+        task_sums: for a loss of several tasks, the summed loss () float64 of each, without its weight, over this
+            epoch's positives.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.finite_steps = torch.zeros((), device=device)
         self.broken = torch.zeros((), device=device)
+        self.task_sums: dict[str, Tensor] = {}
         self._one = torch.ones((), device=device)
 
     def check(self, values: list[Tensor]) -> None:
@@ -61,8 +64,15 @@ class Tally:
         self.finite_steps += self._one
         self.finite_steps -= self.broken
 
+    def add_tasks(self, per_task: Mapping[str, Tensor]) -> None:
+        """Add each task's losses (B, n), of which a positive counts with the mean over n."""
+        for task, losses in per_task.items():
+            total = losses.mean(-1).sum(dtype=torch.float64)
+            self.task_sums[task] = self.task_sums[task] + total if task in self.task_sums else total
+
     def reset(self) -> None:
         """Start a new epoch."""
+        self.task_sums = {}
         self.loss_sum.zero_()
         self.finite_steps.zero_()
 
