@@ -51,7 +51,7 @@ def rating_errors(rate: Rater, held_out: HeldOutRatings) -> dict[str, float]:
 
 
 def refuse_without_ratings(split: Split) -> None:
-    """Raise DataError unless the training positives have ratings, and these differ: from a constant nothing is learnt."""
+    """Raise DataError unless the training positives have ratings, and these differ: a constant teaches nothing."""
     ratings = split.train.ratings
     if ratings is None:
         raise DataError(f"{split.name}: expected ratings, which this loss learns, found none")

@@ -54,4 +54,9 @@ class BPRRating(JointLoss):
         """logits (B, 1+K), predicted ratings (B,) -> losses (B, 1+K)."""
         tasks = self.per_task(logits, batch, predicted)
         squared = tasks.get("rating", torch.zeros_like(logits[..., :1]))
-        return torch.cat([self.rating * squared, self.ranking * tasks["ranking"]], dim=-1)
+        return torch.cat([_weighted(self.rating, squared), _weighted(self.ranking, tasks["ranking"])], dim=-1)
+
+
+def _weighted(weight: float, losses: Tensor) -> Tensor:
+    """Return losses (B, n) times `weight`; at 1 as they are, since a product's gradient is rounded another way."""
+    return losses if weight == 1 else weight * losses

@@ -108,7 +108,7 @@ def _refuse_half_of_two_tasks(plan: RunPlan) -> None:
         raise ConfigError(f"loss: expected one that learns ratings, such as bpr_rating, with model={model}, got {loss}")
     by_gradient = isinstance(plan.model.func, type) and issubclass(plan.model.func, GradientRecommender)
     if joint and by_gradient and not plan.rates:
-        raise ConfigError(f"model: expected one that predicts ratings, such as multitask, with loss={loss}, got {model}")
+        raise ConfigError(f"model: expected one that rates, such as multitask, with loss={loss}, got {model}")
     trainer = plan.trainer
     faster = {
         "trainer.compile": (trainer.compile, "false"),
