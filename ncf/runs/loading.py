@@ -190,7 +190,7 @@ class LoadedRun:
         """Yield numbers, histories and scores (B, I) of B lists at a time, after all of them have been checked."""
         lists = new_users.read_lists(partial(self.indices, "item"), items, ratings)
         if isinstance(self.model, models.GradientRecommender) and self.model.objective is None:
-            self.model.objective = new_users.objective(completed(self.result["config"]))
+            self.model.objective = new_users.objective(completed(self.result["config"]), self.split)
         for numbers, own in new_users.histories(lists, chunk_size(self.split.num_items, _MEMORY_MB)):
             yield numbers, own, self._sound(self.model.fold_in(own), "list", numbers)
 

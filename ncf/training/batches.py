@@ -99,10 +99,13 @@ def groups_per_batch(batch_size: int, neg_ratio: int) -> int:
     return batch_size // (1 + neg_ratio)
 
 
-def relative_frequencies(train: Pairs) -> Tensor:
-    """Return (I,) float32: training positives of each item, over their mean over items with any."""
-    counts = torch.from_numpy(train.items).bincount().double()
-    return (counts / counts[counts > 0].mean()).float()
+def relative_frequencies(train: Pairs, num_items: int = 0) -> Tensor:
+    """Return (I,) float32: training positives of each item, over their mean over items with any; at least one counts.
+
+    I is `num_items`, or what `train` has.
+    """
+    counts = torch.from_numpy(train.items).bincount(minlength=num_items).double()
+    return (counts.clamp(min=1) / counts[counts > 0].mean()).float()
 
 
 def _ratings(train: Pairs) -> Tensor:

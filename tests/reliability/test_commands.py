@@ -50,6 +50,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.tune": lambda p: ["model=ease", *_data(p), "trials=1", f"folder={p.output}"],
     "ncf.negatives": lambda p: [*_data(p), "evaluation.negatives=9", f"output={p.output.with_suffix('.npz')}"],
     "ncf.beyond": lambda p: [f"run={p.run()}"],
+    "ncf.imbalance": lambda p: [f"run={p.run('several')}", "n=5"],
     "ncf.compare": lambda p: [p.run(), p.run("puresvd")],
     "ncf.status": lambda p: [str(p.sweep)],
     "ncf.export": lambda p: [f"run={p.run('mf')}", f"output={p.output}", "forms=npy"],
@@ -57,7 +58,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.report": lambda p: [f"results={p.results}", f"registration={p.results.with_name('registration.yaml')}"],
     "ncf.data": lambda p: _data(p),
 }
-READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
+READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.imbalance", "ncf.recommend"]
 WRITES_A_FILE = {"ncf.negatives": "output", "ncf.recommend": "output"}  # by this option
 RESUMABLE = {"ncf.train", "ncf.tune"}  # heed a signal by themselves, and end with 75
 
