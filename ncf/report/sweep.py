@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ncf.core.outside import read_json_lines
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
+from ncf.evaluation.ratings import ERRORS
 from ncf.report.arms import Arm, Design, Factor, is_metric
 from ncf.report.collect import one_of_each, write_table
 from ncf.report.study import COMPANIONS, RESULTS, own_tables, read_table, refuse_incomplete, refuse_unfinished
@@ -86,7 +87,8 @@ class Sweep:
     @property
     def metrics(self) -> list[str]:
         """The test metrics; where one must do, the first: NDCG@10 if it is there."""
-        names = [column for column in self.runs.columns if column.startswith("test/") and column != "test/tied"]
+        left_out = {f"test/{name}" for name in ("tied", *ERRORS)}  # of errors less is better, of all others more
+        names = [column for column in self.runs.columns if column.startswith("test/") and column not in left_out]
         return sorted(names, key=lambda name: name != "test/ndcg@10")
 
     @property

@@ -36,6 +36,7 @@ STATE: dict[str, Any] = {
     "loss_sum": torch.zeros((), dtype=torch.float64),
     "sound": torch.tensor(4.0),
     "dynamics": None,
+    "task_sums": {"ranking": torch.ones((), dtype=torch.float64)},
 }
 
 

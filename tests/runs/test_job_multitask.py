@@ -18,6 +18,7 @@ from ncf.runs.loading import LoadedRun
 from ncf.runs.plan import plan_run
 
 SIZES = ("model.factors=6", "model.hidden=[8,4]", "neg_ratio=1", "trainer.batch_size=128", "trainer.progress=false")
+BOTH = ("model=multitask", "loss=bpr_rating")
 RUN = ("data.threshold=null", "split=random", *SIZES, "device=cpu", "evaluation.metrics=[ndcg,mrr_all]")
 
 
@@ -54,8 +55,7 @@ def job(folder: Path, archive: Path, *overrides: str, stop_after: int | None = N
 
     folder.mkdir(exist_ok=True)
     data = "data=csv", f"data.archive='{archive}'", "data.user=user", "data.item=item", "data.timestamp=null"
-    choices = "model=multitask", "loss=bpr_rating", "trainer.epochs=3"
-    found = open_job(plan_run(composed(*choices, *data, *RUN, *overrides)), folder, stopped)
+    found = open_job(plan_run(composed(*BOTH, "trainer.epochs=3", *data, *RUN, *overrides)), folder, stopped)
     assert isinstance(found, Job)
     return found
 
@@ -92,7 +92,7 @@ def test_new_users_are_ranked_for_without_their_ratings(fitted: LoadedRun) -> No
 
 
 def test_a_run_without_a_rating_head_says_so(rated: pd.DataFrame, tmp_path: Path) -> None:
-    run = ncf.fit("popularity", rated, folder=tmp_path / "run", overrides=["evaluation.cutoffs=[5]"])
+    run = ncf.fit("popularity", rated, folder=tmp_path / "run", overrides=["evaluation.cutoffs=[10]"])
     with pytest.raises(DataError, match=r"^rate: model Popularity predicts no ratings; model=multitask loss=bpr_ra"):
         run.rate([0], [0])
     assert "mse" not in run.result["test"]
@@ -129,7 +129,6 @@ def test_the_best_epoch_is_the_one_of_the_metric_named(
     result = run.run()
     assert result is not None
     values = [line[monitor] for line in run.trainer.progress.history]
-    assert callable(best)
     assert result["best_epoch"] == 1 + values.index(best(values))
     assert result["valid"][monitor] == pytest.approx(best(values))
 
@@ -151,28 +150,28 @@ def test_tensorboard_shows_both_losses_and_both_metrics(archive: Path, tmp_path:
     [
         (
             ["model=multitask"],
-            "loss: expected one that learns ratings, such as bpr_rating, with model=multitask, got bce",
+            "loss: expected one that learns ratings, such as bpr_rating, with model=multit",
         ),
         (["loss=bpr_rating"], "model: expected one that rates, such as multitask, with loss=bpr_rating, got neumf"),
         (["trainer.monitor=mse"], "trainer.monitor: expected one of hit@5"),
         (
-            ["model=multitask", "loss=bpr_rating", "loss.rating=-1"],
+            [*BOTH, "loss.rating=-1"],
             "loss.rating: input should be greater than or equal",
         ),
         (
-            ["model=multitask", "loss=bpr_rating", "loss.rating=0", "loss.ranking=0"],
+            [*BOTH, "loss.rating=0", "loss.ranking=0"],
             "loss.rating: expected loss.ranking or",
         ),
         (
-            ["model=multitask", "loss=bpr_rating", "trainer.compile=true"],
+            [*BOTH, "trainer.compile=true"],
             "trainer.compile: expected false with loss=bpr_r",
         ),
         (
-            ["model=multitask", "loss=bpr_rating", "trainer.precision=bfloat16"],
+            [*BOTH, "trainer.precision=bfloat16"],
             "trainer.precision: expected float32 with",
         ),
         (
-            ["model=multitask", "loss=bpr_rating", "optimizer=row_adam"],
+            [*BOTH, "optimizer=row_adam"],
             "optimizer: expected adam, adamw or sgd with loss",
         ),
     ],
@@ -186,9 +185,7 @@ def test_half_of_two_tasks_is_refused_before_data_is_read(overrides: list[str], 
 
 def test_data_without_ratings_are_refused_in_one_line(rated: pd.DataFrame, tmp_path: Path) -> None:
     clicks = rated[["user", "item"]]
-    with pytest.raises(
-        DataError, match=r"expected ratings that differ, which this loss learns, found 1 in all"
-    ) as caught:
+    with pytest.raises(DataError, match=r"expected ratings that differ, .*, found 1 in all") as caught:
         ncf.fit("multitask", clicks, folder=tmp_path / "run", overrides=[*RUN[1:], "data.threshold=null"])
     assert "\n" not in str(caught.value)
 
