@@ -27,6 +27,8 @@ class Rows:
     def has(self, **keys: Any) -> bool:
         """Whether a row has these values."""
         table = self.table()
+        if table.empty:
+            return False
         found = pd.Series(True, table.index)
         for name, value in keys.items():
             found &= table[name] == value
