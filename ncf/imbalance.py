@@ -4,49 +4,17 @@ Users and items are the samples of the tests: they say whether these trained mod
 seeds would turn out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from ncf.core import command_line
 from ncf.core.command_line import text_table
 from ncf.errors import ConfigError, DataError
-from ncf.evaluation import imbalance
-from ncf.evaluation.imbalance import METRICS, Counts
+from ncf.evaluation.imbalance import METRICS, summary
+from ncf.evaluation.served import TIERS, Served, differences, served
 from ncf.runs.loading import LoadedRun, add_options, load, load_asked
-from ncf.stats.contrast import Contrast, contrast, corrected
 
-TIERS = {"user": ("light", "medium", "heavy"), "item": ("niche", "mid", "popular")}
 LEVEL = 0.95
-
-
-@dataclass(frozen=True)
-class Served:
-    """Whom a run serves.
-
-    Attributes:
-        name: of the run's folder.
-        rule: how its predictions were chosen.
-        counts: of each "user" and "item" with held-out positives.
-        tiers: of each of them, 0 to 2.
-        sizes: of the tiers of all users and items, with and without held-out positives.
-        left_out: numbers of users and items without held-out positives.
-    """
-
-    name: str
-    rule: str
-    counts: Mapping[str, Counts]
-    tiers: Mapping[str, np.ndarray]
-    sizes: Mapping[str, list[int]]
-    left_out: Mapping[str, int]
-
-    def groups(self, by: str) -> Iterator[tuple[str, Counts]]:
-        """Yield "all" and each tier with its counts."""
-        yield "all", self.counts[by]
-        for place, name in enumerate(TIERS[by]):
-            yield name, self.counts[by].of(self.tiers[by] == place)
 
 
 def parser() -> command_line.Parser:
@@ -77,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     for other in others:
         refuse_other_data(run, other)
     n = options.n if options.rule == "top_n" else None
-    print(report([served(each, n, options.threshold) for each in (run, *others)]))
+    print(report([counted(each, n, options.threshold) for each in (run, *others)]))
 
 
 def _folders(text: str | None) -> list[Path]:
@@ -93,46 +61,9 @@ def refuse_other_data(run: LoadedRun, other: LoadedRun) -> None:
         )
 
 
-def served(run: LoadedRun, n: int | None = 10, threshold: float | None = None) -> Served:
-    """Count what a run predicts of its test positives.
-
-    Args:
-        run: finished.
-        n: predictions per user; None: every pair from a threshold on.
-        threshold: None: the one with the highest micro F1 on validation.
-
-    Raises:
-        ConfigError: no validation score reaches the threshold, or `n` exceeds the number of items.
-        DataError: no user has several held-out positives.
-        TrainingError: a score is NaN.
-    """
-    split, score = run.split, run.model.score
-    if n is not None and n > split.num_items:
-        raise ConfigError(f"n: expected at most {split.num_items}, the number of items, got {n}")
-    held_out = imbalance.HeldOut(split, "test")
-    if n is not None:
-        rule: imbalance.Rule = imbalance.TopN(n)
-        named = f"top {n}"
-    else:
-        validation = imbalance.HeldOut(split, "valid")
-        if threshold is None:
-            threshold = imbalance.best_threshold(score, validation)
-        else:
-            imbalance.refuse_unreached(score, validation, threshold)
-        rule, named = imbalance.AtLeast(threshold), f"score >= {threshold:.6g}"
-    every = imbalance.count(score, held_out, rule)
-    sizes = {"user": split.num_users, "item": split.num_items}
-    trained = {by: np.bincount(getattr(split.train, f"{by}s"), minlength=size) for by, size in sizes.items()}
-    tiers = {by: imbalance.tiers(counted) for by, counted in trained.items()}
-    kept = {by: counts.relevant > 0 for by, counts in every.items()}
-    return Served(
-        run.folder.name,
-        named,
-        {by: counts.of(kept[by]) for by, counts in every.items()},
-        {by: own[kept[by]] for by, own in tiers.items()},
-        {by: np.bincount(own, minlength=3).tolist() for by, own in tiers.items()},
-        {by: int((~kept[by]).sum()) for by in every},
-    )
+def counted(run: LoadedRun, n: int | None = 10, threshold: float | None = None) -> Served:
+    """Count what a run predicts of its test positives; arguments and errors as `served`."""
+    return served(run.split, run.model.score, run.folder.name, n, threshold)
 
 
 def report(runs: Sequence[Served]) -> str:
@@ -154,7 +85,7 @@ def _summaries(runs: Sequence[Served]) -> str:
     for run in runs:
         for by, counts in run.counts.items():
             for metric in METRICS:
-                found = imbalance.summary(counts, metric)
+                found = summary(counts, metric)
                 rows.append([run.name, by, metric, *(getattr(found, column) for column in header[3:])])
     return text_table(header, rows)
 
@@ -169,21 +100,9 @@ def _by_tier(runs: Sequence[Served]) -> str:
     return text_table(["run", "by", "tier", "count", *(f"mean {metric}" for metric in METRICS)], rows)
 
 
-def differences(first: Served, other: Served) -> list[tuple[str, str, str, Contrast]]:
-    """Return by, tier, metric and the contrast of each mean; p-values are corrected by Holm over all of them."""
-    rows = [
-        (by, name, metric, contrast(mine.values(metric), theirs.values(metric), LEVEL))
-        for by in first.counts
-        for (name, mine), (_, theirs) in zip(first.groups(by), other.groups(by), strict=True)
-        for metric in METRICS
-        if len(mine.hits) > 1
-    ]
-    return [(*row[:3], fixed) for row, fixed in zip(rows, corrected([row[3] for row in rows]), strict=True)]
-
-
 def _differences(first: Served, other: Served) -> str:
     rows = []
-    for by, name, metric, found in differences(first, other):
+    for by, name, metric, found in differences(first, other, LEVEL):
         relative = "" if found.relative is None else f"{found.relative:+.1%} {_interval(found.relative_ends, '+.1%')}"
         absolute = f"{found.difference:+.4f} {_interval(found.ends, '+.4f')}"
         rows.append([by, name, metric, absolute, relative, f"{found.p:.4f}"])

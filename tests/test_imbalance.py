@@ -33,7 +33,7 @@ def test_all_tables_are_shown(runs: FinishedRuns, capsys: pytest.CaptureFixture[
 
 
 def test_the_parts_are_those_of_the_whole(run: LoadedRun) -> None:
-    found = imbalance.served(run, n=5)
+    found = imbalance.counted(run, n=5)
     for by, counts in found.counts.items():
         assert (counts.relevant > 0).all()
         assert counts.relevant.sum() == len(run.split.test)
@@ -45,17 +45,17 @@ def test_the_parts_are_those_of_the_whole(run: LoadedRun) -> None:
 
 
 def test_by_user_recall_at_n_is_the_evaluators(run: LoadedRun) -> None:
-    own = imbalance.served(run, n=10).counts["user"]
+    own = imbalance.counted(run, n=10).counts["user"]
     expected = ncf.evaluate(run.model, run, metrics=["recall", "precision"], cutoffs=[10])
     assert own.recall().mean() == pytest.approx(expected["recall@10"])  # EASE has no ties here
     assert own.precision().mean() == pytest.approx(expected["precision@10"])
 
 
 def test_a_threshold_is_chosen_on_validation(run: LoadedRun) -> None:
-    chosen = imbalance.served(run, n=None)
+    chosen = imbalance.counted(run, n=None)
     assert chosen.rule.startswith("score >= ")
     value = float(chosen.rule.removeprefix("score >= "))
-    given = imbalance.served(run, n=None, threshold=value)
+    given = imbalance.counted(run, n=None, threshold=value)
     assert np.abs(given.counts["user"].predicted.sum() - chosen.counts["user"].predicted.sum()) <= 1  # of six digits
 
 
