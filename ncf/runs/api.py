@@ -61,9 +61,10 @@ def fit(
         CheckpointError: `folder` holds another run.
         TrainingError: a loss, gradient or score was not finite.
     """
-    settings = [f"model={model}", *_loss_settings(model, choices), *(f"{k}={v}" for k, v in choices.items())]
-    settings += [] if epochs is None else [f"trainer.epochs={epochs}"]
     given = [f"{key}={value}" for key, value in overrides.items()] if isinstance(overrides, Mapping) else overrides
+    settings = [f"model={model}", *(f"{key}={value}" for key, value in choices.items())]
+    settings += [] if epochs is None else [f"trainer.epochs={epochs}"]
+    settings += [] if any(o.startswith("loss=") for o in (*settings, *given)) else _loss_of(model)
     compose([*settings, *(o for o in given if not o.startswith("data."))])  # refuse before a frame is written
     where, data_settings = _data_settings(data, folder, "split" in choices)
     cfg = compose([*settings, *data_settings, *given])
@@ -77,11 +78,10 @@ def fit(
     return load(place)
 
 
-def _loss_settings(model: str, choices: Mapping[str, Any]) -> list[str]:
-    """Return the override that gives a model of two tasks a loss of both, unless one is chosen."""
+def _loss_of(model: str) -> list[str]:
+    """Return the override that gives a model of two tasks a loss of both; none for other models."""
     made = MODELS.get(model)
-    rates = isinstance(made, type) and issubclass(made, RatingRecommender)
-    return ["loss=bpr_rating"] if rates and "loss" not in choices else []
+    return ["loss=bpr_rating"] if isinstance(made, type) and issubclass(made, RatingRecommender) else []
 
 
 def _data_settings(

@@ -87,6 +87,14 @@ def test_ratings_of_pairs_are_predicted_and_give_the_errors_of_the_result(fitted
         fitted.rate([999], [0])
 
 
+def test_a_loss_of_ones_own_choice_is_kept(rated: pd.DataFrame, tmp_path: Path) -> None:
+    own = [*RUN, "loss=bpr_rating", "loss.ranking=0.5"]
+    run = ncf.fit("multitask", rated, folder=tmp_path / "run", epochs=1, overrides=own)
+    assert run.result["config"]["loss"]["ranking"] == 0.5
+    with pytest.raises(ConfigError, match=r"^loss: expected one that learns ratings"):
+        ncf.fit("multitask", rated, folder=tmp_path / "other", epochs=1, overrides=RUN, loss="bce")
+
+
 def test_new_users_are_ranked_for_without_their_ratings(fitted: LoadedRun) -> None:
     assert len(fitted.recommend_for([0, 3, 7], 5)) == 5
 

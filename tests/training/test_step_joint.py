@@ -11,7 +11,8 @@ from toy_training import SPLIT, adam, batches, step_of
 from ncf.core.rng import generator
 from ncf.data import Batch
 from ncf.losses import BPR, BPRRating
-from ncf.models import MF, build
+from ncf.models import build
+from ncf.models.mf import MF
 from ncf.models.multitask import MultiTask
 from ncf.training.step import JointStep, PlainStep, Step
 
