@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.imbalance.arms import ARMS, BASELINE, HERE, RULES, Arm
+from experiments.imbalance.arms import ARMS, BASELINE, HERE, RULES, SEEDS, Arm
 from ncf.core.files import write_text
 from ncf.evaluation.imbalance import METRICS, Counts, summary
 from ncf.evaluation.served import TIERS
@@ -16,6 +16,7 @@ from ncf.stats.crossed import Mean, crossed_mean
 from ncf.stats.multiplicity import holm
 
 LEVEL = 0.95
+PILOT = " A pilot: not all seeds have been run, and nothing is concluded yet."
 Key = tuple[str, str]
 """A rule, and by "user" or "item"."""
 
@@ -64,8 +65,8 @@ def write(folder: Path = HERE) -> None:
     study = read(folder)
     template = (HERE / "page.md").read_text()
     parts = {
-        "answer": answer(study),
-        "seeds": f"{len(study.seeds)} seeds",
+        "answer": answer(study) + (PILOT if len(study.seeds) < len(SEEDS) else ""),
+        "seeds": f"{len(study.seeds)} of {len(SEEDS)} seeds",
         "tiers": tiers(study),
         "f1": by_tier(study).markdown(),
         "uplift": uplift(study).markdown(),

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.multitask.arms import ARMS, HERE, TRIALS
+from experiments.multitask.arms import ARMS, HERE, SEEDS, TRIALS
 from ncf.core.files import write_text
 from ncf.report.kit.markup import Table
 from ncf.report.kit.style import COLOURS, RC, WIDTH, save, titled
@@ -18,6 +18,7 @@ from ncf.stats.multiplicity import holm
 from ncf.stats.paired import wilcoxon
 
 LEVEL = 0.95
+PILOT = " A pilot: not all seeds have been run, and nothing is concluded yet."
 PUBLISHED = {
     "shared_99": {"mrr_all": 0.0885, "mse": 0.828},
     "shared_50": {"mrr_all": 0.0574, "mse": 0.822},
@@ -60,10 +61,11 @@ def write(folder: Path = HERE) -> None:
     """Write the page and its figure into `folder`."""
     results = pd.read_csv(folder / "results.csv")
     compared = comparisons(results)
+    seeds = int(results.groupby("arm")["seed"].nunique().reindex(list(ARMS), fill_value=0).min())
     template = (HERE / "page.md").read_text()
     parts = {
-        "answer": answer(results, compared),
-        "seeds": f"{results.groupby('arm')['seed'].nunique().min()} seeds",
+        "answer": answer(results, compared) + (PILOT if seeds < len(SEEDS) else ""),
+        "seeds": f"{seeds} of {len(SEEDS)} seeds",
         "trials": str(TRIALS),
         "prototype": values(results, "prototype").markdown(),
         "tuned": values(results, "tuned").markdown(),
