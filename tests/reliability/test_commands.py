@@ -139,7 +139,9 @@ def test_a_run_that_is_none_is_one_line_at_once(
         (bad / RESULT).touch()
     if damage == "folder":
         (bad / RESULT).mkdir()
-    arguments = [a.replace(place.run(), str(bad)).replace(place.run("mf"), str(bad)) for a in COMMANDS[name](place)]
+    arguments = COMMANDS[name](place)
+    for run in ("ease", "mf", "several"):
+        arguments = [argument.replace(place.run(run), str(bad)) for argument in arguments]
     begun = time.monotonic()
     assert typed(name, arguments, monkeypatch) == 2
     assert time.monotonic() - begun < 2
