@@ -15,12 +15,15 @@ class Batch:
         ratings: (B,) float32, ratings of the positives; None unless the loss needs them.
         log_probs: (B, K) float32, log-probability of the sampler drawing each negative for its user; None unless the
             loss needs them.
+        frequencies: (B,) float32, training positives of each positive's item, relative to the mean item's; None unless
+            the loss needs them.
     """
 
     users: Tensor
     items: Tensor
     ratings: Tensor | None = None
     log_probs: Tensor | None = None
+    frequencies: Tensor | None = None
 
     @property
     def rows(self) -> int:

@@ -108,6 +108,19 @@ class ReciprocalRank(FirstPositive):
         return 1 / _first_ranks(places)
 
 
+class ReciprocalRanks(Metric):
+    """MRR over all held-out positives of the user: the mean of 1 / rank over them, not of the first alone.
+
+    What Spotlight's `mrr_score` computes (Kula 2017); at most (1 + 1/2 + ... + 1/R) / R with R positives.
+    """
+
+    cut = False
+
+    def gains(self, places: int) -> Tensor:
+        """1 / rank."""
+        return 1 / _first_ranks(places)
+
+
 class NDCG(Metric):
     """NDCG@k: the sum of 1 / log2(rank + 1) over the user's positives among the first k, over the largest there can be.
 
@@ -171,6 +184,7 @@ METRICS: dict[str, Metric] = {
     "hit": Hit(),
     "ndcg": NDCG(),
     "mrr": ReciprocalRank(),
+    "mrr_all": ReciprocalRanks(),
     "precision": Precision(),
     "recall": Recall(),
     "map": AveragePrecision(),

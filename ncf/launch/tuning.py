@@ -24,6 +24,7 @@ from ncf.core.files import write_text
 from ncf.core.rng import numpy_generator
 from ncf.core.signals import STOPPED, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
+from ncf.evaluation.ratings import ERRORS
 from ncf.launch.hydra_app import memory_explained
 from ncf.launch.search_space import override, read_space, space_path, suggest
 from ncf.launch.study_database import opened
@@ -112,6 +113,8 @@ def _refuse_settings(base: DictConfig, space: Mapping[str, Any]) -> None:
     """Raise ConfigError if no trial could run, whatever it draws, because of what the user has set."""
     try:
         plan = plan_run(base)
+        if plan.trainer.monitor in ERRORS:
+            raise ConfigError(f"trainer.monitor: expected a metric of which more is better, got {plan.trainer.monitor}")
     except ConfigError as error:
         if str(error).partition(":")[0] in space:  # a trial draws another value
             return

@@ -1,18 +1,20 @@
 """The registered losses. A loss is a pure function that returns one value per example; training takes their mean.
 
 `LOSSES` is the registry of the `loss` config group. `base` defines what a loss is, `pointwise` and `groupwise` contain
-the formulas, and `kernel` the fused form in which the focal family is computed by default. `labelled` has `bce`,
-`alpha_bce` and `focal` as functions of logits and labels of any shape, for use outside of training.
+the formulas, `joint` those of a model that predicts ratings as well, and `kernel` the fused form in which the focal
+family is computed by default. `labelled` has `bce`, `alpha_bce` and `focal` as functions of logits and labels of any
+shape, for use outside of training.
 """
 
 from torch import Tensor
 
 from ncf.core.registry import Registry
 from ncf.data.batch import Batch
-from ncf.losses.base import AnyLoss, BatchLoss, FocalFamily, KernelArguments, Loss, Needed
+from ncf.losses.base import AnyLoss, BatchLoss, FocalFamily, JointLoss, KernelArguments, Loss, Needed
 from ncf.losses.groupwise import BPR, LogQSoftmax, SampledSoftmax
+from ncf.losses.joint import BPRRating
 from ncf.losses.labelled import alpha_bce, bce, focal
-from ncf.losses.pointwise import BCE, GBCE, AlphaBCE, Focal, FocalClamped, WeightedBCE
+from ncf.losses.pointwise import BCE, GBCE, AlphaBCE, Focal, FocalClamped, ItemWeightedBCE, WeightedBCE
 
 __all__ = [
     "BCE",
@@ -21,10 +23,13 @@ __all__ = [
     "LOSSES",
     "AlphaBCE",
     "AnyLoss",
+    "BPRRating",
     "BatchLoss",
     "Focal",
     "FocalClamped",
     "FocalFamily",
+    "ItemWeightedBCE",
+    "JointLoss",
     "KernelArguments",
     "LogQSoftmax",
     "Loss",
@@ -45,10 +50,12 @@ LOSSES = Registry(
         "focal": Focal,
         "focal_clamped": FocalClamped,
         "weighted_bce": WeightedBCE,
+        "item_weighted_bce": ItemWeightedBCE,
         "gbce": GBCE,
         "bpr": BPR,
         "sampled_softmax": SampledSoftmax,
         "logq_softmax": LogQSoftmax,
+        "bpr_rating": BPRRating,
     },
 )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from ncf.data.batch import Batch
 from ncf.errors import ConfigError
 
-Needed = Literal["ratings", "log_probs"]
+Needed = Literal["ratings", "log_probs", "frequencies"]
 
 
 class Loss(Protocol):
@@ -28,6 +28,23 @@ class BatchLoss(ABC):
     @abstractmethod
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return per-example losses (B, 1+K) of `logits` (B, 1+K) for `batch`."""
+
+
+class JointLoss(BatchLoss):
+    """A loss of two outputs of a model: its logits, and the ratings that it predicts for the positives.
+
+    It is for models that are a `ncf.models.RatingRecommender`. Without predicted ratings it is that of ranking alone.
+    """
+
+    needs: ClassVar[frozenset[Needed]] = frozenset({"ratings"})
+
+    @abstractmethod
+    def per_task(self, logits: Tensor, batch: Batch, predicted: Tensor | None = None) -> dict[str, Tensor]:
+        """Return each task's losses, (B, n) each and without weights, of logits (B, 1+K) and predicted ratings (B,)."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, batch: Batch, predicted: Tensor | None = None) -> Tensor:
+        """Return per-example losses (B, 1+K) of logits (B, 1+K) and predicted ratings (B,), the tasks weighted."""
 
 
 def refuse_ungrouped(logits: Tensor) -> None:

@@ -8,7 +8,7 @@ With x the logit, y the label, z = (2y-1) x and p = sigmoid(z) the probability o
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.core.balance import resolve_alpha
-from ncf.losses.base import FocalFamily, KernelArguments, refuse_ungrouped
+from ncf.data.batch import Batch
+from ncf.losses.base import BatchLoss, FocalFamily, KernelArguments, Needed, refuse_ungrouped
 
 Gamma = Annotated[float, Field(ge=0)]
 Alpha = Annotated[float, Field(gt=0, lt=1)] | Literal["balanced"]
@@ -118,6 +119,27 @@ class WeightedBCE(FocalFamily):
     def kernel_arguments(self, neg_ratio: int) -> KernelArguments:
         """Return gamma 0 and the weight of positives."""
         return KernelArguments(0.0, self.positive_weight, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemWeightedBCE(BatchLoss):
+    """BCE with more weight on positives of rare items: positive_weight (mean frequency / the item's)^power.
+
+    Frequencies are training positives. Power 0 is `WeightedBCE`; with power 1 all items have the same total weight as
+    positives, and the mean weight of a positive is `positive_weight`.
+    """
+
+    needs: ClassVar[frozenset[Needed]] = frozenset({"frequencies"})
+
+    positive_weight: Annotated[float, Field(gt=0)]
+    power: Annotated[float, Field(ge=0, le=4)]
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """logits (B, 1+K) -> losses (B, 1+K): -w log p of the positive, -log p of negatives."""
+        losses = -F.logsigmoid(signed(logits))
+        assert batch.frequencies is not None
+        weights = (self.positive_weight * batch.frequencies**-self.power).unsqueeze(-1)
+        return torch.cat([weights * losses[..., :1], losses[..., 1:]], dim=-1)
 
 
 @dataclass(frozen=True, kw_only=True)

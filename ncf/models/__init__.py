@@ -9,13 +9,14 @@ from torch.overrides import TorchFunctionMode
 
 from ncf.core.registry import Registry
 from ncf.models.als import ALS, IALS
-from ncf.models.base import GradientRecommender, Recommender
+from ncf.models.base import GradientRecommender, RatingRecommender, Recommender
 from ncf.models.dropout import Dropout
 from ncf.models.ease import EASE
 from ncf.models.gmf import GMF
 from ncf.models.knn import ItemKNN, UserKNN
 from ncf.models.mf import MF
 from ncf.models.mlp import MLP
+from ncf.models.multitask import MultiTask
 from ncf.models.neumf import NeuMF
 from ncf.models.non_gradient import NonGradientRecommender
 from ncf.models.popularity import Popularity
@@ -28,6 +29,7 @@ __all__ = [
     "GradientRecommender",
     "NonGradientRecommender",
     "PretrainedNeuMF",
+    "RatingRecommender",
     "Recommender",
     "build",
 ]
@@ -40,6 +42,7 @@ MODELS = Registry(
         "neumf": NeuMF,
         "neumf_pretrained": PretrainedNeuMF,
         "mf": MF,
+        "multitask": MultiTask,
         "popularity": Popularity,
         "user_knn": UserKNN,
         "item_knn": ItemKNN,

@@ -81,6 +81,14 @@ class GradientRecommender(Recommender):
             return torch.cat([m.score(torch.arange(len(c), device=c.device)) for m, c in fitted])
 
 
+class RatingRecommender(GradientRecommender):
+    """A recommender with a second head, which predicts ratings; it is trained with a `ncf.losses.JointLoss`."""
+
+    @abstractmethod
+    def rate(self, users: Tensor, items: Tensor) -> Tensor:
+        """users (B,), items (B,) int64 -> predicted ratings (B,), on the scale of the data."""
+
+
 def with_columns(factors: Tensor, *columns: Tensor | float) -> Tensor:
     """Append each of `columns`, tensors (R, 1) or numbers, to `factors` (R, D); detached."""
     rows = factors.detach()

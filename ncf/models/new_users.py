@@ -75,12 +75,14 @@ class Objective:
         needs: the optional fields of `Batch` that `losses` reads.
         neg_ratio: K, the number of negatives per item.
         seed: of the run; with the step, it alone decides the draws of negatives.
+        frequencies: (I,) float32, as in `Batch`, of every item; None unless `losses` needs them.
     """
 
     losses: Callable[[Tensor, Batch], Tensor]
     needs: frozenset[str]
     neg_ratio: int
     seed: int
+    frequencies: Tensor | None = None
 
 
 def with_rows_for(model: "GradientRecommender", histories: Histories, objective: Objective) -> "GradientRecommender":
@@ -157,6 +159,7 @@ class _Draws:
             torch.cat([self._items[:, None], negatives], dim=1),
             self._ratings if "ratings" in self._objective.needs else None,
             log_probs if "log_probs" in self._objective.needs else None,
+            None if self._objective.frequencies is None else self._objective.frequencies[self._items],
         )
 
     def _negatives(self, step: int) -> Tensor:

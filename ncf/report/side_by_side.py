@@ -105,7 +105,7 @@ def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names
         return f"no paired test: {visible(obstacle)}"
     means = [frame.drop(columns="item_id").groupby(level=0, sort=False).mean() for frame in values]
     rows = []
-    for metric in metrics:
+    for metric in (m for m in metrics if m in means[0]):  # not those of ratings, which ranks do not tell
         baseline, *others = (frame[metric].to_numpy() for frame in means)
         corrected = holm(np.array([_p(other, baseline) for other in others]))
         cells = (f"{o.mean() - baseline.mean():+.4f} (p {p:.3g})" for o, p in zip(others, corrected, strict=True))

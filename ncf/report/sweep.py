@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ncf.core.outside import read_json_lines
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
+from ncf.evaluation.ratings import ERRORS
 from ncf.report.arms import Arm, Design, Factor, is_metric
 from ncf.report.collect import one_of_each, write_table
 from ncf.report.study import (
@@ -260,7 +261,8 @@ def collect(sweeps: Sequence[Path], output: Path) -> None:
 
 
 def _test_metrics(runs: pd.DataFrame) -> list[str]:
-    names = [column for column in runs.columns if column.startswith("test/") and column != "test/tied"]
+    left_out = {f"test/{name}" for name in ("tied", *ERRORS)}  # of errors less is better, of all others more
+    names = [column for column in runs.columns if column.startswith("test/") and column not in left_out]
     return sorted(names, key=lambda name: name != "test/ndcg@10")
 
 

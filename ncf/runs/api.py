@@ -17,6 +17,7 @@ from ncf.data import DATASETS, Split
 from ncf.data.archive import user_path
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation import EVALUATIONS, FullRanking, test_targets, validation_targets
+from ncf.models import MODELS, RatingRecommender
 from ncf.runs.artifacts import DYNAMICS, EPOCHS
 from ncf.runs.frames import FrameFile, file_of
 from ncf.runs.given_scores import matrix_of, refuse_short_lists, scorer_of
@@ -48,7 +49,8 @@ def fit(
         data: the name of a data set, the path of a file of your own, or a frame with columns user_id, item_id and, if
             there are any, rating and timestamp (seconds since 1970, dates or datetimes). Without timestamps, positives
             are held out at random (split=ratio); without ratings every row is a positive, else those with a rating of 4
-            or more (`overrides=["data.threshold=3"]`). Ids that are whole floating-point numbers are integers. A file's
+            or more (`overrides=["data.threshold=3"]`; a model of two tasks learns from all ratings with
+            "data.threshold=null"). Ids that are whole floating-point numbers are integers. A file's
             columns are said by `overrides`.
         folder: of the run; made if necessary. None: below outputs/python, by the run's id.
         epochs: at most so many.
@@ -64,6 +66,7 @@ def fit(
     """
     settings = _settings(model, epochs, choices)
     given = _given(overrides)
+    settings += [] if any(o.startswith("loss=") for o in (*settings, *given)) else _loss_of(model)
     chosen_folder = None if folder is None else _folder(folder)
     source, data_settings = _data(data, chosen_folder or _DEFAULT_FOLDER, "split" in choices)
     cfg = compose([*settings, *data_settings, *given])
@@ -77,6 +80,12 @@ def fit(
         if isinstance(job, Job):
             job.run()
     return load(place)
+
+
+def _loss_of(model: str) -> list[str]:
+    """Return the override that gives a model of two tasks a loss of both; none for other models."""
+    made = MODELS.get(model)
+    return ["loss=bpr_rating"] if isinstance(made, type) and issubclass(made, RatingRecommender) else []
 
 
 def _settings(model: Any, epochs: Any, choices: Mapping[str, Any]) -> list[str]:

@@ -70,6 +70,7 @@ class Checkpoint(Record):
         sound: (), number of finite steps of the current epoch so far.
         clipped: (), number of steps with clipped gradients of the current epoch so far, if they are clipped.
         dynamics: sums of the current epoch so far, if training dynamics are recorded.
+        task_sums: () float64 each, of the current epoch so far, if the loss has several tasks.
     """
 
     data_digest: str | None = None
@@ -81,6 +82,7 @@ class Checkpoint(Record):
     sound: Tensor | None = None
     clipped: Tensor | None = None
     dynamics: dict[str, Any] | None = None
+    task_sums: dict[str, Tensor] | None = None
 
     def state(self) -> dict[str, Any]:
         """Return what the trainer's `load` takes."""

@@ -13,9 +13,10 @@ import torch
 from ncf import models
 from ncf.core.files import remove_temporaries
 from ncf.core.rng import generator
-from ncf.data.split import Split
+from ncf.data.split import Pairs, Split
 from ncf.evaluation import Ranks, test_targets, validation_targets
-from ncf.losses import needs
+from ncf.evaluation.ratings import HeldOutRatings, rating_errors, refuse_without_ratings
+from ncf.losses import JointLoss, needs
 from ncf.runs import artifacts, checkpoint, pretraining, resume
 from ncf.runs.checkpoint import Checkpoint
 from ncf.runs.identity import config_hash, registered
@@ -72,7 +73,7 @@ class Job:
         write_ranks(self.folder, split, ranks)
         history = trainer.progress.history
         result = {
-            **{part: plan.evaluation.metrics(r) for part, r in ranks.items()},
+            **{part: plan.evaluation.metrics(r) | self._errors(getattr(split, part)) for part, r in ranks.items()},
             "tied_positives": {part: r.tied_positives() for part, r in ranks.items()},
             "best_epoch": trainer.progress.best_epoch,
             "epochs": len(history),
@@ -88,6 +89,13 @@ class Job:
         }
         artifacts.write_result(self.folder, result)
         return result
+
+    def _errors(self, part: Pairs) -> dict[str, float]:
+        """Return the errors of predicted ratings of a part; none for a model that predicts none."""
+        model = self.trainer.model
+        if not isinstance(model, models.RatingRecommender):
+            return {}
+        return rating_errors(model.rate, HeldOutRatings.of(part, pick_device(self.plan.run.device)))
 
 
 def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | Result:
@@ -147,17 +155,48 @@ def build_trainer(
     if isinstance(model, models.PretrainedNeuMF):
         pretraining.start(model, split)
     assert isinstance(model, models.GradientRecommender)
+    if isinstance(plan.loss, JointLoss):
+        refuse_without_ratings(split)
+        _warn_of_idle_weights(plan)
     model = model.to(device)
     sampler = sampler_for(plan.sampler, split, device)
     batches = Batches(split.train, sampler, run.neg_ratio, settings.batch_size, run.seed, device, needs(plan.loss))
     step = build_step(model, plan.loss, plan.optimizer(model), settings, batches.groups, batches.sample())
-    targets = validation_targets(split, device)
-
-    def validate() -> dict[str, float]:
-        return plan.evaluation.metrics(plan.evaluation.evaluate(model.score, targets))
-
+    validate = _validation(plan, split, model, device)
     observer = None if dynamics is None else _observer(plan, split, model, batches, dynamics)
     return Trainer(step, batches, validate, settings, dynamics=observer, **hooks)
+
+
+def _validation(
+    plan: RunPlan, split: Split, model: models.GradientRecommender, device: torch.device
+) -> Callable[[], dict[str, float]]:
+    """Return a function that measures the current model on the validation positives."""
+    targets = validation_targets(split, device)
+    ratings = HeldOutRatings.of(split.valid, device) if isinstance(model, models.RatingRecommender) else None
+
+    def validate() -> dict[str, float]:
+        metrics = plan.evaluation.metrics(plan.evaluation.evaluate(model.score, targets))
+        if ratings is not None and isinstance(model, models.RatingRecommender):
+            metrics |= rating_errors(model.rate, ratings)
+        return metrics
+
+    return validate
+
+
+def _warn_of_idle_weights(plan: RunPlan) -> None:
+    """Warn if the weights of two tasks scale gradients that nothing else shares, which Adam divides out again."""
+    separate = plan.rates and plan.model.keywords.get("shared") is False
+    optimizer = plan.settings["optimizer"]
+    if separate and optimizer["name"] in ("adam", "adamw") and not (optimizer["clip_norm"] or _decays(optimizer)):
+        log.warning(
+            "loss.ranking and loss.rating do nothing here: with model.shared=false each head has its own weights, "
+            "and optimizer=%s scales their steps by their own gradients", optimizer["name"],
+        )  # fmt: skip
+
+
+def _decays(optimizer: dict[str, Any]) -> bool:
+    """Return whether an L2 penalty is added to the gradient, against which a task's weight does count."""
+    return bool(optimizer["weight_decay"]) and optimizer["name"] == "adam"
 
 
 def set_up_torch(plan: RunPlan) -> None:

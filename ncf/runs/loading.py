@@ -102,6 +102,27 @@ class LoadedRun:
         if found := self._unsound():
             raise CheckpointError(f"{self.folder}: expected finite weights{found.replace(';', ', found', 1)}")
 
+    @torch.no_grad()
+    def rate(self, user_ids: Sequence[Any], item_ids: Sequence[Any]) -> np.ndarray:
+        """Return the predicted ratings (B,) float32 of pairs: of the first user and item, of the second, and so on.
+
+        Raises:
+            ConfigError: there are not as many users as items.
+            DataError: the model predicts no ratings; or an unknown id, where the message suggests similar ones.
+            CheckpointError: a rating is NaN or infinite.
+        """
+        if not isinstance(self.model, models.RatingRecommender):
+            raise DataError(
+                f"rate: model {type(self.model).__name__} predicts no ratings; model=multitask loss=bpr_rating does"
+            )
+        if len(user_ids) != len(item_ids):
+            raise ConfigError(
+                f"rate: expected as many users as items, a pair each, got {len(user_ids)} and {len(item_ids)}"
+            )
+        users, items = (self.indices(*own) for own in (("user", user_ids), ("item", item_ids)))
+        ratings = self.model.rate(torch.from_numpy(users), torch.from_numpy(items))
+        return self._sound(ratings[:, None], "user", self.split.user_ids[users])[:, 0].numpy()
+
     def recommend(
         self,
         user_ids: Sequence[Any],
@@ -173,7 +194,7 @@ class LoadedRun:
         """Yield numbers, histories and scores (B, I) of B lists at a time, after all of them have been checked."""
         lists = new_users.read_lists(partial(self.indices, "item"), items, ratings)
         if isinstance(self.model, models.GradientRecommender) and self.model.objective is None:
-            self.model.objective = new_users.objective(completed(self.result["config"]))
+            self.model.objective = new_users.objective(completed(self.result["config"]), self.split)
         for numbers, own in new_users.histories(lists, chunk_size(self.split.num_items, _MEMORY_MB)):
             yield numbers, own, self._sound(self.model.fold_in(own), "list", numbers)
 

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from ncf.core.config import component
+from ncf.data.split import Split
 from ncf.errors import DataError
-from ncf.losses import LOSSES, needs, per_example
+from ncf.losses import LOSSES, JointLoss, Needed, needs, per_example
 from ncf.models.new_users import Histories, Objective
+from ncf.training.batches import relative_frequencies
 
 Lists = list[tuple[np.ndarray, np.ndarray | None]]
 """Of each new user the item indices (n,) int64, ascending and distinct, and their ratings (n,) if there are any."""
@@ -82,8 +84,8 @@ def histories(lists: Lists, at_once: int) -> Iterator[tuple[np.ndarray, Historie
         yield start + np.arange(1, len(items) + 1), Histories(torch.from_numpy(np.concatenate(items)), counts, rated)
 
 
-def objective(config: Mapping[str, Any]) -> Objective:
-    """Return what the rows of new users are fitted to, by the settings of a run trained by gradient.
+def objective(config: Mapping[str, Any], split: Split) -> Objective:
+    """Return what the rows of new users are fitted to, by the settings of a run trained by gradient on `split`.
 
     Raises:
         DataError: they are not those of such a run.
@@ -93,4 +95,7 @@ def objective(config: Mapping[str, Any]) -> Objective:
         if not isinstance(config.get(key), kind):
             raise DataError(f"items: expected the settings of a run trained by gradient, found no {key!r}")
     loss = component("loss", LOSSES, config["loss"])()
-    return Objective(partial(per_example, loss), needs(loss), config["neg_ratio"], config["seed"])
+    # their ratings are not asked for: of two tasks, their rows are fitted to that of ranking
+    read = frozenset[Needed]() if isinstance(loss, JointLoss) else needs(loss)
+    frequencies = relative_frequencies(split.train, split.num_items) if "frequencies" in read else None
+    return Objective(partial(per_example, loss), read, config["neg_ratio"], config["seed"], frequencies)

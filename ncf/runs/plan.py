@@ -12,8 +12,9 @@ from ncf.core.registry import Registry
 from ncf.data import DATASETS, SPLITS, Split
 from ncf.errors import ConfigError
 from ncf.evaluation import EVALUATIONS, FullRanking
-from ncf.losses import LOSSES, AnyLoss
-from ncf.models import MODELS, NonGradientRecommender, Recommender
+from ncf.evaluation.ratings import ERRORS
+from ncf.losses import LOSSES, AnyLoss, JointLoss
+from ncf.models import MODELS, GradientRecommender, NonGradientRecommender, RatingRecommender, Recommender
 from ncf.runs.components import GROUPS
 from ncf.runs.identity import RunSettings, completed, resolved
 from ncf.runs.tracking import TRACKERS, NoTracker, Tracker
@@ -43,6 +44,11 @@ class RunPlan:
     loss: AnyLoss
     evaluation: FullRanking
     tracking: Tracker | NoTracker
+
+    @property
+    def rates(self) -> bool:
+        """Whether the model predicts ratings, so that it is measured by them too."""
+        return isinstance(self.model.func, type) and issubclass(self.model.func, RatingRecommender)
 
 
 def plan_run(cfg: DictConfig) -> RunPlan:
@@ -94,11 +100,33 @@ def refuse_without_cuda(plan: RunPlan, device: torch.device) -> None:
         raise ConfigError(f"trainer.{keys[0]}: expected {other} on device={device}, got {found!r}, which needs CUDA")
 
 
+def _refuse_half_of_two_tasks(plan: RunPlan) -> None:
+    """Raise ConfigError if only one of model and loss has a second task, or a setting needs a faster step for both."""
+    model, loss = (plan.settings[group]["name"] for group in ("model", "loss"))
+    joint = isinstance(plan.loss, JointLoss)
+    if plan.rates and not joint:
+        raise ConfigError(f"loss: expected one that learns ratings, such as bpr_rating, with model={model}, got {loss}")
+    by_gradient = isinstance(plan.model.func, type) and issubclass(plan.model.func, GradientRecommender)
+    if joint and by_gradient and not plan.rates:
+        raise ConfigError(f"model: expected one that rates, such as multitask, with loss={loss}, got {model}")
+    trainer = plan.trainer
+    faster = {
+        "trainer.compile": (trainer.compile, "false"),
+        "trainer.cuda_graph": (trainer.cuda_graph is True, "auto or false"),
+        "trainer.precision": (trainer.precision == "bfloat16", "float32"),
+        "optimizer": (plan.settings["optimizer"]["name"] == "row_adam", "adam, adamw or sgd"),
+    }
+    for key, (needed, other) in faster.items():
+        if joint and plan.rates and needed:
+            raise ConfigError(f"{key}: expected {other} with loss={loss}, which trains by the plain step")
+
+
 def _refuse_contradictions(plan: RunPlan) -> None:
     """Raise ConfigError for settings that are valid individually but not together."""
     trainer = plan.trainer
     groups_per_batch(trainer.batch_size, plan.run.neg_ratio)
-    names = plan.evaluation.names
+    names = [*plan.evaluation.names, *(ERRORS if plan.rates else ())]
+    _refuse_half_of_two_tasks(plan)
     if trainer.monitor not in names and not _fitted_at_once(plan.model.func):
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {trainer.monitor!r}")
     if trainer.compile and plan.settings["optimizer"]["name"] == "row_adam":

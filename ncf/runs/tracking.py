@@ -22,6 +22,8 @@ from ncf.core.outside import read_json_lines, read_text
 from ncf.core.registry import Registry
 from ncf.core.roles import DISPLAY
 from ncf.errors import ConfigError, DataError, NcfError
+from ncf.evaluation.metrics import METRICS
+from ncf.evaluation.ratings import ERRORS
 from ncf.runs import artifacts
 
 log = logging.getLogger(__name__)
@@ -178,7 +180,7 @@ def epochs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _tag(key: str) -> str:
-    return f"valid/{key}" if "@" in key or key == "mrr" else f"train/{key}"
+    return f"valid/{key}" if key.partition("@")[0] in METRICS or key in ERRORS else f"train/{key}"
 
 
 def _mlflow_name(tag: str) -> str:

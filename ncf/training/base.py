@@ -1,7 +1,7 @@
 """The interface of a training step, and the running sums that it keeps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -48,6 +48,8 @@ class Tally:
         finite_steps: (), the steps of this epoch before the first with a non-finite loss or gradient.
         clipped: (), the steps of this epoch whose gradients were larger than `clip_norm`.
         broken: (), 1 from that step on, else 0. Fused optimizers that read it as `found_inf` then skip their update.
+        task_sums: for a loss of several tasks, the summed loss () float64 of each, without its weight, over this
+            epoch's positives.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -55,6 +57,7 @@ class Tally:
         self.finite_steps = torch.zeros((), device=device)
         self.clipped = torch.zeros((), device=device)
         self.broken = torch.zeros((), device=device)
+        self.task_sums: dict[str, Tensor] = {}
         self._one = torch.ones((), device=device)
 
     def check(self, values: list[Tensor]) -> None:
@@ -67,8 +70,15 @@ class Tally:
         self.finite_steps += self._one
         self.finite_steps -= self.broken
 
+    def add_tasks(self, per_task: Mapping[str, Tensor]) -> None:
+        """Add each task's losses (B, n), of which a positive counts with the mean over n."""
+        for task, losses in per_task.items():
+            total = losses.mean(-1).sum(dtype=torch.float64)
+            self.task_sums[task] = self.task_sums[task] + total if task in self.task_sums else total
+
     def reset(self) -> None:
         """Start a new epoch."""
+        self.task_sums = {}
         self.loss_sum.zero_()
         self.finite_steps.zero_()
         self.clipped.zero_()

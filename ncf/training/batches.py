@@ -48,6 +48,7 @@ class Batches:
         self._users = torch.from_numpy(train.users).to(device)
         self._items = torch.from_numpy(train.items).to(device)
         self._ratings = _ratings(train).to(device) if "ratings" in needs else None
+        self._frequencies = relative_frequencies(train).to(device) if "frequencies" in needs else None
         self.needs = frozenset(needs)
         self.block_steps = max(1, _BLOCK_DRAWS // (self.groups * neg_ratio))
 
@@ -60,7 +61,7 @@ class Batches:
             stream = generator(self.seed, "negatives", epoch, block, self.device)
             drawn = self._draw(order[block * size : (block + 1) * size], stream)
             skip = max(0, first_step - block * self.block_steps)
-            fields = (drawn.users, drawn.items, drawn.ratings, drawn.log_probs)
+            fields = (drawn.users, drawn.items, drawn.ratings, drawn.log_probs, drawn.frequencies)
             yield from map(Batch, *(self._split(field, skip) for field in fields))
 
     def _split(self, field: Tensor | None, skip: int) -> Iterable[Tensor | None]:
@@ -81,6 +82,7 @@ class Batches:
             torch.cat([self._items[rows, None], negatives], dim=1),
             None if self._ratings is None else self._ratings[rows],
             self.sampler.log_probs(users, negatives) if "log_probs" in self.needs else None,
+            None if self._frequencies is None else self._frequencies[self._items[rows]],
         )
 
 
@@ -95,6 +97,15 @@ def groups_per_batch(batch_size: int, neg_ratio: int) -> int:
             f"trainer.batch_size: expected at least 1 + neg_ratio = {1 + neg_ratio} rows (one group), got {batch_size}"
         )
     return batch_size // (1 + neg_ratio)
+
+
+def relative_frequencies(train: Pairs, num_items: int = 0) -> Tensor:
+    """Return (I,) float32: training positives of each item, over their mean over items with any; at least one counts.
+
+    I is `num_items`, or what `train` has.
+    """
+    counts = torch.from_numpy(train.items).bincount(minlength=num_items).double()
+    return (counts.clamp(min=1) / counts[counts > 0].mean()).float()
 
 
 def _ratings(train: Pairs) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ncf.data.batch import Batch
-from ncf.losses import AnyLoss, per_example
-from ncf.models import GradientRecommender
+from ncf.losses import AnyLoss, JointLoss, per_example
+from ncf.models import GradientRecommender, RatingRecommender
 from ncf.training.base import Step
 from ncf.training.settings import TrainerSettings
 
@@ -38,9 +38,26 @@ class PlainStep(Step):
         """Compute the gradients of the mean loss; return the detached logits (B, 1+K) and the summed loss ()."""
         self.model.zero_grad()
         logits = self.model(batch.users, batch.items)  # (B, 1+K)
-        losses = per_example(self.loss, logits, batch)  # (B, 1+K)
+        losses = self.losses(logits, batch)  # (B, 1+K)
         losses.mean().backward()
         return logits.detach(), losses.detach().sum()
+
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return per-example losses (B, 1+K) of logits (B, 1+K)."""
+        return per_example(self.loss, logits, batch)
+
+
+class JointStep(PlainStep):
+    """The plain step of a model with two heads, and of a loss of both."""
+
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """See `PlainStep`; the ratings of the positives are predicted for the loss."""
+        assert isinstance(self.model, RatingRecommender)
+        assert isinstance(self.loss, JointLoss)
+        predicted = self.model.rate(batch.users, batch.items[:, 0])
+        with torch.no_grad():
+            self.tally.add_tasks(self.loss.per_task(logits, batch, predicted))
+        return self.loss(logits, batch, predicted)
 
 
 def build_step(
@@ -57,6 +74,8 @@ def build_step(
         groups: number of positives in a full batch.
         sample: a few rows on which the fast step is compared with the plain one.
     """
+    if isinstance(loss, JointLoss) and isinstance(model, RatingRecommender):
+        return JointStep(model, loss, optimizer)  # there is no faster one
     plain = PlainStep(model, loss, optimizer)
     if not settings.fast:
         return plain

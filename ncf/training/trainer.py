@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ncf.data.batch import Batch
 from ncf.errors import TrainingError
+from ncf.evaluation.ratings import ERRORS
 from ncf.training.arithmetic import arithmetic
 from ncf.training.base import Step
 from ncf.training.batches import Batches
@@ -33,7 +34,7 @@ class Progress:
     epoch: int = 1
     step: int = 0
     best_epoch: int = 0
-    best_value: float = float("-inf")
+    best_value: float = float("-inf")  # of an error, its negative
     seconds: float = 0.0  # training time of the current epoch so far
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -67,6 +68,7 @@ class Trainer:
         self.model, self.step, self.batches, self.settings = step.model, step, batches, settings
         self.progress = Progress()
         self.dynamics = dynamics
+        self._sign = -1 if settings.monitor in ERRORS else 1  # of an error, less is better
         if dynamics:
             step.observer = self._observe
         self._validate, self._record, self._save, self.stopped = validate, record, save, stopped
@@ -155,6 +157,7 @@ class Trainer:
         line = {
             "epoch": progress.epoch,
             "train_loss": self.step.tally.loss_sum.item() / self.batches.rows,
+            **self._task_losses(),
             "train_seconds": progress.seconds,
             "valid_seconds": time.perf_counter() - start,
             "rows_per_second": self.batches.rows / progress.seconds,
@@ -166,12 +169,12 @@ class Trainer:
         progress.history.append(line)
         self._record(line)
         value = metrics[self.settings.monitor]
-        if value > progress.best_value:
-            progress.best_value, progress.best_epoch = value, progress.epoch
+        if self._sign * value > progress.best_value:
+            progress.best_value, progress.best_epoch = self._sign * value, progress.epoch
             self._best = self._weights()
         summary = (
             f"epoch {progress.epoch}, loss {line['train_loss']:.4f}, {self.settings.monitor} {value:.4f} "
-            f"(best {progress.best_value:.4f} at {progress.best_epoch})"
+            f"(best {self._sign * progress.best_value:.4f} at {progress.best_epoch})"
         )
         summary += f", {line['clipped']:.0%} of steps clipped" if "clipped" in line else ""
         progress.epoch, progress.step, progress.seconds = progress.epoch + 1, 0, 0.0
@@ -183,6 +186,11 @@ class Trainer:
     def _clipped(self) -> dict[str, float]:
         """Return the share of the epoch's steps whose gradients were clipped, if any are to be."""
         return {"clipped": self.step.tally.clipped.item() / self.batches.steps} if self.step.clips else {}
+
+    def _task_losses(self) -> dict[str, float]:
+        """Return the mean loss of each task over the epoch's positives, if the loss has several."""
+        positives = self.batches.rows / (1 + self.batches.neg_ratio)
+        return {f"{task}_loss": total.item() / positives for task, total in self.step.tally.task_sums.items()}
 
     def due(self, epoch_end: bool = False) -> bool:
         """Return whether a checkpoint is due; timed ones take at most 1/50 of the run, however large the model."""
@@ -204,15 +212,17 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on; random streams, keyed by epoch and step, have no state."""
+        tally = self.step.tally
         return {
             "progress": copy.deepcopy(vars(self.progress)),
             "model": self._weights(),
             "best": self._best,
             "optimizer": self.step.optimizer.state_dict(),
-            "loss_sum": self.step.tally.loss_sum,
-            "sound": self.step.tally.finite_steps,
-            **({"clipped": self.step.tally.clipped} if self.step.clips else {}),
+            "loss_sum": tally.loss_sum,
+            "sound": tally.finite_steps,
+            **({"clipped": tally.clipped} if self.step.clips else {}),
             "dynamics": self.dynamics.state() if self.dynamics else None,
+            **({"task_sums": dict(tally.task_sums)} if tally.task_sums else {}),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -226,6 +236,7 @@ class Trainer:
         tally.finite_steps.copy_(state["sound"])
         if (clipped := state.get("clipped")) is not None:
             tally.clipped.copy_(clipped)
+        tally.task_sums = {task: s.to(tally.broken.device) for task, s in (state.get("task_sums") or {}).items()}
         if self.dynamics and state.get("dynamics"):
             self.dynamics.load(state["dynamics"])
 

@@ -35,7 +35,7 @@ def found(name: str, ranks: Ranks, k: int, ties: Ties = "average") -> Tensor:
 
 def gain(name: str, place: int, k: int) -> float:
     """The metric of a positive at `place`, by its textbook definition for one relevant item."""
-    if name == "mrr":
+    if name in ("mrr", "mrr_all"):
         return 1 / place
     if place > k:
         return 0.0
@@ -81,7 +81,8 @@ def test_worked_example() -> None:
     expected = {
         "hit": [1, 1, 0], "recall": [1, 1, 0], "precision": [0.1, 0.1, 0],
         "ndcg": [1, 0.5, 0],  # 1 / log2(4): log base 2
-        "map": [1, 1 / 3, 0], "mrr": [1, 1 / 3, 1 / 11], "auc": [1, 97 / 99, 89 / 99],
+        "map": [1, 1 / 3, 0], "mrr": [1, 1 / 3, 1 / 11], "mrr_all": [1, 1 / 3, 1 / 11],
+        "auc": [1, 97 / 99, 89 / 99],
     }  # fmt: skip
     assert set(expected) == set(METRICS)
     for name, values in expected.items():
@@ -174,9 +175,9 @@ def test_a_metric_without_gains_cannot_be_made() -> None:
 
 LIBRARY: dict[str, Any] = {
     "hit": retrieval.retrieval_hit_rate, "ndcg": retrieval.retrieval_normalized_dcg,
-    "mrr": retrieval.retrieval_reciprocal_rank, "precision": retrieval.retrieval_precision,
-    "recall": retrieval.retrieval_recall, "map": retrieval.retrieval_average_precision,
-    "auc": retrieval.retrieval_auroc,
+    "mrr": retrieval.retrieval_reciprocal_rank, "mrr_all": retrieval.retrieval_reciprocal_rank,
+    "precision": retrieval.retrieval_precision, "recall": retrieval.retrieval_recall,
+    "map": retrieval.retrieval_average_precision, "auc": retrieval.retrieval_auroc,
 }  # fmt: skip
 
 

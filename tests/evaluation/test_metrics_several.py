@@ -53,6 +53,7 @@ def textbook(name: str, relevant: list[bool], k: int) -> float:
         "recall": len(within) / total,
         "precision": len(within) / k,
         "mrr": 1 / places[0],
+        "mrr_all": sum(1 / place for place in places) / total,
         "map": sum((n + 1) / place for n, place in enumerate(within)) / min(k, total),
         "ndcg": sum(1 / math.log2(p + 1) for p in within) / sum(1 / math.log2(j + 2) for j in range(min(k, total))),
     }
@@ -129,9 +130,11 @@ def test_stacked_models_have_the_values_of_each_alone(name: str, ties: Ties) -> 
 
 def test_a_perfect_list_has_the_best_value_and_a_reversed_one_the_worst() -> None:
     best, worst = ranks_of([([9, 8, 7, 1, 2, 3], 3)]), ranks_of([([1, 2, 3, 9, 8, 7], 3)])
-    for name in set(METRICS) - {"precision", "recall"}:
+    for name in set(METRICS) - {"precision", "recall", "mrr_all"}:
         assert by_user(name, best, 2) == pytest.approx([1]), name
         assert by_user(name, worst, 2) == pytest.approx([1 / 4 if name == "mrr" else 0]), name
+    assert by_user("mrr_all", best, 2) == pytest.approx([(1 + 1 / 2 + 1 / 3) / 3])
+    assert by_user("mrr_all", worst, 2) == pytest.approx([(1 / 4 + 1 / 5 + 1 / 6) / 3])
     assert by_user("precision", best, 2) == by_user("precision", best, 3) == [1]
     assert by_user("precision", best, 6) == [0.5]
     assert (by_user("recall", best, 2), by_user("recall", best, 3)) == (pytest.approx([2 / 3]), [1])

@@ -10,6 +10,7 @@ from ncf.train import train
 OVERRIDES = {
     "seed7": ("model=neumf", "seed=7"),
     "other data": ("model=ease", "data.seed=3"),
+    "several": ("model=ease", "split=random"),
     "puresvd": ("model=puresvd", "model.factors=8"),
     "gmf": ("model=gmf", "model.factors=8"),
     "mf": ("model=mf", "model.factors=8"),

@@ -19,7 +19,8 @@ def logits_and_batch(rows: int = 7, columns: int = 5) -> tuple[Tensor, Batch]:
     logits = torch.randn(rows, columns, generator=stream) * 3
     users, items = torch.arange(rows), torch.arange(rows * columns).view(rows, columns)
     log_probs = torch.rand(rows, columns - 1, generator=stream).log()
-    return logits, Batch(users, items, torch.rand(rows, generator=stream), log_probs)
+    ratings, frequencies = (torch.rand(rows, generator=stream) for _ in range(2))
+    return logits, Batch(users, items, ratings, log_probs, frequencies)
 
 
 def part(batch: Batch, rows: slice) -> Batch:
@@ -72,9 +73,11 @@ def test_a_loss_that_reads_no_more_than_logits_needs_nothing_of_the_batch(name: 
         assert torch.equal(loss(logits), per_example(loss, logits, batch))
 
 
-def test_only_the_logq_correction_asks_for_log_probabilities() -> None:
+def test_a_loss_asks_for_what_its_formula_reads_and_most_for_nothing() -> None:
     assert {name: needs(loss_named(name)) for name in LOSSES if needs(loss_named(name))} == {
-        "logq_softmax": frozenset({"log_probs"})
+        "logq_softmax": frozenset({"log_probs"}),
+        "item_weighted_bce": frozenset({"frequencies"}),
+        "bpr_rating": frozenset({"ratings"}),
     }
 
 

@@ -30,8 +30,11 @@ def every_logit(dtype: torch.dtype, columns: int = 5) -> Tensor:
 
 def batch_of(logits: Tensor) -> Batch:
     groups, columns = logits.shape
-    log_probs = torch.rand(groups, columns - 1, generator=torch.Generator().manual_seed(2)).log()
-    return Batch(torch.arange(groups), torch.arange(groups * columns).view(groups, columns), None, log_probs)
+    stream = torch.Generator().manual_seed(2)
+    log_probs = torch.rand(groups, columns - 1, generator=stream).log()
+    frequencies = torch.rand(groups, generator=stream)
+    items = torch.arange(groups * columns).view(groups, columns)
+    return Batch(torch.arange(groups), items, None, log_probs, frequencies)
 
 
 def by_formula(loss: Loss, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from toys import keys_of
 
 from ncf.core.config import component
+from ncf.data import Batch
 from ncf.errors import ConfigError
-from ncf.losses import BCE, GBCE, LOSSES, AlphaBCE, Focal, FocalClamped, Loss, WeightedBCE
+from ncf.losses import BCE, GBCE, LOSSES, AlphaBCE, Focal, FocalClamped, ItemWeightedBCE, Loss, WeightedBCE
 from ncf.losses.pointwise import signed, weighted
 
 FAR = [-1e4, -1e3, -104.0, -88.0, -30.0, -17.3, -1.0, -1e-8, 0.0, 1e-8, 1.0, 17.3, 30.0, 88.0, 104.0, 1e3, 1e4]
@@ -233,3 +234,15 @@ def test_far_logits_give_finite_weighted_losses_that_pull_the_right_way(loss: Lo
 def test_values_out_of_range_are_refused_by_their_key(name: str, key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"^loss\.{key}: .*got {re.escape(repr(value))}$"):
         component("loss", LOSSES, keys_of("loss", name) | {key: value})
+
+
+def test_a_positive_of_a_rare_item_weighs_more_and_with_power_1_every_item_the_same_in_total() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    batch = Batch(torch.arange(4), torch.arange(12).view(4, 3), frequencies=torch.tensor([0.5, 1.0, 2.0, 4.0]))
+    plain = WeightedBCE(positive_weight=3.0)(logits)
+    assert torch.equal(ItemWeightedBCE(positive_weight=3.0, power=0.0)(logits, batch), plain)
+    weighted = ItemWeightedBCE(positive_weight=3.0, power=0.5)(logits, batch)
+    torch.testing.assert_close(weighted[:, 0] / plain[:, 0], torch.tensor([2**0.5, 1.0, 0.5**0.5, 0.5]))
+    assert torch.equal(weighted[:, 1:], plain[:, 1:])
+    total = ItemWeightedBCE(positive_weight=3.0, power=1.0)(logits, batch)[:, 0] / plain[:, 0] * batch.frequencies
+    torch.testing.assert_close(total, torch.ones(4))

@@ -19,7 +19,7 @@ from ncf.models.new_users import Histories
 from ncf.models.non_gradient import positives_matrix
 
 EVERYONE = torch.arange(USERS)
-INNER_PRODUCTS = {"gmf", "mf", "puresvd", "als", "ials"}
+INNER_PRODUCTS = {"gmf", "mf", "multitask", "puresvd", "als", "ials"}
 EMBEDDED = INNER_PRODUCTS | {"mlp", "neumf", "neumf_pretrained"}
 
 
@@ -222,5 +222,5 @@ def test_a_recommender_that_only_scores_has_no_vectors_and_one_that_does_not_sco
 
 
 def test_a_model_is_trained_by_gradient_or_fitted_without() -> None:
-    assert set(BY_GRADIENT) == {"gmf", "mlp", "neumf", "neumf_pretrained", "mf"}
+    assert set(BY_GRADIENT) == {"gmf", "mlp", "neumf", "neumf_pretrained", "mf", "multitask"}
     assert set(BY_GRADIENT) | set(WITHOUT_GRADIENT) == set(MODELS)

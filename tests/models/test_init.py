@@ -11,7 +11,7 @@ from toy_models import BY_GRADIENT, SPLIT, model_keys
 
 from ncf.core.config import component
 from ncf.core.rng import generator
-from ncf.models import MODELS, NonGradientRecommender, Recommender, build, knn
+from ncf.models import MODELS, NonGradientRecommender, RatingRecommender, Recommender, build, knn
 
 SIZES = {"factors": 16, "gmf_factors": 16, "mlp_factors": 16, "hidden": [32, 16]}
 
@@ -59,6 +59,8 @@ def test_a_gradient_reaches_the_users_and_items_of_the_batch_and_every_layer(nam
     model = make(name, 20, 30)
     users, items = torch.tensor([3, 7]), torch.tensor([[1, 2, 29], [2, 4, 1]])
     model(users, items).square().sum().backward()
+    if isinstance(model, RatingRecommender):  # its layers are those of its second head
+        model.rate(users.repeat_interleave(3), items.flatten()).square().sum().backward()
     for module in model.modules():
         if isinstance(module, nn.Embedding) and module.num_embeddings > 1:
             touched = module.weight.grad.abs().sum(1).nonzero().flatten().tolist()

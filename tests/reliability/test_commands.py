@@ -58,6 +58,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.tune": lambda p: ["model=ease", *_data(p), "trials=1", f"folder={p.output}"],
     "ncf.negatives": lambda p: [*_data(p), "evaluation.negatives=9", f"output={p.output.with_suffix('.npz')}"],
     "ncf.beyond": lambda p: [f"run={p.run()}"],
+    "ncf.imbalance": lambda p: [f"run={p.run('several')}", "n=5"],
     "ncf.compare": lambda p: [p.run(), p.run("puresvd")],
     "ncf.status": lambda p: [str(p.sweep)],
     "ncf.export": lambda p: [f"run={p.run('mf')}", f"output={p.output}", "forms=npy"],
@@ -78,7 +79,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.abtest": lambda p: [f"data={_experiment(p)}", "unit=user", "arm=arm", "metric=clicks", f"output={p.output}"],
     "ncf.interleave": lambda p: [f"data={_experiment(p)}", "session=user", "ranker=arm", "clicks=clicks"],
 }
-READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.recommend"]
+READS_A_RUN = ["ncf.beyond", "ncf.compare", "ncf.export", "ncf.imbalance", "ncf.recommend"]
 WRITES_A_FILE = {
     "ncf.negatives": "output",
     "ncf.recommend": "output",
@@ -196,7 +197,9 @@ def test_a_run_that_is_none_is_one_line_at_once(
         (bad / RESULT).touch()
     if damage == "folder":
         (bad / RESULT).mkdir()
-    arguments = [a.replace(place.run(), str(bad)).replace(place.run("mf"), str(bad)) for a in COMMANDS[name](place)]
+    arguments = COMMANDS[name](place)
+    for run in ("ease", "mf", "several"):
+        arguments = [argument.replace(place.run(run), str(bad)) for argument in arguments]
     begun = time.monotonic()
     assert typed(name, arguments, monkeypatch) == 2
     assert time.monotonic() - begun < 2

@@ -37,6 +37,7 @@ STATE: dict[str, Any] = {
     "sound": torch.tensor(4.0),
     "clipped": torch.tensor(2.0),
     "dynamics": None,
+    "task_sums": {"ranking": torch.ones((), dtype=torch.float64)},
 }
 
 

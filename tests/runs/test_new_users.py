@@ -9,13 +9,16 @@ import pandas as pd
 import pytest
 import torch
 from finished_runs import FinishedRuns
-from toys import compose
+from toys import compose, random_split
 
 import ncf
+from ncf.core.rng import generator
 from ncf.data import Split
 from ncf.errors import DataError
 from ncf.evaluation.top import top
-from ncf.models import MODELS, GradientRecommender
+from ncf.models import MODELS, GradientRecommender, build
+from ncf.models.mf import MF
+from ncf.models.new_users import Histories
 from ncf.runs import new_users
 from ncf.runs.ids import indices
 from ncf.runs.loading import LoadedRun
@@ -69,13 +72,14 @@ def test_what_is_no_list_of_items_is_one_line(items: Any, ratings: Any, message:
 @pytest.mark.parametrize("left_out", ["loss", "neg_ratio", "seed"])
 def test_settings_that_name_no_objective_are_refused(left_out: str) -> None:
     settings = {"loss": {"name": "bce"}, "neg_ratio": 4, "seed": 1}
-    assert new_users.objective(settings).neg_ratio == 4
+    split = random_split(6, 9)
+    assert new_users.objective(settings, split).neg_ratio == 4
     del settings[left_out]
     with pytest.raises(DataError, match=f"found no '{left_out}'"):
-        new_users.objective(settings)
+        new_users.objective(settings, split)
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - {"als", "neumf_pretrained"}))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"als", "neumf_pretrained", "multitask"}))
 def test_every_model_recommends_to_new_users(name: str, runs: FinishedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ncf.load(runs[name])
     ids = run.split.item_ids
@@ -139,3 +143,17 @@ def test_training_items_folded_in_rank_held_out_ones_nearly_as_the_trained_user_
     print(f"{name}: trained {own:.4f}, folded in {folded_in:.4f}")
     assert folded_in > 0.8 * own
     assert folded_in > 0.05
+
+
+def test_rows_of_new_users_are_fitted_with_the_weights_of_their_items() -> None:
+    split = random_split(6, 9)
+    config = {"loss": {"name": "item_weighted_bce", "positive_weight": 2.0, "power": 0.5}, "neg_ratio": 4, "seed": 1}
+    found = new_users.objective(config, split)
+    assert found.frequencies is not None
+    assert found.frequencies.shape == (9,)
+    assert new_users.objective(config | {"loss": {"name": "bce"}}, split).frequencies is None
+    model = build(partial(MF, factors=3), 6, 9, generator(1, "initialisation"))
+    model.objective = found
+    scores = model.fold_in(Histories(torch.tensor([0, 4, 8]), torch.tensor([1, 2])))
+    assert scores.shape == (2, 9)
+    assert scores.isfinite().all()

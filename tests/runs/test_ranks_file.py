@@ -162,7 +162,7 @@ def test_the_metrics_of_rows_are_those_of_the_result_or_it_is_an_error(tmp_path:
 
 
 def test_there_is_one_writer_and_one_reader() -> None:
-    """No other module of the library reads it; reports and comparisons ask whether it is there, `own_files` what it is."""
+    """No other module of the library reads it; reports ask whether it is there, `own_files` what it is."""
     users = []
     for path in sorted(Path(ncf.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Collection
 
+import numpy as np
 import pytest
 import torch
 from toy_models import with_ratings
@@ -10,8 +11,9 @@ from toys import pairs, random_split, same
 
 from ncf.core.rng import generator
 from ncf.data import Batch, Split
+from ncf.data.split import Pairs
 from ncf.errors import ConfigError, DataError
-from ncf.training.batches import Batches, groups_per_batch
+from ncf.training.batches import Batches, groups_per_batch, relative_frequencies
 from ncf.training.samplers import popularity, uniform
 
 SPLIT = with_ratings(random_split(20, 40))
@@ -163,3 +165,15 @@ def test_the_default_run_has_the_steps_of_the_reference_study(ml100k: Split) -> 
     sampler = uniform(ml100k.train, ml100k.num_users, ml100k.num_items, "cpu")
     stream = Batches(ml100k.train, sampler, 10, 256, 42, "cpu")
     assert (stream.groups, stream.steps, stream.rows) == (23, 2326, 53491 * 11)
+
+
+def test_frequencies_are_those_of_the_positives_over_the_mean_of_items_with_any() -> None:
+    train = Pairs(np.array([0, 1, 2, 0, 1]), np.array([3, 3, 3, 1, 0]))
+    expected = torch.tensor([0.6, 0.6, 0.6, 1.8, 0.6])  # over 5/3; an item without any counts as one
+    torch.testing.assert_close(relative_frequencies(train, 5), expected)
+    sampler = uniform(train, 3, 5, "cpu")
+    for batch in Batches(train, sampler, 2, 6, 1, "cpu", {"frequencies"}).epoch(1):
+        assert batch.frequencies is not None
+        torch.testing.assert_close(batch.frequencies, expected[batch.items[:, 0]])
+    weights = 1 / expected[torch.from_numpy(train.items)]
+    assert float(weights.mean()) == pytest.approx(1)  # of power=1

@@ -1,0 +1,1 @@
+"""Rare classes: does focal loss help the rare?"""

@@ -1,0 +1,1 @@
+"""Two tasks: will they watch it, and how will they rate it?"""
