@@ -1,4 +1,4 @@
-"""`python -m ncf.effect data=x.csv treatment=t outcome=y confounders=a,b`: estimate an effect that nobody randomised."""
+"""`python -m ncf.effect data=x.csv treatment=t outcome=y confounders=a,b`: estimate what nobody randomised."""
 
 import argparse
 import math
