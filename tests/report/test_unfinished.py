@@ -1,8 +1,8 @@
 """Runs that a report lacks are counted and named, with the reason, on the page and by the command."""
 
 import json
-import shutil
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
