@@ -294,7 +294,7 @@ def _refuse_unusable(sweep: Sweep, path: Path) -> None:
     if missing := sweep.missing_folds:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
-            f"{path}: expected the folds {', '.join(map(str, sweep.folds))} of each arm and seed, since their mean is "
+            f"sweep: expected the folds {', '.join(map(str, sweep.folds))} of each arm and seed, since their mean is "
             f"compared; missing are {'; '.join(missing[:5])}{more}; the sweep's own command runs what is missing"
         )
     _refuse_unknown(sweep)
