@@ -18,8 +18,9 @@ def test_it_shows_what_differs_and_tests_pairs(runs: FinishedRuns, capsys: pytes
     shown = capsys.readouterr().out
     assert "seed" in shown
     assert "loss.name" not in shown  # the same in all
-    said = "difference from 1 over 60 users (Wilcoxon p, Holm over 2 runs; not corrected over metrics)"
-    assert said in shown
+    said = "difference from 1 over 60 users (Wilcoxon p, Holm over 1 run; not corrected over metrics)"
+    assert said in shown  # the second has the first's settings: it is the baseline of its own seed
+    assert "each test is of one seed's users, and says nothing of other seeds" in shown
 
 
 def test_a_run_against_itself_shows_no_difference(runs: FinishedRuns, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from ncf.core.command_line import say, visible
 from ncf.core.outside import read_text
 from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
@@ -99,6 +101,8 @@ class Sweep:
         if states - {"done"}:
             print(f"not all runs are done; for details: python -m ncf.status {folder}", file=sys.stderr)
             raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
+        if jobs:
+            say(_where_next(folder, None if self._parts is None else str(self._config.registration)))
 
     def _registered_jobs(self, given: list[Override]) -> list[list[str]]:
         """Return the registered runs that match `given`, each with the other overrides in `given`."""
@@ -229,6 +233,13 @@ def _finished_in(path: Path) -> set[str]:
     if "run" not in (rows.fieldnames or ()):
         raise ConfigError(f"hydra.sweeper.finished: expected a CSV file with a column run, got {path}")
     return {row["run"] for row in rows}
+
+
+def _where_next(folder: Path, registration: str | None) -> str:
+    """Return where the results of a finished sweep lie, and the commands that read them."""
+    where, under = shlex.quote(str(folder)), f"registration={shlex.quote(registration)} " if registration else ""
+    commands = (f"python -m ncf.report {under}sweep={where}", f"python -m ncf.compare {where}")
+    return visible(f"results: {folder}") + "".join(f"\n  {visible(command)}" for command in commands)
 
 
 def _unusable(folder: Path) -> bool:

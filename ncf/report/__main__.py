@@ -61,13 +61,14 @@ def _report_sweep(options: Namespace, sweeps: Sequence[Path], output: Path, form
     from ncf.report import study as tables
     from ncf.report import sweep, sweep_page
     from ncf.report.staging import staged
+    from ncf.report.sweep_collect import collect
 
     in_place = bool(options.results) and output.resolve() == options.results.parent.resolve()
     if in_place and sweep.load(output, options.margin, options.baseline).runs["registration"].notna().any():
         raise ConfigError(f"--registration: the runs in {options.results} are registered; name it, or another --output")
     with staged(output, keeps=tables.own_tables(output) if in_place else ()) as folder:
         if sweeps:
-            sweep.collect(sweeps, folder)
+            collect(sweeps, folder)
         elif not in_place:
             tables.copy(options.results.parent, folder)
         source = output if in_place else folder

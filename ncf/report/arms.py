@@ -18,6 +18,7 @@ import pandas as pd
 from ncf.errors import ConfigError, DataError
 from ncf.report.defaults import default, place
 from ncf.report.kit.naming import level_name, setting_text
+from ncf.runs.tables import FOLD
 
 MOST_ARMS = 200  # more say that something other than a design differs among the runs
 
@@ -25,7 +26,7 @@ Level = tuple[Any, ...]
 
 _RESULTS = (
     "best_epoch", "epochs", "train_seconds", "valid_seconds", "device", "config_hash", "data_digest", "registration",
-    "commit", "ncf",
+    "commit", "ncf", FOLD,
 )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
-"""Finished runs side by side, as text: the settings that differ, the metrics, and tests of each against the first.
+"""Finished runs side by side, as text: the settings that differ, the metrics, and tests against a baseline.
 
-The tests are Wilcoxon's, paired by user, with Holm's correction over the runs, but not over the metrics. Their sample
-is the users: they say whether these trained models differ, and nothing about how other seeds would turn out.
+The baseline of a run has the settings of the first run and the run's own seed; if no run has such a baseline, it is the
+first run. The tests are Wilcoxon's, paired by user, with Holm's correction over the runs, but not over the metrics.
+Their sample is the users: they say whether these trained models differ, and nothing about how other seeds would turn
+out. Folds of one division of the data are averaged, and not tested: they share their data, and replicate nothing.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,31 +19,48 @@ from tqdm import tqdm
 from ncf.core.command_line import text_table, visible
 from ncf.core.config import flatten
 from ncf.errors import DataError
+from ncf.report.kit.naming import level_name
 from ncf.runs.artifacts import RANKS, RESULT
 from ncf.runs.identity import completed, identity
 from ncf.runs.ranks_file import counted, evaluation_of, metrics_of, read_ranks
+from ncf.runs.tables import FOLD
 from ncf.stats import StatisticsError
 from ncf.stats.multiplicity import holm
 from ncf.stats.paired import wilcoxon
 
 _MOST_COLUMNS = 6  # runs side by side
-_LONGEST = 60  # characters of a setting's value
+_WIDEST = 110  # characters of their names side by side
+_LONGEST, _LONGEST_NAME = 60, 32  # characters of a setting's value, of a run's name
+
+_OVER_SEEDS = (
+    "each test is of one seed's users, and says nothing of other seeds; over seeds: python -m ncf.report sweep=<folder>"
+)
+_FOLDS = (
+    "these are means over folds, which share their data and are no independent replications; over seeds: "
+    "python -m ncf.report sweep=<folder>"
+)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A finished run: its folder, its result.json, and the settings that identify it."""
+    """A finished run: its folder, its result.json, and the settings that identify it.
+
+    Attributes:
+        folds: where it stands for runs on several folds: which; its metrics are their means, its folder the first's.
+    """
 
     folder: Path
     result: dict[str, Any]
+    folds: tuple[int, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
         """The identifying settings, flat: {"loss.gamma": 2.0, ...}."""
         try:
-            return identity(self.result["config"])
+            settings = identity(self.result["config"])
+            return {key: value for key, value in settings.items() if not (self.folds and key == FOLD)}
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{self.folder / RESULT}: damaged: its settings are not those of a run ({error!r})"
@@ -65,22 +85,76 @@ def report(runs: Sequence[ComparedRun], part: str) -> str:
     Raises:
         DataError: a result or ranks.csv is damaged, or they contradict each other.
     """
-    names = [str(number) for number in range(1, len(runs) + 1)]
-    sections = [text_table(["run", "folder"], zip(names, (visible(run.folder) for run in runs), strict=True))]
+    runs = averaged(runs)
     differing = differences(runs)
+    names = _names(differing, len(runs))
+    more = f" and {len(runs[0].folds) - 1} further folds" if runs[0].folds else ""
+    rows = [[name, f"{visible(run.folder)}{more}"] for name, run in zip(names, runs, strict=True)]
+    sections = [text_table(["run", "folder"], rows)]
     if differing:
         rows = [[visible(key), *(visible(value)[:_LONGEST] for value in values)] for key, values in differing.items()]
         sections.append(_table("setting", names, rows))
     metrics = [m for m in runs[0].result[part] if all(m in run.result[part] for run in runs)]
-    sections.append(_table(part, names, [[visible(m), *(run.result[part][m] for run in runs)] for m in metrics]))
+    means = f"means over {len(runs[0].folds)} folds ({', '.join(map(str, runs[0].folds))})\n" if runs[0].folds else ""
+    rows = [[visible(m), *(run.result[part][m] for run in runs)] for m in metrics]
+    sections.append(f"{means}{_table(part, names, rows)}")
     if len(runs) > 1:
         sections.append(_tests(runs, part, metrics, names))
     return "\n\n".join(sections)
 
 
+def averaged(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """Return `runs`; or, if they are on several folds of the data, one for the folds of each, with their means.
+
+    Raises:
+        DataError: one lacks a fold that another has.
+    """
+    own = [(run.settings.get(FOLD) if run.settings.get("split.folds") else None) for run in runs]
+    folds = tuple(sorted({fold for fold in own if fold is not None}))
+    if len(folds) < 2:
+        return list(runs)
+    groups: dict[str, dict[int | None, ComparedRun]] = {}
+    for run, fold in zip(runs, own, strict=True):
+        rest = {key: value for key, value in run.settings.items() if key != FOLD}
+        groups.setdefault(json.dumps(rest, sort_keys=True), {}).setdefault(fold, run)
+    for group in groups.values():
+        if missing := [str(fold) for fold in folds if fold not in group]:
+            have = next(iter(group.values())).folder
+            raise DataError(
+                f"{have}: expected runs like it on the folds {', '.join(map(str, folds))}, since their means are "
+                f"compared; missing are {', '.join(missing)}; the sweep's own command runs what is missing"
+            )
+    return [_mean([group[fold] for fold in folds], folds) for group in groups.values()]
+
+
+def _mean(runs: Sequence[ComparedRun], folds: tuple[int, ...]) -> ComparedRun:
+    """Return one run that stands for those on `folds`, each of which counts alike."""
+    parts = {
+        part: {m: float(np.mean([run.result[part][m] for run in runs])) for m in runs[0].result[part]
+               if all(m in run.result[part] for run in runs)}
+        for part in ("valid", "test")
+    }  # fmt: skip
+    return replace(runs[0], result={**runs[0].result, **parts}, folds=folds)
+
+
+def _names(differing: Mapping[str, Sequence[object]], count: int) -> list[str]:
+    """Name each run by its number and what varies: "2 focal (seed 43)", without settings fixed by another's value."""
+    shown = [key for key, row in differing.items() if key.endswith(".name") or len(_values(row)) > 1]
+    names = []
+    for n in range(count):
+        level = [None if (value := differing[key][n]) == "-" else value for key in shown]
+        name = visible(f"{n + 1} {level_name(shown, level)}").strip()
+        names.append(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}...")
+    return names
+
+
+def _values(row: Sequence[object]) -> set[str]:
+    return {repr(value) for value in row if value != "-"}
+
+
 def _table(corner: str, names: Sequence[str], rows: list[list[Any]]) -> str:
     """Format rows that have a value a run: runs are columns, or, if they are many, lines."""
-    if len(names) <= _MOST_COLUMNS:
+    if len(names) <= _MOST_COLUMNS and sum(map(len, names)) <= _WIDEST:
         return text_table([corner, *names], rows)
     header, *columns = zip(*rows, strict=True) if rows else [()]
     return text_table([corner, *header], ([name, *column] for name, column in zip(names, columns, strict=True)))
@@ -96,7 +170,9 @@ def differences(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
 
 
 def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names: Sequence[str]) -> str:
-    """Return the table of differences from the first run with corrected p, or say why there is none."""
+    """Return the table of differences from each run's baseline with corrected p, or say why there is none."""
+    if runs[0].folds:
+        return f"no paired test: {_FOLDS}"
     missing = [run.folder for run in runs if not (run.folder / RANKS).exists()]
     if missing:
         return f"no paired test: {visible(missing[0])}: found no {RANKS}"
@@ -104,17 +180,54 @@ def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names
     if (obstacle := unpaired(runs, values)) is not None:
         return f"no paired test: {visible(obstacle)}"
     means = [frame.drop(columns="item_id").groupby(level=0, sort=False).mean() for frame in values]
+    pairs, own_seed = _pairs(runs)
     rows = []
     for metric in (m for m in metrics if m in means[0]):  # not those of ratings, which ranks do not tell
-        baseline, *others = (frame[metric].to_numpy() for frame in means)
-        corrected = holm(np.array([_p(other, baseline) for other in others]))
-        cells = (f"{o.mean() - baseline.mean():+.4f} (p {p:.3g})" for o, p in zip(others, corrected, strict=True))
+        of = [(means[run][metric].to_numpy(), means[baseline][metric].to_numpy()) for run, baseline in pairs]
+        corrected = holm(np.array([_p(own, baseline) for own, baseline in of]))
+        cells = (f"{o.mean() - b.mean():+.4f} (p {p:.3g})" for (o, b), p in zip(of, corrected, strict=True))
         rows.append([visible(metric), *cells])
+    several = any(baseline for _, baseline in pairs)
+    against = "the run of the same seed with the settings of 1" if several else "1"
+    over = f"{len(pairs)} run{'s' if len(pairs) > 1 else ''}"
     head = (
-        f"difference from 1 over {len(means[0])} users (Wilcoxon p, Holm over {len(runs) - 1} runs; "
+        f"difference from {against} over {len(means[0])} users (Wilcoxon p, Holm over {over}; "
         f"not corrected over metrics)"
     )
-    return f"{head}\n{_table(part, names[1:], rows)}"
+    shown = [f"{names[run]} vs {names[baseline].split()[0]}" if several else names[run] for run, baseline in pairs]
+    return "\n".join([head, _table(part, shown, rows), *_cautions(runs, pairs, own_seed)])
+
+
+def _pairs(runs: Sequence[ComparedRun]) -> tuple[list[tuple[int, int]], bool]:
+    """Return (run, baseline), by their places, of every test, and whether the two of each pair share a seed.
+
+    A run's baseline has the settings of the first run and the run's seed. Where no run has one but itself, each is
+    compared with the first, whatever its seed.
+    """
+    seeds = [run.settings.get("seed") for run in runs]
+    rest = [{key: value for key, value in run.settings.items() if key != "seed"} for run in runs]
+    if len(set(seeds)) > 1:
+        baselines = {seeds[n]: n for n in reversed(range(len(runs))) if rest[n] == rest[0]}
+        found = [(n, baselines[seed]) for n, seed in enumerate(seeds) if baselines.get(seed, n) != n]
+        if found:
+            return found, True
+    return [(n, 0) for n in range(1, len(runs))], len(set(seeds)) == 1
+
+
+def _cautions(runs: Sequence[ComparedRun], pairs: Sequence[tuple[int, int]], own_seed: bool) -> list[str]:
+    """Return what the tests do not say, where the runs have several seeds."""
+    if len({run.settings.get("seed") for run in runs}) == 1:
+        return []
+    if not own_seed:
+        return [
+            "the seeds differ too: users are paired, seeds are not, so a difference need not be one of the settings"
+        ]
+    sides = {place for pair in pairs for place in pair}
+    alone = [str(n + 1) for n in range(len(runs)) if n not in sides]
+    return [
+        *([f"in no test, for want of a counterpart of the same seed: {', '.join(alone)}"] if alone else []),
+        _OVER_SEEDS,
+    ]
 
 
 def _p(treatment: np.ndarray, baseline: np.ndarray) -> float:

@@ -20,6 +20,7 @@ import pandas as pd
 from ncf.core.outside import open_regular, read_json
 from ncf.errors import DataError
 from ncf.report.staging import MANIFEST, refuse_unfinished, written
+from ncf.runs.tables import FOLD
 from ncf.study import ComparisonPlan, Registration, Verdict, plans, verdict
 from ncf.study.registration import Compared, Selector, Value, in_arm
 from ncf.study.verdict import JudgedComparison, arm_values
@@ -252,22 +253,24 @@ def load(folder: Path, registration: Registration) -> Study:
     if runs.empty:
         raise DataError(f"{folder / RESULTS}: expected a row for each finished run, found none")
     refuse_incomplete(runs, folder / RESULTS, ["run", *_WHOLE])
+    if FOLD in runs.columns:
+        raise DataError(f"{folder / RESULTS}: expected runs of one split, found several folds, which nothing registers")
     companions = {
         name: read_table(folder / file) if file in own else pd.DataFrame() for name, file in COMPANIONS.items()
     }
     for name, columns in _COLUMNS.items():
         if not companions[name].empty:
             refuse_incomplete(companions[name], folder / COMPANIONS[name], columns)
-    return Study(registration, runs, _facts(folder / PROTOCOL) if PROTOCOL in own else {}, companions)
+    return Study(registration, runs, facts(folder / PROTOCOL) if PROTOCOL in own else {}, companions)
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def facts(path: Path) -> dict[str, Any]:
     """What is in `protocol.json`. Raises DataError if it is not what a report wrote."""
-    facts = read_json(path, DataError, 2**20)
+    found = read_json(path, DataError, 2**20)
     kinds = {"settings": dict, "versions": dict, "machine": str}
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in kinds.items()):
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), kind) for key, kind in kinds.items()):
         raise DataError(f"{path}: expected the keys {', '.join(kinds)}, as a report writes them")
-    return facts
+    return found
 
 
 def of_arm(table: pd.DataFrame, arm: Selector, ratio: int) -> pd.DataFrame:
@@ -319,7 +322,7 @@ def refuse_incomplete(table: pd.DataFrame, path: Path, columns: Sequence[str]) -
         raise DataError(f"{path}: expected the columns {', '.join(columns)}, found no {', '.join(absent)}")
     for column in columns:
         values = table[column]
-        if column in _WHOLE:
+        if column in (*_WHOLE, FOLD):
             numbers = pd.to_numeric(values, errors="coerce")
             bad = ~(numbers.between(0, 2**63) & (numbers == np.floor(numbers)))
         else:

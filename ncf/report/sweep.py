@@ -3,13 +3,14 @@
 Each arm is compared with the arm that differs from it in one factor alone and has that factor's baseline there, so each
 factor is compared within each combination of the others; see `ncf.report.arms`. If the user names the baseline of some
 factors, those alone are compared. Otherwise an arm without such a neighbour is compared with the arm that is the
-baseline in every factor. Pairs are runs of one seed; Holm's correction is taken over the comparisons of a metric.
+baseline in every factor. Pairs are runs of one seed, or means over its folds: those share their data, and replicate
+nothing. Holm's correction is taken over the comparisons of a metric.
 Nothing here was fixed before the runs, so every finding is exploratory.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,24 +20,23 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ncf.core.outside import read_json_lines
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
-from ncf.evaluation.ratings import ERRORS
-from ncf.report.arms import Arm, Design, Factor, is_metric
-from ncf.report.collect import one_of_each, write_table
+from ncf.report.arms import Arm, Design, Factor
 from ncf.report.study import (
     COMPANIONS,
+    PROTOCOL,
     RESULTS,
     UNFINISHED,
+    facts,
     own_tables,
     read_table,
     refuse_incomplete,
     refuse_unfinished,
 )
-from ncf.report.unfinished import COLUMNS, damaged_ranks, notes, unfinished
-from ncf.runs import artifacts
-from ncf.runs.tables import NAMES, finished_runs, read_runs, refuse_not_finite
+from ncf.report.sweep_collect import about, counted, test_metrics
+from ncf.report.unfinished import COLUMNS, notes
+from ncf.runs.tables import FOLD, NAMES, refuse_not_finite
 from ncf.stats import StatisticsError
 from ncf.stats.checks import rounded_difference
 from ncf.stats.effects import relative_change
@@ -87,6 +87,7 @@ class Sweep:
         margin: smallest relative change of interest.
         chosen: column -> value of the baseline, in words, where the user chose it.
         lacking: the runs that are not in `runs`, or lack a part; see `ncf.report.unfinished`.
+        facts: what `collect` knew of the runs: sweep and finished (words), settings; may be empty.
     """
 
     runs: pd.DataFrame
@@ -94,6 +95,18 @@ class Sweep:
     margin: float
     chosen: Mapping[str, str]
     lacking: pd.DataFrame = field(default_factory=pd.DataFrame)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The sweep's folder, if it is known, and how much there is in it."""
+        size = f"{counted(len(self.runs), 'run')}, {counted(len(self.arms), 'arm')}"
+        return f"{self.facts['sweep']}: {size}" if self.facts.get("sweep") else size
+
+    @property
+    def about(self) -> str:
+        """Data, models, epochs and date of the runs, as far as they are known: a line."""
+        return about(self.runs, self.facts)
 
     @property
     def notes(self) -> list[str]:
@@ -103,7 +116,7 @@ class Sweep:
     @property
     def metrics(self) -> list[str]:
         """The test metrics; where one must do, the first: NDCG@10 if it is there."""
-        return _test_metrics(self.runs)
+        return test_metrics(self.runs)
 
     @property
     def monitored(self) -> str | None:
@@ -150,13 +163,27 @@ class Sweep:
             places.setdefault(levels, []).append(row)
         return {levels: self.runs.iloc[rows] for levels, rows in places.items()}
 
+    @property
+    def folds(self) -> list[int]:
+        """The folds that a seed's values are means over; empty if the runs share one split."""
+        return sorted(map(int, self.runs[FOLD].unique())) if FOLD in self.runs else []
+
     def rows(self, arm: Arm) -> pd.DataFrame:
-        """The runs of an arm, one a seed: of several, the first."""
-        return self._rows[arm.levels].drop_duplicates("seed")
+        """The runs of an arm, one a seed and fold: of several, the first."""
+        return self._rows[arm.levels].drop_duplicates(["seed", FOLD] if self.folds else "seed")
 
     def values(self, arm: Arm, metric: str) -> pd.Series:
-        """A metric of an arm's runs by seed, ascending."""
-        return self.rows(arm).set_index("seed")[metric].astype(float).sort_index()
+        """A metric of an arm by seed, ascending: of one run, or the mean over the folds, each of which counts alike."""
+        values = self.rows(arm).set_index("seed")[metric].astype(float).sort_index()
+        return values.groupby(level=0).mean() if self.folds else values
+
+    @property
+    def missing_folds(self) -> list[str]:
+        """What the means over folds lack: "fold 2 of mf, seed 42"."""
+        own = [(arm, seed, set(rows[FOLD])) for arm in self.arms if self.folds
+               for seed, rows in self.rows(arm).groupby("seed")]  # fmt: skip
+        return [f"fold {fold} of {arm.label}, seed {seed}" for arm, seed, has in own for fold in self.folds
+                if fold not in has]  # fmt: skip
 
     @cached_property
     def pairs(self) -> list[tuple[Arm, Arm]]:
@@ -238,41 +265,6 @@ class Sweep:
             return replace(plain_one, obstacle=str(error))
 
 
-def collect(sweeps: Sequence[Path], output: Path) -> None:
-    """Write `results.csv` and the learning curves of every finished run in `sweeps` to the empty folder `output`.
-
-    The other runs in `sweeps`, and those with damaged ranks, go to `unfinished.csv`.
-
-    Raises:
-        DataError: as `ncf.runs.tables.read_runs`; or a run's epochs cannot be read, or a test metric is not finite.
-    """
-    folders = one_of_each(finished_runs(sweeps))
-    runs = read_runs(folders)
-    refuse_not_finite(runs, _test_metrics(runs), lambda row: str(folders[row] / artifacts.RESULT))
-    write_table(runs, output / RESULTS, None)
-    lacking = pd.concat([unfinished(sweeps), damaged_ranks(folders)])
-    if not lacking.empty:
-        write_table(lacking, output / UNFINISHED, None)
-    bar = tqdm(folders, desc="epochs", unit=" runs", delay=2, leave=False)
-    kept = [folder for folder in bar if (folder / artifacts.EPOCHS).exists()]
-    lines = [_epoch(folder, line) for folder in kept for line in read_json_lines(folder / artifacts.EPOCHS, DataError)]
-    if lines:
-        write_table(pd.DataFrame(lines), output / COMPANIONS["curves"], "%.6g")
-
-
-def _test_metrics(runs: pd.DataFrame) -> list[str]:
-    left_out = {f"test/{name}" for name in ("tied", *ERRORS)}  # of errors less is better, of all others more
-    names = [column for column in runs.columns if column.startswith("test/") and column not in left_out]
-    return sorted(names, key=lambda name: name != "test/ndcg@10")
-
-
-def _epoch(folder: Path, line: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {k: v for k, v in line.items() if k in ("epoch", "train_loss") or "@" in k or is_metric(f"valid/{k}", True)}
-    if not all(isinstance(value, int | float) for value in kept.values()) or "epoch" not in kept:
-        raise DataError(f"{folder / artifacts.EPOCHS}: expected numbers and an epoch in each line")
-    return {"run": folder.name, **kept}
-
-
 def load(folder: Path, margin: float, baseline: str | None) -> Sweep:
     """The sweep whose tables lie in `folder`.
 
@@ -285,11 +277,12 @@ def load(folder: Path, margin: float, baseline: str | None) -> Sweep:
     runs = read_table(folder / RESULTS) if RESULTS in own else pd.DataFrame()
     if runs.empty:
         raise DataError(f"{folder / RESULTS}: expected a row for each finished run, found none")
-    refuse_incomplete(runs, folder / RESULTS, [*NAMES[:3], "neg_ratio", "seed"])
+    refuse_incomplete(runs, folder / RESULTS, [*NAMES[:3], "neg_ratio", "seed", *runs.columns.intersection([FOLD])])
     curves = read_table(folder / COMPANIONS["curves"]) if COMPANIONS["curves"] in own else pd.DataFrame()
     lacking = read_table(folder / UNFINISHED) if UNFINISHED in own else pd.DataFrame(columns=COLUMNS)
     refuse_incomplete(lacking, folder / UNFINISHED, COLUMNS)
-    sweep = Sweep(runs, curves, margin, _chosen(baseline) if baseline else {}, lacking)
+    known = facts(folder / PROTOCOL) if PROTOCOL in own else {}
+    sweep = Sweep(runs, curves, margin, _chosen(baseline) if baseline else {}, lacking, known)
     _refuse_unusable(sweep, folder / RESULTS)
     return sweep
 
@@ -298,6 +291,12 @@ def _refuse_unusable(sweep: Sweep, path: Path) -> None:
     if not sweep.metrics:
         raise DataError(f"{path}: expected a test metric, found none")
     refuse_not_finite(sweep.runs, sweep.metrics, lambda row: f"{path}, line {row + 2}")
+    if missing := sweep.missing_folds:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise DataError(
+            f"sweep: expected the folds {', '.join(map(str, sweep.folds))} of each arm and seed, since their mean is "
+            f"compared; missing are {'; '.join(missing[:5])}{more}; the sweep's own command runs what is missing"
+        )
     _refuse_unknown(sweep)
     _ = sweep.pairs
 

@@ -21,7 +21,7 @@ from ncf.report.sections.comparisons import FINDINGS
 from ncf.report.sweep import LEVEL, Arm, Contrast, Sweep
 
 MOST_LINES, MOST_ROWS = 12, 40  # arms in one figure, comparisons in another
-BEST = "best epoch (median), at the mean of the runs' best values"
+BEST = "best epoch (median of the runs)"
 _STYLES = ("-", "--", ":")
 
 
@@ -60,7 +60,13 @@ def results(sweep: Sweep) -> Table:
     ]
     header = ["arm", "seeds", *(metric_name(metric).removeprefix("test ") for metric in sweep.metrics)]
     baselines = f" Baselines: {', '.join(sweep.baselines)}." if sweep.pairs else ""
-    return Table("Results on test", header, rows, f"Mean ± standard deviation over seeds.{baselines}")
+    of = f" of {means}" if (means := fold_means(sweep)) else ""
+    return Table("Results on test", header, rows, f"Mean ± standard deviation over seeds{of}.{baselines}")
+
+
+def fold_means(sweep: Sweep) -> str:
+    """What a seed's values are, if it has folds: "means over 3 folds"."""
+    return f"means over {len(sweep.folds)} folds" if sweep.folds else ""
 
 
 def comparisons(sweep: Sweep) -> Table:
@@ -73,7 +79,7 @@ def comparisons(sweep: Sweep) -> Table:
         f"Change: relative, with a {LEVEL:.0%} bootstrap interval (BCa) over paired seeds, not corrected for the "
         f"number of comparisons, and not shown where pairs are too few. p: exact two-sided Wilcoxon signed-rank; "
         f"corrected p and equivalence p (two one-sided t tests against ±{sweep.margin:.0%}): {together}not corrected "
-        "over metrics."
+        f"over metrics.{' Values of a seed are ' + means + '.' if (means := fold_means(sweep)) else ''}"
     )
     header = ["metric", "arm", "against", "seeds", "its mean", "baseline's", "change", "p", "corrected p"]
     return Table("Comparisons", [*header, "equivalence p", "finding"], rows, note)
@@ -108,7 +114,7 @@ def changes(sweep: Sweep) -> Figure | None:
     percent_ticks(ax, "x")
     shown = f"{LEVEL:.0%} interval" if any(c.change and c.change.ends for c in rows) else "no interval: too few pairs"
     ax.set_xlabel(f"relative change of the mean of {metric_name(sweep.metrics[0])}, {shown}")
-    for name in ("better", "worse", "equivalent", "undecided"):
+    for name in (name for name in FINDINGS if name in {c.finding for c in rows}):
         colour, marker, filled = FINDINGS[name]
         ax.plot([], [], marker, color=colour, markerfacecolor=colour if filled else "white", markersize=6, label=name)
     figure.legend(loc="outside lower center", ncols=5)
@@ -117,13 +123,13 @@ def changes(sweep: Sweep) -> Figure | None:
 
 def runs(sweep: Sweep) -> Figure:
     """Every run as a point, an arm a row, in the primary metric."""
-    arms = sweep.arms[:MOST_ROWS]
+    arms, one = sweep.arms[:MOST_ROWS], f"a seed, mean over {len(sweep.folds)} folds" if sweep.folds else "a run"
     figure = Figure(figsize=(WIDTH, 1.2 + 0.3 * len(arms)))
     ax = figure.subplots()
     for y, arm in enumerate(arms):
         values = sweep.values(arm, sweep.metrics[0])
         ax.plot(values, np.full(len(values), y), "o", color=COLOURS[0], markersize=4, alpha=0.6, markeredgewidth=0,
-                label="a run" if not y else None)  # fmt: skip
+                label=None if y else one)  # fmt: skip
         ax.plot(values.mean(), y, "|", color="black", markersize=13, markeredgewidth=2, label=None if y else "mean")
     ax.set_yticks(
         range(len(arms)),
@@ -169,22 +175,21 @@ def _curve(ax: Axes, sweep: Sweep, arm: Arm, n: int, metric: str) -> bool:
     colour = COLOURS[n % len(COLOURS)]
     ax.plot(summary.index, summary["mean"], _STYLES[n // len(COLOURS) % 3], color=colour, linewidth=1.5,
             marker=MARKERS[n % len(MARKERS)], markersize=3, label=_plain_text(arm.label))  # fmt: skip
-    if (best := best_epoch(sweep, arm, metric)) is not None:
-        ax.plot(*best, "*", color=colour, markersize=9, markeredgecolor="black")
+    if (best := best_epoch(sweep, arm, metric)) is not None and best in summary.index:
+        ax.plot(best, summary["mean"][best], "*", color=colour, markersize=9, markeredgecolor="black")
     return True
 
 
-def best_epoch(sweep: Sweep, arm: Arm, metric: str) -> tuple[float, float] | None:
-    """The median of the epochs whose weights an arm's runs kept, and the mean of `metric` there; None if unknown.
+def best_epoch(sweep: Sweep, arm: Arm, metric: str) -> int | None:
+    """The median of the epochs whose weights an arm's runs kept, of two the earlier; None if unknown.
 
-    The mean is over each run at its own best epoch, so the point lies on no curve: where runs peak at different
-    epochs, the mean curve has no peak as high.
+    At least half of the runs got as far, so the mean curve has this epoch.
     """
     if "best_epoch" not in sweep.runs:
         return None
     kept = sweep.rows(arm)[["run", "best_epoch"]].merge(sweep.curves, "inner", on="run")
     kept = kept[kept["epoch"] == kept["best_epoch"]].dropna(subset=[metric])
-    return None if kept.empty else (float(kept["epoch"].median()), float(kept[metric].mean()))
+    return None if kept.empty else int(kept["epoch"].quantile(0.5, interpolation="lower"))
 
 
 def _seeds(count: int) -> str:

@@ -123,12 +123,14 @@ def config_hash(settings: Mapping[str, Any]) -> str:
 
 
 def run_id(settings: Mapping[str, Any]) -> str:
-    """Return the run's folder name in a sweep: readable, and unique to its settings."""
+    """Return the run's folder name in a sweep: readable, and unique to its settings; f2 is fold 2 of several."""
     if is_simulation(settings):
         names = (str(settings[group]["name"]) for group in ("agent", "environment"))
         return "-".join([*names, f"s{settings['seed']}", config_hash(settings)[:12]])
     names = (str(settings[group]["name"]) for group in ("model", "loss"))
-    return "-".join([*names, f"r{settings['neg_ratio']}", f"s{settings['seed']}", config_hash(settings)[:12]])
+    split = settings.get("split") or {}
+    fold = [f"f{split['fold']}"] if split.get("folds") else []
+    return "-".join([*names, f"r{settings['neg_ratio']}", f"s{settings['seed']}", *fold, config_hash(settings)[:12]])
 
 
 def refuse_foreign(folder: Path, of: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:

@@ -21,6 +21,10 @@ NAMES = ["run", "model", "loss", "gamma", "alpha", "neg_ratio", "seed"]
 """The columns that identify a row's run: folder, model and loss, the loss's weights (NaN if it has none), K, seed."""
 
 
+FOLD = "split.fold"
+"""The column of the fold, where runs are folds of one division of the data: to be averaged, no replications."""
+
+
 def finished_runs(folders: Iterable[Path]) -> list[Path]:
     """Return the finished runs among `folders` and directly below them, in order.
 
@@ -43,7 +47,7 @@ def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
     `test/tied` (positives that share their score); best_epoch, epochs, train_seconds, valid_seconds, device,
     config_hash, data_digest, registration (SHA-256 or None), commit, ncf (version); and every other setting that
     differs between the runs, under its dotted key (None if a run has no such setting). `alpha` is a number, even if the
-    run says balanced.
+    run says balanced. Folds of one division of the data have a column `FOLD`; they share all other settings of it.
 
     Raises:
         DataError: a result is damaged or of another format, or the runs differ in data, split or protocol.
@@ -58,6 +62,8 @@ def read_runs(folders: Iterable[Path]) -> pd.DataFrame:
             settings.append(_further(result["config"]))
             whole.append(flatten(completed(result["config"])))
     _refuse_mixed(protocols)
+    if _differs(protocol.get(FOLD) for protocol in protocols.values()):
+        rows = [{**row, FOLD: protocol[FOLD]} for row, protocol in zip(rows, protocols.values(), strict=True)]
     varying = [key for key in dict.fromkeys(k for s in settings for k in s) if _differs(s.get(key) for s in settings)]
     table = pd.DataFrame(
         [
@@ -87,6 +93,8 @@ def refuse_not_finite(runs: pd.DataFrame, metrics: Iterable[str], place: Callabl
 def read_users(folders: Iterable[Path], part: Literal["valid", "test"] = "test") -> pd.DataFrame:
     """Return a row per finished run and evaluated positive: `NAMES`, user_id, item_id, rank, candidates, tied, metrics.
 
+    Runs of several folds also have `FOLD`, after `NAMES`.
+
     Raises:
         DataError: as `read_runs`; or a `ranks.csv` is missing, damaged, or contradicts the metrics of its result.
     """
@@ -98,7 +106,8 @@ def read_users(folders: Iterable[Path], part: Literal["valid", "test"] = "test")
     users = pd.concat(tables, ignore_index=True)
     for column in ("user_id", "item_id"):
         users[column] = _ids(users[column])
-    columns = [names[NAMES].iloc[which].reset_index(drop=True), users, pd.concat(metrics, ignore_index=True)]
+    named = [*NAMES, FOLD] if FOLD in names else NAMES
+    columns = [names[named].iloc[which].reset_index(drop=True), users, pd.concat(metrics, ignore_index=True)]
     return pd.concat(columns, axis=1)
 
 
@@ -152,17 +161,29 @@ def _protocol(result: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in identity(settings).items()  # a run from before a setting existed has its default
         if key.split(".")[0] in PROTOCOL and not role_of(key, settings).free_to_differ
     }
-    return {"data_digest": result["data_digest"], **kept}
+    data = {key: value for key, value in identity(settings).items() if key.startswith("data.")}
+    return {"data_digest": result["data_digest"], **(data if kept.get("split.folds") else {}), **kept}
 
 
 def _refuse_mixed(protocols: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise DataError if runs differ in protocol, naming two of them and what differs."""
-    first, shared = next(iter(protocols.items()))
+    """Raise DataError if runs differ in protocol, naming two of them and what differs; folds of one division do not."""
+    first, of_fold = next(iter(protocols)), dict[Any, Path]()
     for folder, protocol in protocols.items():
-        differing = [key for key in shared.keys() | protocol.keys() if shared.get(key) != protocol.get(key)]
-        if differing:
-            what = "; ".join(f"{key}: {shared.get(key)!r} and {protocol.get(key)!r}" for key in sorted(differing))
-            raise DataError(f"cannot compare runs of different protocols: {first.name}, {folder.name} differ in {what}")
+        for other in dict.fromkeys([of_fold.setdefault(protocol.get(FOLD), folder), first]):
+            differing = _differing(protocols[other], protocol)
+            if differing:
+                raise DataError(
+                    f"cannot compare runs of different protocols: {other.name}, {folder.name} differ in "
+                    f"{'; '.join(differing)}"
+                )
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Return "key: 1 and 2" for what differs; between folds not their digests, within a fold not settings of data."""
+    folds = a.get("split.folds") and b.get("split.folds") and a[FOLD] != b[FOLD]
+    keys = {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
+    keys -= {FOLD, "data_digest"} if folds else {key for key in keys if key.startswith("data.")}
+    return [f"{key}: {a.get(key)!r} and {b.get(key)!r}" for key in sorted(keys)]
 
 
 def _further(config: Mapping[str, Any]) -> dict[str, Any]:

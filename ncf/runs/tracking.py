@@ -8,6 +8,7 @@ import importlib
 import logging
 import re
 import secrets
+import shlex
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -250,10 +251,21 @@ class WandB(Tracker):
 
     def close(self, final: Mapping[str, float], figures: list[Path]) -> None:
         """Write the test metrics to the summary, log the figures, and finish the run."""
-        if _within(WANDB_SECONDS, lambda: self._end(final, figures)):
+        in_time = _within(WANDB_SECONDS, lambda: self._end(final, figures))
+        with harmless():
+            self._say_where()
+        if in_time:
             return
         _within(0.0, self._wandb.teardown)  # else Python would wait for wandb's process when it exits
         raise TimeoutError(f"wandb did not finish within {WANDB_SECONDS:.0f} s")
+
+    def _say_where(self) -> None:
+        """Log where the record lies, and how an offline one is uploaded."""
+        if self._mode == "online":
+            log.info("tracking: the run is at %s", self._run.url)
+        else:
+            place = Path(self._run.dir).parent
+            log.info("tracking: wandb's log is %s; to upload it: wandb sync %s", place, shlex.quote(str(place)))
 
     def _end(self, final: Mapping[str, float], figures: list[Path]) -> None:
         with harmless():

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from sweeps import STUDY, events, h3_at_4, small_study
 from toys import compose, small
 
 from ncf.launch import hydra_app
+from ncf.launch import sweep as sweep_module
 from ncf.runs.artifacts import RANKS
 from ncf.runs.state import claim, run_status, state
 from ncf.runs.tables import read_runs
@@ -61,7 +63,7 @@ def test_a_registered_sweep_leaves_a_table(sweep, root, tmp_path, capsys):
     arguments = h3_at_4(root, study, tmp_path / "sweep", "trainer.epochs=1")
     assert sweep(*arguments, "seed=43") == 0
     out, err = capsys.readouterr()
-    assert out == ""
+    assert out.splitlines()[0] == f"results: {tmp_path / 'sweep'}"
     assert "H3  focal vs alpha_bce, test/ndcg@10, 1:4: 2 seeds, smallest p 0.5" in err
     chances = [line for line in err.splitlines() if line.startswith("H3  with ")]
     assert [line.partition(": holds 0.")[0] for line in chances] == [
@@ -85,6 +87,23 @@ def test_finished_runs_are_not_run_again(sweep, audit, root, tmp_path):
     assert sweep(*arguments, "seed=1,2,1") == 0
     assert list(events(audit, "start").values()) == [1, 1]
     assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+def test_a_finished_sweep_says_where_it_lies_and_what_reads_it(sweep, audit, root, tmp_path, capsys):
+    folder = tmp_path / "my sweep"
+    assert sweep("-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{folder}'", "seed=1") == 0
+    assert capsys.readouterr().out == (
+        f"results: {folder}\n  python -m ncf.report sweep='{folder}'\n  python -m ncf.compare '{folder}'\n"
+    )
+    assert sweep(*h3_at_4(root, small_study(tmp_path, 1), tmp_path / "study"), "loss=bce,alpha_bce") == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"python -m ncf\.report registration=\S+\.yaml sweep={tmp_path}/study\n", said)
+
+
+def test_a_sweep_that_failed_names_no_report(sweep, audit, root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweep_module, "_unusable", lambda folder: True)
+    assert sweep("-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}/s'", "seed=1") == 1
+    assert "ncf.report" not in capsys.readouterr().out
 
 
 def test_runs_of_a_table_count_as_done(

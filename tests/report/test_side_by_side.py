@@ -1,9 +1,12 @@
 """Finished runs side by side: what differs, and what they rest on."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from finished_runs import FinishedRuns
 
+from ncf.errors import DataError
 from ncf.report import side_by_side
 from ncf.runs.loading import finished
 
@@ -55,3 +58,63 @@ def test_a_default_that_an_identity_leaves_out_is_shown_and_not_a_dash(runs: Fin
     with_dropout = {**result["config"], "model": {**result["config"]["model"], "dropout": 0.5}}
     pair = [side_by_side.ComparedRun(runs["neumf"], one) for one in (result, {**result, "config": with_dropout})]
     assert side_by_side.differences(pair) == {"model.dropout": [0.0, 0.5]}
+
+
+def fold(model: str, fold: int, seed: int, hit: float) -> side_by_side.ComparedRun:
+    """A run of `model` on one of three folds."""
+    split = {"name": "random", "by": "user", "valid": 0.1, "test": 0.1, "folds": 3, "fold": fold, "seed": 0}
+    config = {"model": {"name": model}, "loss": {"name": "bce"}, "split": split, "seed": seed, "neg_ratio": 4}
+    result = {"config": config, "test": {"hit@10": hit}, "valid": {"hit@10": 0.0}, "data_digest": str(fold) * 64}
+    return side_by_side.ComparedRun(Path(f"{model}-{fold}-{seed}"), result)
+
+
+def test_folds_are_averaged_named_and_not_tested() -> None:
+    runs = [fold(m, f, 1, hit) for m, hits in (("ease", (0.1, 0.2, 0.6)), ("mf", (0.5, 0.4, 0.3)))
+            for f, hit in enumerate(hits)]  # fmt: skip
+    shown = side_by_side.report(runs, "test")
+    assert "means over 3 folds (0, 1, 2)\ntest    1 ease  2 mf\nhit@10  0.3000  0.4000\n" in shown
+    assert "1 ease  ease-0-1 and 2 further folds" in shown
+    assert "no paired test: these are means over folds, which share their data" in shown
+    assert "split.fold" not in shown
+    assert side_by_side.averaged(runs[:1] + runs[3:4]) == runs[:1] + runs[3:4]  # one fold is one split
+
+
+def test_runs_without_a_fold_that_others_have_are_named() -> None:
+    runs = [fold("ease", 0, 1, 0.1), fold("ease", 2, 1, 0.1), fold("mf", 0, 1, 0.1)]
+    with pytest.raises(DataError, match=r"^mf-0-1: expected runs like it on the folds 0, 2, .*; missing are 2; "):
+        side_by_side.averaged(runs)
+
+
+def test_names_say_what_varies_and_no_setting_that_another_fixes() -> None:
+    differing = {"model.name": ["mf", "mlp", "mlp"], "model.hidden": ["-", [8], [8]], "seed": [1, 1, 2]}
+    assert side_by_side._names(differing, 3) == ["1 mf (seed 1)", "2 mlp (seed 1)", "3 mlp (seed 2)"]
+    (long,) = side_by_side._names({"model.hidden": [list(range(99)), 1]}, 1)
+    assert len(long) == 32
+    assert long.endswith("...")
+
+
+@pytest.mark.parametrize(
+    ("runs", "pairs", "own_seed"),
+    [
+        ("a1 b1 c1", [(1, 0), (2, 0)], True),
+        ("a1 a2 b1 b2", [(2, 0), (3, 1)], True),
+        ("a1 a2 b2 b3", [(2, 1)], True),
+        ("a1 b2 c3", [(1, 0), (2, 0)], False),
+        ("a1 a2", [(1, 0)], False),
+        ("a1 a1", [(1, 0)], True),
+    ],
+)
+def test_pairs_are_of_one_seed_where_there_are_any(runs: str, pairs: list[tuple[int, int]], own_seed: bool) -> None:
+    made = [fold(name, 0, int(seed), 0.1) for name, seed in runs.split()]
+    assert side_by_side._pairs(made) == (pairs, own_seed)
+
+
+def test_cautions_are_of_several_seeds_alone() -> None:
+    def cautions(runs: str) -> str:
+        made = [fold(name, 0, int(seed), 0.1) for name, seed in runs.split()]
+        return "; ".join(side_by_side._cautions(made, *side_by_side._pairs(made)))
+
+    assert cautions("a1 b1") == ""
+    assert cautions("a1 b2").startswith("the seeds differ too: users are paired, seeds are not")
+    assert cautions("a1 a2 b1 b2").startswith("each test is of one seed's users")
+    assert cautions("a1 a2 b2 b3").startswith("in no test, for want of a counterpart of the same seed: 1, 4; each test")

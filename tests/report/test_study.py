@@ -107,3 +107,10 @@ def test_a_companion_that_the_last_report_did_not_write_does_not_count(tmp_path:
         pass
     assert (tmp_path / "users.csv").exists()
     assert [name for name, table in load(tmp_path, registration()).companions.items() if table.empty] == ["users"]
+
+
+def test_folds_are_refused_since_nothing_registers_them(tmp_path: Path) -> None:
+    table = runs(registration())
+    write(tmp_path, table.assign(**{"split.fold": table["seed"] % 2}), companions=False)
+    with pytest.raises(DataError, match="expected runs of one split, found several folds, which nothing registers"):
+        load(tmp_path, registration())

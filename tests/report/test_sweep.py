@@ -144,6 +144,38 @@ def test_runs_of_one_arm_have_nothing_to_compare() -> None:
     assert (len(found.arms), found.contrasts, found.arms[0].label) == (1, [], "all runs")
 
 
+def folded(seeds: int) -> pd.DataFrame:
+    """Three folds of each arm and seed, which lie 0, 0.3 and 0.9 above the first."""
+    table = runs(seeds=seeds).query("`optimizer.lr` == 0.001")
+    apart = {0: 0.0, 1: 0.3, 2: 0.9}
+    own = [table.assign(**{"split.fold": fold, NDCG: table[NDCG] + more, "data_digest": str(fold) * 64,
+                           "run": table["run"] + f"-{fold}"}) for fold, more in apart.items()]  # fmt: skip
+    return pd.concat(own, ignore_index=True)
+
+
+def test_folds_of_a_seed_are_one_value_their_mean_and_no_replications() -> None:
+    plain, found = made(runs(seeds=2).query("`optimizer.lr` == 0.001")), made(folded(2).sample(frac=1, random_state=0))
+    assert [arm.label for arm in found.arms] == [arm.label for arm in plain.arms]
+    for arm, same in zip(found.arms, plain.arms, strict=True):
+        assert found.values(arm, NDCG).to_dict() == pytest.approx((plain.values(same, NDCG) + 0.4).to_dict())
+    assert (found.folds, plain.folds) == ([0, 1, 2], [])
+    assert obstacle(found.contrasts) == "2 of the 3 common seeds that a test needs"  # not 6 runs
+    assert {c.seeds for c in made(folded(6)).contrasts} == {6}
+
+
+def test_a_missing_fold_is_named(tmp_path: Path) -> None:
+    table = folded(2)
+    sweep.load(written(tmp_path, table), 0.05, None)
+    lacking = table[~((table["loss"] == "focal") & (table["split.fold"] == 2) & (table["seed"] == 43))]
+    message = "expected the folds 0, 1, 2 of each arm and seed.*; missing are fold 2 of focal, seed 43; the sweep's own"
+    with pytest.raises(DataError, match=message):
+        sweep.load(written(tmp_path, lacking), 0.05, None)
+    with pytest.raises(DataError, match=r"line 2: expected a split\.fold, found 'nan'"):
+        sweep.load(
+            written(tmp_path, table.assign(**{"split.fold": table["split.fold"].replace({0: np.nan})})), 0.05, None
+        )
+
+
 def written(folder: Path, table: pd.DataFrame) -> Path:
     table.to_csv(folder / "results.csv", index=False)
     return folder

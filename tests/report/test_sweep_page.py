@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -42,12 +43,16 @@ def test_any_sweep_has_its_table_tests_curves_and_page(trained: Path, reported: 
     assert files >= {"report.html", "README.md", "results.csv", "curves.csv.gz", "tables/comparisons.md"}
     assert {f for f in files if f.startswith("figures/")} >= {"figures/runs.svg", "figures/curves.svg"}
     readme = (reported / "README.md").read_text()
-    assert "# 6 runs, 2 arms" in readme
+    assert f"# {trained.name}: 6 runs, 2 arms" in readme
+    day = datetime.fromtimestamp((trained / "bce-1" / "result.json").stat().st_mtime, UTC).date()
+    assert f"Data synthetic; model neumf; 2 epochs; runs finished {day}" in readme
     assert "| BCE | 3 |" in readme
     assert "| focal | BCE | 3 |" in readme
     assert "](figures/curves.svg)" in readme
     assert "exploratory" in readme
-    assert "<h1>6 runs, 2 arms</h1>" in (reported / page.PAGE).read_text()
+    html = (reported / page.PAGE).read_text()
+    assert f"<h1>{trained.name}: 6 runs, 2 arms</h1>" in html
+    assert f"<title>{trained.name}, report</title>" in html
 
 
 def test_made_again_it_is_the_same_to_the_byte_also_from_its_tables(reported: Path, tmp_path: Path) -> None:
@@ -107,7 +112,8 @@ def test_every_line_marker_and_band_of_a_figure_is_in_its_legend() -> None:
     sweep = type(sweep)(table, pd.DataFrame(curves), 0.05, {})
     changes, spread, learning = (draw(sweep) for _, draw in sweep_page.FIGURES.values())
     texts = [[t.get_text() for t in f.legends[0].get_texts()] for f in (changes, spread, learning)]
-    assert texts[0] == ["±5%", "better", "worse", "equivalent", "undecided"]
+    assert texts[0] == ["±5%", "equivalent", "undecided"]  # the findings that there are
+    assert set(texts[0][1:]) == {c.finding for c in sweep.contrasts if c.metric == sweep.metrics[0]}
     assert texts[1] == ["a run", "mean"]
     assert texts[2] == [*(arm.label for arm in sweep.arms), sweep_page.BEST]
 
@@ -163,17 +169,33 @@ def test_of_one_arm_nothing_is_said_of_comparisons() -> None:
     assert not re.search("aseline|Holm|Arms differ", text)
 
 
-def test_the_star_is_the_median_of_the_kept_epochs_at_the_mean_of_what_the_runs_reached_there() -> None:
-    """Runs that peak at epochs 1 and 4: the mean curve is flat, the best epochs' median 2.5, the mean of bests 0.4."""
-    table = runs(seeds=2).query("loss == 'bce' and `optimizer.lr` == 0.001").assign(best_epoch=[1, 4])
-    values = {table["run"].iloc[0]: (0.3, 0.2, 0.2, 0.1), table["run"].iloc[1]: (0.1, 0.2, 0.2, 0.5)}
+def test_the_star_lies_on_its_curve_at_the_median_of_the_kept_epochs() -> None:
+    """Runs that peak at epochs 1, 3 and 4; the longest one alone has a fifth, which the mean curve leaves out."""
+    table = runs(seeds=3).query("loss == 'bce' and `optimizer.lr` == 0.001").assign(best_epoch=[1, 4, 3])
+    own = [(0.3, 0.2, 0.1), (0.1, 0.2, 0.2, 0.5, 0.1), (0.1, 0.2, 0.6)]
+    values = dict(zip(table["run"], own, strict=True))
     curves = [{"run": run, "epoch": e, "ndcg@10": v} for run, own in values.items() for e, v in enumerate(own, 1)]
-    sweep = Sweep(table, pd.DataFrame(curves), 0.05, {})
-    assert sweep_page.best_epoch(sweep, sweep.arms[0], "ndcg@10") == pytest.approx((2.5, 0.4))
-    (figure,) = [sweep_page.curves(sweep)]
-    assert figure is not None
-    stars = [line for line in figure.axes[0].lines if line.get_marker() == "*" and len(line.get_xdata())]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in stars] == [pytest.approx((2.5, 0.4))]
+    for kept, place in ((3, (3, 0.3)), (2, (1, 0.2))):  # of two runs, the earlier epoch
+        sweep = Sweep(table.head(kept), pd.DataFrame(curves), 0.05, {})
+        figure = sweep_page.curves(sweep)
+        assert figure is not None
+        (curve,) = [line for line in figure.axes[0].lines if line.get_marker() != "*"]
+        (star,) = [line for line in figure.axes[0].lines if line.get_marker() == "*" and len(line.get_xdata())]
+        assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx(place)
+        assert place == pytest.approx(tuple(curve.get_xydata()[place[0] - 1]))
+
+
+def test_means_over_folds_are_said_in_words_note_and_figure() -> None:
+    table = runs(seeds=1).query("`optimizer.lr` == 0.001")
+    sweep = made(pd.concat([table.assign(**{"split.fold": fold, "run": table["run"] + f"-{fold}"}) for fold in (0, 2)]))
+    text = said(sweep)
+    assert "of each arm and seed are means over 2 folds (0, 2), which count alike. Folds share their data" in text
+    assert "tests are over seeds alone, and of one seed there is none." in text
+    assert "standard deviation over seeds of means over 2 folds." in text
+    assert "Values of a seed are means over 2 folds." in sweep_page.comparisons(sweep).note
+    legend = sweep_page.runs(sweep).legends[0].get_texts()
+    assert legend[0].get_text() == "a seed, mean over 2 folds"
+    assert "fold" not in said(made(table))
 
 
 def test_an_axis_promises_an_interval_only_where_one_is_drawn() -> None:

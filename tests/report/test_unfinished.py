@@ -1,6 +1,7 @@
 """Runs that a report lacks are counted and named, with the reason, on the page and by the command."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def test_a_failed_run_is_counted_and_named_with_the_first_line_of_its_failure(
     fail(sweep / "focal-2", "TrainingError: the loss is nan\nsecond line")
     note = "1 of 4 runs failed: focal-2: TrainingError: the loss is nan"
     page, readme = said(sweep / "report", f"sweep={sweep}")
-    assert f"<h1>3 runs, 2 arms</h1> <p><strong>{note}.</strong></p>" in page
+    assert re.search(
+        rf"<h1>sweep: 3 runs, 2 arms</h1> <p>Data [^<]*</p> <p><strong>{re.escape(note)}\.</strong></p>", page
+    )
     assert f"**{note}.** **{LOST}" in readme
     assert "second line" not in page
     assert capsys.readouterr().err.splitlines()[0] == f"note: {note}"
@@ -79,7 +82,7 @@ def test_damaged_ranks_are_named_and_the_metrics_stay(sweep: Path, capsys: pytes
     assert f"{words}expected" in page
     assert f"note: {words}expected" in capsys.readouterr().err
     assert LOST not in page
-    assert "<h1>4 runs, 2 arms</h1>" in page
+    assert "<h1>sweep: 4 runs, 2 arms</h1>" in page
 
 
 def test_every_state_has_its_sentence(tmp_path: Path) -> None:

@@ -254,6 +254,12 @@ def test_a_run_id_is_readable_and_tells_runs_apart() -> None:
     assert run_id(settings("neg_ratio=4", "seed=7")).startswith("neumf-bce-r4-s7-")
 
 
+def test_a_run_id_names_the_fold_of_several_and_no_other() -> None:
+    folds = [run_id(settings("split=random", "split.folds=3", f"split.fold={fold}", "seed=7")) for fold in (0, 2)]
+    assert [own.rpartition("-")[0] for own in folds] == ["neumf-bce-r10-s7-f0", "neumf-bce-r10-s7-f2"]
+    assert run_id(settings("split=random", "seed=7")).rpartition("-")[0] == "neumf-bce-r10-s7"
+
+
 def test_what_nothing_declares_counts() -> None:
     """A key of another version, or of a component that this process does not know, may change the result."""
     for key, own in {

@@ -127,6 +127,50 @@ def test_runs_of_another_protocol_are_refused(sweep, key, value, named):
     assert named in str(caught.value)
 
 
+def as_fold(folder: Path, fold: int, digest: str) -> None:
+    """Let a run say that it was one of three folds."""
+    split = {"name": "random", "by": "user", "valid": 0.1, "test": 0.1, "folds": 3, "fold": fold, "seed": 0}
+    spoil(folder, "config.split", split)
+    spoil(folder, "data_digest", digest * 64)
+
+
+def test_folds_of_one_division_are_one_table_and_named(sweep):
+    for name, fold in {"bce": 0, "focal": 0, "balanced": 1, "wide": 2}.items():
+        as_fold(sweep / name, fold, str(fold))
+    assert read_runs([sweep]).set_index("run")["split.fold"].to_dict() == {
+        "bce": 0, "focal": 0, "balanced": 1, "wide": 2,
+    }  # fmt: skip
+    assert "split.fold" not in read_runs([sweep / "bce", sweep / "focal"])  # as before: one fold is one split
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("data_digest", "9" * 64, "bce, focal differ in data_digest"),  # of the same fold
+        ("config.split.seed", 1, "split.seed: 0 and 1"),
+        ("config.split.folds", 4, "split.folds: 3 and 4"),
+        ("config.split.folds", None, "split.folds: 3 and None"),
+        ("config.evaluation.cutoffs", [10], "evaluation.cutoffs"),
+        ("config.trainer.batch_size", 11, "trainer.batch_size"),
+    ],
+)
+def test_folds_differ_in_nothing_else_of_the_protocol(sweep, key, value, named):
+    for name, fold in {"balanced": 1, "bce": 0, "focal": 0}.items():
+        as_fold(sweep / name, fold, str(fold))
+    read_runs([sweep / name for name in ("balanced", "bce", "focal")])
+    spoil(sweep / "focal", key, value)
+    with pytest.raises(DataError, match="cannot compare runs of different protocols: ") as caught:
+        read_runs([sweep / name for name in ("balanced", "bce", "focal")])
+    assert named in str(caught.value)
+
+
+def test_folds_of_other_data_are_refused(sweep):
+    as_fold(sweep / "bce", 0, "0"), as_fold(sweep / "focal", 1, "1")
+    spoil(sweep / "focal", "config.data.threshold", 2)
+    with pytest.raises(DataError, match=r"bce, focal differ in data\.threshold"):
+        read_runs([sweep / "bce", sweep / "focal"])
+
+
 def test_what_changes_no_result_may_differ(sweep):
     for key, value in {"threads": 2, "progress": True, "checkpoint_every": "5s"}.items():
         spoil(sweep / "focal", f"config.trainer.{key}", value)

@@ -36,6 +36,7 @@ class Recorder:
     def init(self, **arguments: Any) -> "Recorder":
         """Begin a run, or go on with it."""
         self.begun.append(arguments)
+        self.dir = f"{arguments['dir']}/offline-run-{arguments['id']}/files"
         self.history = self.steps.setdefault(arguments["id"], {})
         return self
 
@@ -82,6 +83,13 @@ def test_it_gets_settings_epochs_result_and_figures(recorder, root, tmp_path):
     }
     assert recorder.summary["test/hit@10"] == result["test"]["hit@10"]
     assert (recorder.ends, recorder.figures, recorder.torn_down) == ([0], ["figure"], False)
+
+
+def test_a_run_says_where_its_log_lies_and_how_to_upload_it(recorder, root, tmp_path, caplog):
+    caplog.set_level("INFO")
+    train(settings(root, tmp_path, "trainer.epochs=1"), tmp_path / "run")
+    place = f"{tmp_path / 'store'}/offline-run-{recorder.begun[0]['id']}"
+    assert f"tracking: wandb's log is {place}; to upload it: wandb sync {place}" in caplog.messages
 
 
 def test_a_resumed_run_goes_on_in_the_same_run_and_lacks_no_epoch(recorder, root, tmp_path, monkeypatch):
@@ -168,4 +176,5 @@ def test_the_real_library(root, tmp_path, monkeypatch):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "store" / "wandb").glob("offline-run-*")
+    assert f"to upload it: wandb sync {run}" in done.stdout + done.stderr
     assert run.name.endswith((tmp_path / "run" / tracking.WANDB_ID).read_text().strip())
