@@ -12,6 +12,7 @@ from ncf.report.kit.style import RC, save, titled
 from ncf.report.simulation import BEST_ITEM, Comparison
 from ncf.report.simulation_page import comparison_table, regret, summary
 
+_SAID = {"worse": "worse than", "equivalent": "equivalent to"}
 TITLES = {"linear": "Quality dominates: linear", "linear_fixed_norm": "Taste decides: linear_fixed_norm"}
 
 
@@ -54,7 +55,8 @@ def status(rows: pd.DataFrame) -> str:
     if len(against) == len(rows):
         return "is refuted"
     if len(against):
-        return f"fails ({', '.join(f'{r.finding} than {r.against} in {r.measure}' for r in against.itertuples())})"
+        parts = [f"{_SAID[str(r.finding)]} {r.against} in {r.measure}" for r in against.itertuples()]
+        return f"fails ({', '.join(parts)})"
     return "is undecided"
 
 
@@ -80,9 +82,8 @@ def seeds(results: pd.DataFrame) -> str:
     counts = own.groupby(["environment", "agent"]).size()
     plan = registered()
     wanted = plan["seeds"] * len(plan["agents"]) * len(plan["environments"])
-    return (
-        f"{len(own)} of {wanted} registered runs are in these tables, {counts.min()} to {counts.max()} seeds an agent"
-    )
+    each = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return f"{len(own)} of {wanted} registered runs are in these tables, {each} seeds an agent"
 
 
 def story(results: pd.DataFrame, compared: pd.DataFrame) -> str:
