@@ -32,7 +32,7 @@ def test_verdicts_follow_the_registered_rule() -> None:
     assert len(found) == 2 * (4 + 1 + 1) * 2
     mixed = found[found["claim"] == "H1"].reset_index(drop=True)
     mixed.loc[0, "finding"] = "equivalent"
-    assert page.status(mixed).startswith("fails (equivalent than als")
+    assert page.status(mixed).startswith("fails (equivalent to als")
     mixed.loc[0, "finding"] = "undecided"
     assert page.status(mixed) == "is undecided"
 
