@@ -35,7 +35,7 @@ def test_text_means_itself(texts: list[str]) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_much_text_means_itself(texts: list[str]) -> None:
     means_itself(texts)
