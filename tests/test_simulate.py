@@ -155,7 +155,7 @@ def start(folder: Path, *more: str) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_killed_simulation_resumes_to_the_same_bits(number: signal.Signals, tmp_path: Path) -> None:
-    own = ["periods=400", "save_every=0", "log=true"]
+    own = ["periods=150", "save_every=0", "log=true"]
     process = start(tmp_path / "killed", *own)
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed" / "checkpoint.previous.pt").exists():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ncf.core.compose import compose
@@ -17,16 +17,28 @@ from ncf.errors import ConfigError
 TEXTS = st.text(st.sampled_from("'\\${}\",=[]: \n\tax.é"), max_size=8)
 
 
-@settings(max_examples=40, deadline=None)
-@given(TEXTS)
-@example("it's a${x}")
-@example("\\${x}\\")
-@example("null")
-@example("3")
-@example("")
-def test_text_means_itself(text: str) -> None:
-    data = compose(["data=csv", override("data.root", text), override("data.columns", [text, "b"])]).data
-    assert (data.root, list(data.columns)) == (text, [text, "b"])
+def means_itself(texts: list[str]) -> None:
+    """Composing takes most of the time: several texts at once, the first as a value of its own too."""
+    data = compose(["data=csv", override("data.root", texts[0]), override("data.columns", texts)]).data
+    assert (data.root, list(data.columns)) == (texts[0], texts)
+
+
+@pytest.mark.parametrize("text", ["it's a${x}", "\\${x}\\", "null", "3", ""])
+def test_text_that_looks_like_something_else_means_itself(text: str) -> None:
+    means_itself([text, "b"])
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(TEXTS, min_size=4, max_size=8))
+def test_text_means_itself(texts: list[str]) -> None:
+    means_itself(texts)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=4))
+def test_much_text_means_itself(texts: list[str]) -> None:
+    means_itself(texts)
 
 
 @pytest.mark.parametrize(

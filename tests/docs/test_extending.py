@@ -110,6 +110,7 @@ def test_the_workers_of_a_sweep_know_the_components_too(installed, own, root, tm
     assert len(list(tmp_path.glob("*/result.json"))) == 2
 
 
+@pytest.mark.slow
 def test_no_yaml_file_can_import_a_module(installed, own, tmp_path):
     (tmp_path / "loss").mkdir()
     (tmp_path / "loss/evil.yaml").write_text("name: bce\n_target_: my_parts.Hinge\n")

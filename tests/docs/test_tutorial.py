@@ -21,7 +21,7 @@ TUTORIAL, API = ((DOCS / f"{name}.md").read_text() for name in ("tutorial", "api
 @pytest.fixture(scope="module")
 def world(root):
     """Overrides that make each run last a moment; users 22 and 196, items 50 and 181 are there."""
-    sizes = ("data.users=200", "data.items=200", "data.interactions=9000", "trainer.epochs=1")
+    sizes = ("data.users=200", "data.items=200", "data.interactions=4000", "trainer.epochs=1")
     return [o for o in small(root, *sizes) if not o.startswith("model.")]
 
 

@@ -138,7 +138,7 @@ def made_companions(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         {"treatment": c.claim.treatment, "baseline": c.claim.baseline, "metric": c.metric, "neg_ratio": c.ratios[0],
          "seeds": 30, "users": 942, "difference": 0.002, "difference_low": -0.001, "difference_high": 0.004,
          "change": 0.03, "change_low": -0.02, "change_high": 0.07, "users_better": 480, "users_worse": 462,
-         "p_ranks": 0.4}
+         "p_ranks": 0.4, "method": "crossed t"}
         for h in registered.hypotheses.values() for c in h.comparisons() if c.claim.says == "higher"
     ]  # fmt: skip
     return {

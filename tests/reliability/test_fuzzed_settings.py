@@ -84,7 +84,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("typed")
 
 
-@settings(max_examples=60, **relaxed)
+@settings(max_examples=25, **relaxed)
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=4))
 def test_any_yaml_gives_a_plan_or_one_line(changes: dict[str, Any]) -> None:
     set_in_yaml(changes)
@@ -98,7 +98,7 @@ def test_a_blank_key_is_named_so_that_it_can_be_seen(key: str) -> None:
         plan_run(cfg)
 
 
-@settings(max_examples=10, **relaxed)
+@settings(max_examples=5, **relaxed)
 @given(OVERRIDES, st.one_of(st.none(), CHOICES))
 def test_anything_typed_comes_to_the_data_or_is_one_line(
     scratch: Path, overrides: list[str], choice: tuple[str, str] | None

@@ -167,6 +167,7 @@ def test_a_library_that_hangs_does_not_keep_the_run(recorder, root, tmp_path, mo
     assert recorder.torn_down  # else the exit of Python waits for the library's process
 
 
+@pytest.mark.slow
 def test_the_real_library(root, tmp_path, monkeypatch):
     """A process of its own: the library leaves one that ends with it."""
     pytest.importorskip("wandb")
