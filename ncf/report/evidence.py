@@ -101,6 +101,13 @@ def _two_level(study: Study) -> dict[_Key, tuple[Interval, Interval]]:
     """(treatment, baseline, metric, ratios) -> relative change over seeds and users, with its narrowest and widest
     interval: the same where the ranks were at hand.
     """
+    if "two_level" not in study.worked_out:
+        study.worked_out["two_level"] = _intervals_of_users(study)
+    known: dict[_Key, tuple[Interval, Interval]] = study.worked_out["two_level"]
+    return known
+
+
+def _intervals_of_users(study: Study) -> dict[_Key, tuple[Interval, Interval]]:
     level, method = study.registration.interval_level, users_method(study)
     found: dict[_Key, tuple[Interval, Interval]] = {}
     for row in _users(study).to_dict("records"):

@@ -91,6 +91,11 @@ class Study:
     companions: dict[str, pd.DataFrame]
 
     @cached_property
+    def worked_out(self) -> dict[str, Any]:
+        """What sections have worked out from the study and would work out anew for each figure, by name."""
+        return {}
+
+    @cached_property
     def verdicts(self) -> list[Verdict]:
         return verdict(self.registration, self.runs)
 

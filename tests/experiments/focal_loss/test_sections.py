@@ -6,7 +6,6 @@ import pytest
 from markupsafe import Markup
 
 from experiments.focal_loss import clamped, grid, rule, sections
-from ncf.report import evidence
 from ncf.report.kit import page
 from ncf.report.kit.prose import Prose
 from ncf.report.kit.section import Chart, Section
@@ -32,11 +31,9 @@ def blank(study: Study, words: Prose, section: Section, chart: Chart, *_: object
 def again(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report made again beside a copy of the registration, without its figures."""
     folder = tmp_path_factory.mktemp("again")
-    known = evidence._two_level(study)  # asked for some forty times, and worked out anew each time
     (folder / "preregistration.yaml").write_bytes((FOLDER / "preregistration.yaml").read_bytes())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(page, "drawn", blank)
-        patched.setattr(evidence, "_two_level", lambda _: known)
         page.write(study, chosen(study.registration.report.sections), folder)
     return folder
 
