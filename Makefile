@@ -26,7 +26,7 @@ data: $(READY)  ## fetch and prepare MovieLens-100K (ARGS="data=ml-1m" for anoth
 train: $(READY)  ## train the default model and print its table (ARGS="loss=focal neg_ratio=50 seed=7")
 	$(RUN) -m ncf.train $(ARGS)
 
-test: $(READY)  ## run the tests (under 3 minutes)
+test: $(READY)  ## run the tests (about 4 minutes on two cores)
 	$(RUN) -m pytest
 
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale

@@ -66,7 +66,7 @@ def test_a_threshold_is_chosen_on_validation(run: LoadedRun) -> None:
         (["n=81"], ConfigError, "n: expected at most 80, the number of items, got 81"),
         (["threshold=1"], ConfigError, "threshold: expected rule=threshold, which it belongs to, got rule=top_n"),
         (["rule=threshold", "threshold=1e9"], ConfigError, "threshold: expected one that a validation score reaches"),
-        (["rule=best"], ConfigError, "argument --rule: invalid choice"),
+        (["rule=best"], ConfigError, "rule: expected one of 'top_n', 'threshold', got 'best'"),
         (["against={ease}"], DataError, "{ease}: expected the split of {several}"),
         (["run={ease}"], DataError, "synthetic: expected users with several held-out positives, found at most 1 each"),
     ],

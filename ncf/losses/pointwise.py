@@ -138,7 +138,8 @@ class ItemWeightedBCE(BatchLoss):
         """logits (B, 1+K) -> losses (B, 1+K): -w log p of the positive, -log p of negatives."""
         losses = -F.logsigmoid(signed(logits))
         assert batch.frequencies is not None
-        weights = (self.positive_weight * batch.frequencies**-self.power).unsqueeze(-1)
+        frequencies = batch.frequencies.to(logits.dtype)  # else compiled code, which fuses this, would round otherwise
+        weights = (self.positive_weight * frequencies**-self.power).unsqueeze(-1)
         return torch.cat([weights * losses[..., :1], losses[..., 1:]], dim=-1)
 
 

@@ -41,10 +41,10 @@ def test_tasks_are_reported_without_their_weights() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ranking": -1.0}, "loss.ranking: input should be greater than or equal to 0, got -1.0"),
-        ({"rating": -0.5}, "loss.rating: input should be greater than or equal to 0, got -0.5"),
+        ({"ranking": -1.0}, "loss.ranking: expected a value greater than or equal to 0, got -1.0"),
+        ({"rating": -0.5}, "loss.rating: expected a value greater than or equal to 0, got -0.5"),
         ({"ranking": 0.0, "rating": 0.0}, "loss.rating: expected loss.ranking or loss.rating above 0, as with both at"),
-        ({"link": "probit"}, "loss.link: input should be 'log' or 'sigmoid'"),
+        ({"link": "probit"}, "loss.link: expected 'log' or 'sigmoid'"),
     ],
 )
 def test_settings_without_meaning_are_refused_in_one_line(changes: dict[str, object], message: str) -> None:

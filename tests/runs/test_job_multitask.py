@@ -164,7 +164,7 @@ def test_tensorboard_shows_both_losses_and_both_metrics(archive: Path, tmp_path:
         (["trainer.monitor=mse"], "trainer.monitor: expected one of hit@5"),
         (
             [*BOTH, "loss.rating=-1"],
-            "loss.rating: input should be greater than or equal",
+            "loss.rating: expected a value greater than or equal",
         ),
         (
             [*BOTH, "loss.rating=0", "loss.ranking=0"],
