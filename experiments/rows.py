@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from omegaconf import DictConfig
 
 from ncf.report.collect import write_table
+from ncf.runs.job import Job, open_job
+from ncf.runs.plan import plan_run
+from ncf.runs.state import claim
 
 
 class Rows:
@@ -39,3 +43,12 @@ class Rows:
         whole = pd.concat([self.table(), pd.DataFrame(rows)], ignore_index=True)
         whole = whole.drop_duplicates(self.keys, keep="last").sort_values(self.keys, kind="stable")
         write_table(whole, self.path, "%.6g")
+
+
+def finish(cfg: DictConfig, folder: Path) -> None:
+    """Make the run of a configuration in its folder, or go on with it; a finished one stays as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with claim(folder):
+        job = open_job(plan_run(cfg), folder, lambda: False)
+        if isinstance(job, Job):
+            job.run()

@@ -16,7 +16,7 @@ from ncf.causal.settings import ESTIMATORS, FORMS, OVERLAP
 from ncf.causal.weighting import ESTIMANDS
 from ncf.core import command_line
 from ncf.core.command_line import visible
-from ncf.core.formats import add_format, as_csv, as_json, as_table, records
+from ncf.core.formats import add_format, as_table, records, written
 from ncf.errors import ConfigError
 
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
@@ -79,7 +79,8 @@ def main(arguments: Sequence[str]) -> None:
     )  # fmt: skip
     if options.page:
         effect_page.write(found, options.page, options.outcome)
-    print(FORMATTED[options.format](found), end="")
+    noted = found.table.assign(warnings="; ".join(found.warnings))
+    print(written(options.format, lambda: shown(found), lambda: described(found), lambda: noted), end="")
 
 
 def names(text: str) -> list[str]:
@@ -188,13 +189,6 @@ def described(found: Effect) -> dict[str, Any]:
         "rosenbaum": None if rosenbaum is None else records(rosenbaum),
         "warnings": list(found.warnings),
     }  # fmt: skip
-
-
-FORMATTED = {
-    "table": shown,
-    "json": lambda found: as_json(described(found)),
-    "csv": lambda found: as_csv(found.table.assign(warnings="; ".join(found.warnings))),
-}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ncf.causal.group_time import CONTROLS
 from ncf.causal.rollout import ESTIMATORS, Rollout, rollout
 from ncf.core import command_line
 from ncf.core.command_line import visible
-from ncf.core.formats import add_format, as_csv, as_json, as_table, records
+from ncf.core.formats import add_format, as_table, records, written
 
 
 def parser() -> command_line.Parser:
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str]) -> None:
     )  # fmt: skip
     if options.page:
         rollout_page.write(found, options.page, options.outcome)
-    print(FORMATTED[options.format](found), end="")
+    noted = found.table.assign(warnings="; ".join(found.warnings))
+    print(written(options.format, lambda: shown(found), lambda: described(found), lambda: noted), end="")
 
 
 def shown(found: Rollout) -> str:
@@ -116,13 +117,6 @@ def described(found: Rollout) -> dict[str, Any]:
             "effect": dealt.observed, "p": dealt.p, "arrangements": dealt.arrangements, "exact": dealt.exact},
         "warnings": list(found.warnings),
     }  # fmt: skip
-
-
-FORMATTED = {
-    "table": shown,
-    "json": lambda found: as_json(described(found)),
-    "csv": lambda found: as_csv(found.table.assign(warnings="; ".join(found.warnings))),
-}
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
 from collections.abc import Iterable
 
 from experiments.imbalance.arms import HERE, RULES, TOP, Arm
-from experiments.rows import Rows
+from experiments.rows import Rows, finish
 from ncf.core.compose import compose
 from ncf.evaluation.served import Served, served
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import config_hash, resolved
-from ncf.runs.job import Job, open_job
 from ncf.runs.loading import load
-from ncf.runs.plan import plan_run
-from ncf.runs.state import claim
 
 RESULTS = Rows(HERE / "results.csv", ["arm", "seed"])
 COUNTS = Rows(HERE / "counts.csv.gz", ["arm", "seed", "rule", "by"])
@@ -24,11 +21,7 @@ def train(arm: Arm, seed: int) -> None:
     if RESULTS.has(arm=arm.name, seed=seed, config_hash=config_hash(resolved(cfg))):
         return
     folder = arm.folder(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    with claim(folder):
-        job = open_job(plan_run(cfg), folder, lambda: False)
-        if isinstance(job, Job):
-            job.run()
+    finish(cfg, folder)
     run, result = load(folder), read_result(folder)
     assert result is not None
     for rule in RULES:

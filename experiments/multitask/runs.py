@@ -7,7 +7,7 @@ import torch
 
 from experiments.multitask import baselines
 from experiments.multitask.arms import HERE, Arm
-from experiments.rows import Rows
+from experiments.rows import Rows, finish
 from ncf.core.compose import compose
 from ncf.data.split import Pairs, Split
 from ncf.evaluation import FullRanking, Scorer, test_targets, validation_targets
@@ -15,9 +15,7 @@ from ncf.evaluation.ratings import HeldOutRatings, rating_errors
 from ncf.models import MODELS
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import config_hash, resolved
-from ncf.runs.job import Job, open_job
 from ncf.runs.plan import RunPlan, plan_run
-from ncf.runs.state import claim
 from ncf.runs.tracking import epochs
 
 METRICS = ("mrr_all", "mse")
@@ -36,11 +34,7 @@ def train(arm: Arm, seed: int) -> None:
     if RESULTS.has(arm=arm.name, seed=seed, config_hash=digest):
         return
     folder = arm.folder(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    with claim(folder):
-        job = open_job(plan_run(cfg), folder, lambda: False)
-        if isinstance(job, Job):
-            job.run()
+    finish(cfg, folder)
     result, history = read_result(folder), epochs(folder)
     assert result is not None
     EPOCHS.add([{"arm": arm.name, "seed": seed, **_of_epoch(line)} for line in history])

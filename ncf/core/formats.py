@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -59,6 +59,11 @@ def as_csv(frame: pd.DataFrame, header: bool = True) -> str:
     """Return lines of CSV for people: a text that a spreadsheet would run as a formula begins with an apostrophe."""
     texts = {c: [_cell(value) for value in frame[c].tolist()] for c in frame if frame[c].dtype.kind not in "iuf"}
     return frame.assign(**texts).to_csv(index=False, header=header, lineterminator="\n")
+
+
+def written(form: str, text: Callable[[], str], values: Callable[[], object], frame: Callable[[], pd.DataFrame]) -> str:
+    """Return what was found in one of `FORMATS`: as `text` for people, `values` for JSON, or the `frame` for CSV."""
+    return {"table": text, "json": lambda: as_json(values()), "csv": lambda: as_csv(frame())}[form]()
 
 
 def _escaped(character: str) -> str:

@@ -176,6 +176,7 @@ class _Lines(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` with the next bytes; return how many there were, 0 at the end."""
         wanted = len(buffer)
         data = self._first[:wanted] or self._stream.read(wanted)
         self._first = self._first[wanted:]

@@ -87,18 +87,15 @@ class Linear:
         """Return predictions of every round from a fit on the rounds where `train` (N,) is true."""
         if log.scores is not None:
             return self._of_scores(log, log.scores, train)
-        actions = np.eye(log.actions) if log.action_context is None else log.action_context
-        context, own = distinct(log)
-        group, row = np.unique(own * (log.position.max() + 1) + log.position, return_inverse=True)
-        whose, place = np.divmod(group, log.position.max() + 1)
-        _refuse_size(len(group) * log.actions)
-        values = np.empty((len(group), log.actions))
+        actions, context, own = _features(log)
+        whose, place, row = _groups(log, own)
+        values = np.empty((len(whose), log.actions))
         for position in np.unique(place):
             beta = self.fit(self._cells(log, context, own, actions, train & (log.position == position)), self.l2)
             inner = context @ beta[: context.shape[1]] + beta[-1]
             mine = place == position
             values[mine] = self.link(inner[whose[mine], None] + actions @ beta[context.shape[1] : -1])
-        return PerAction(values, row.ravel())
+        return PerAction(values, row)
 
     def _cells(self, log: Log, context: np.ndarray, own: np.ndarray, actions: np.ndarray, rows: np.ndarray) -> Cells:
         if not rows.any():
@@ -128,12 +125,9 @@ class ScikitLearn:
 
     def __call__(self, log: Log, train: np.ndarray) -> PerAction:
         """Return predictions of every round from a fit on the rounds where `train` (N,) is true."""
-        actions = np.eye(log.actions) if log.action_context is None else log.action_context
-        context, own = distinct(log)
-        group, row = np.unique(own * (log.position.max() + 1) + log.position, return_inverse=True)
-        whose, place = np.divmod(group, log.position.max() + 1)
-        _refuse_size(len(group) * log.actions)
-        values = np.empty((len(group), log.actions))
+        actions, context, own = _features(log)
+        whose, place, row = _groups(log, own)
+        values = np.empty((len(whose), log.actions))
         for position in np.unique(place):
             rows, mine = train & (log.position == position), place == position
             features = np.column_stack([context[own[rows]], actions[log.action[rows]]])
@@ -145,7 +139,7 @@ class ScikitLearn:
                 x = np.column_stack([known, np.broadcast_to(actions[action], (len(known), actions.shape[1]))])
                 values[mine, action] = model.predict_proba(x)[:, 1] if hasattr(model, "predict_proba") else (
                     model.predict(x))  # fmt: skip
-        return PerAction(values, row.ravel())
+        return PerAction(values, row)
 
 
 def named(name: str, l2: float = 1.0) -> RewardModel:
@@ -220,6 +214,20 @@ def distinct(log: Log) -> tuple[np.ndarray, np.ndarray]:
 def _sums(log: Log, rows: np.ndarray, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     weight = np.ones(int(rows.sum())) if log.weight is None else log.weight[rows] / log.weight[rows].mean()
     return np.bincount(cell, weight, cells), np.bincount(cell, weight * log.reward[rows], cells)
+
+
+def _features(log: Log) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the features of actions (A, F) and of distinct contexts (C, D), and each round's context (N,)."""
+    actions = np.eye(log.actions) if log.action_context is None else log.action_context
+    return actions, *distinct(log)
+
+
+def _groups(log: Log, own: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return context (G,) and position (G,) of every pair of both that occurs, and the pair of each round (N,)."""
+    places = log.position.max() + 1
+    group, row = np.unique(own * places + log.position, return_inverse=True)
+    _refuse_size(len(group) * log.actions)
+    return *np.divmod(group, places), row.ravel()
 
 
 def _refuse_size(numbers: int) -> None:

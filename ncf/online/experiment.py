@@ -242,6 +242,7 @@ def _effects(
     simple = not (chosen.covariate or chosen.strata or (chosen.cluster and chosen.cluster_method == "means"))
 
     def at(look: int) -> tuple[float, float]:
+        """Return effect and error of what was there after `look` days."""
         if units.log is None or look > max(units.log.labels):
             return effect.absolute.value, effect.absolute.standard_error
         if simple:

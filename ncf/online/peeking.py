@@ -143,6 +143,7 @@ def confidence_sequence(tuned_at: float | None, alpha: float = 0.05) -> Rule:
     """
 
     def rule(looks: Looks) -> Array:
+        """Return where the sequence around the difference excludes 0, (R, T)."""
         total = 2 * looks.n
         known = np.isfinite(looks.error)
         spread = np.where(known, looks.error, 1.0) * np.sqrt(total)

@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -16,10 +14,11 @@ from ncf.errors import DataError
 from ncf.online.bayes import density
 from ncf.online.health import p_text
 from ncf.online.result import ABTest, Compared
+from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
 from ncf.report.kit.page import PAGE
 from ncf.report.kit.prose import Prose
-from ncf.report.kit.style import COLOURS, GREY, LIGHT, RC, WIDTH, percent_ticks, save, titled
+from ncf.report.kit.style import COLOURS, GREY, LIGHT, WIDTH, percent_ticks
 from ncf.report.sections.comparisons import FINDINGS
 from ncf.report.staging import staged, written
 
@@ -47,13 +46,7 @@ def write(found: ABTest, output: Path, formats: Sequence[str] = ("svg", "png")) 
 def build(found: ABTest, folder: Path, formats: Sequence[str]) -> None:
     """Make the whole report in the empty `folder`."""
     (folder / "figures").mkdir()
-    figures = {}
-    for name, (question, draw) in FIGURES.items():
-        with matplotlib.rc_context(RC):
-            if (figure := draw(found)) is not None:
-                svg = save(titled(figure, question), folder / "figures", name, formats)
-                label = f'<svg role="img" aria-label="{escape(question)}"'
-                figures[name] = Markup(svg[svg.index("<svg") :].replace("<svg", label, 1))
+    figures = inline(FIGURES, found, folder / "figures", formats)
     tables = [table for table in (effects_table(found), posteriors_table(found), segments_table(found)) if table.rows]
     context = {"figures": figures, "tables": tables, "answers": [_answer(found, one) for one in found.compared]}
     write_text(folder / PAGE, Prose(found, html=True).page("abtest.html.j2", context))

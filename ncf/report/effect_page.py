@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,10 +13,11 @@ from ncf.causal.balance import LIMIT
 from ncf.causal.omitted import Omitted, benchmarks
 from ncf.causal.propensity import overlap
 from ncf.core.files import write_text
+from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
 from ncf.report.kit.naming import p_value
 from ncf.report.kit.prose import Prose
-from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, percent_ticks, save, titled
+from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH, percent_ticks
 
 _MOST_CONFOUNDERS = 60
 _CONTOURS = 41  # points a side
@@ -26,13 +25,7 @@ _CONTOURS = 41  # points a side
 
 def write(found: Effect, path: Path, outcome: str) -> None:
     """Write the page to `path`, whole or not at all. Raises FileError if it cannot be written."""
-    figures = {}
-    for name, (question, draw) in FIGURES.items():
-        with matplotlib.rc_context(RC):
-            if (figure := draw(found)) is not None:
-                svg = save(titled(figure, question), path.parent, name, ())
-                label = f'<svg role="img" aria-label="{escape(question)}"'
-                figures[name] = Markup(svg[svg.index("<svg") :].replace("<svg", label, 1))
+    figures = inline(FIGURES, found, path.parent)
     context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found)}
     write_text(path, Prose(found, html=True).page("effect.html.j2", context))
 

@@ -2,29 +2,22 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from ncf.causal.bacon import KINDS
 from ncf.causal.rollout import Rollout
 from ncf.core.files import write_text
+from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
 from ncf.report.kit.naming import p_value
 from ncf.report.kit.prose import Prose
-from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, save, titled
+from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH
 
 
 def write(found: Rollout, path: Path, outcome: str) -> None:
     """Write the page to `path`, whole or not at all. Raises FileError if it cannot be written."""
-    figures = {}
-    for name, (question, draw) in FIGURES.items():
-        with matplotlib.rc_context(RC):
-            if (figure := draw(found)) is not None:
-                svg = save(titled(figure, question), path.parent, name, ())
-                label = f'<svg role="img" aria-label="{escape(question)}"'
-                figures[name] = Markup(svg[svg.index("<svg") :].replace("<svg", label, 1))
+    figures = inline(FIGURES, found, path.parent)
     context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found)}
     write_text(path, Prose(found, html=True).page("rollout.html.j2", context))
 

@@ -51,7 +51,7 @@ class JointStep(PlainStep):
     """The plain step of a model with two heads, and of a loss of both."""
 
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
-        """See `PlainStep`; the ratings of the positives are predicted for the loss."""
+        """Return per-example losses (B, 1+K) of logits (B, 1+K) and of the positives' ratings, predicted here."""
         assert isinstance(self.model, RatingRecommender)
         assert isinstance(self.loss, JointLoss)
         predicted = self.model.rate(batch.users, batch.items[:, 0])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from ncf.core.formats import as_csv, as_json, as_table, records
+from ncf.core.formats import as_csv, as_json, as_table, records, written
 
 FRAME = pd.DataFrame({"id": ["=1+1", "-5", "a\x1b[31m"], "value": [0.5, 1.0, 2.0]})
 
@@ -27,3 +27,11 @@ def test_json_holds_no_number_that_json_lacks() -> None:
         "1": None,
         "x": [2, [None]],
     }
+
+
+def test_only_the_form_that_is_asked_for_is_made() -> None:
+    made = {
+        form: written(form, lambda: "text", lambda: {"x": 1}, lambda: FRAME.head(1))
+        for form in ("table", "json", "csv")
+    }
+    assert made == {"table": "text", "json": '{"x": 1}\n', "csv": "id,value\n'=1+1,0.5\n"}
