@@ -8,7 +8,7 @@ root of the checkout.
 
 from collections.abc import Sequence
 
-from experiments.noise_floor import runs
+from experiments.noise_floor import diagnosis, page, runs
 from ncf.core.command_line import Parser, run
 from ncf.errors import ConfigError
 
@@ -25,8 +25,12 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"expected one of {', '.join(COMMANDS)}, got {options.command!r}")
     if options.command == "run":
         return runs.make(options.jobs)
-    rows = runs.collect() if options.command == "collect" else runs.table()
+    if options.command == "diagnose":
+        diagnosis.diagnose()
+    if options.command == "report":
+        page.write()
     if options.command in ("collect", "status"):
+        rows = runs.collect() if options.command == "collect" else runs.table()
         print(f"{len(rows)} of {runs.registered()} runs are in results.csv")
     return 0
 
