@@ -132,8 +132,8 @@ def speed(folder: Path) -> str:
     pair, fit = own["cpu_seconds"]["period of bayes_original"], own["seconds"]["fit of als"]["ncf"]
     note = (
         f"In CPU seconds the batched agent is {pair['sequential'] / pair['batched']:.0f} times as fast as the other "
-        f"one. By the clock the median fit of ALS is {spark['least'] / fit:,.0f} times as fast as the quickest of Spark's, "
-        "which had two cores."
+        f"one. By the clock the median fit of ALS is {spark['least'] / fit:,.0f} times as fast as the quickest of "
+        "Spark's, which had two cores."
     )
     return Table(
         "Seconds of one thread", ["what", "who", "by the clock, median [least, most]", "of CPU"], rows, note

@@ -122,7 +122,7 @@ def comparison_table(found: Sequence[Comparison], margin: float, family: str) ->
     """Return comparisons as a table; see `Comparison`. `family` says which of them are corrected together."""
     rows = [
         [one.treatment, one.against, one.measure, f"{one.seeds}", f"{one.treatment_mean:.4f}",
-         f"{one.against_mean:.4f}", *_evidence(one), f"{one.finding}: {one.obstacle}" if one.obstacle else one.finding]
+         f"{one.against_mean:.4f}", *_evidence(one), f"{one.finding} ({one.obstacle})" if one.obstacle else one.finding]
         for one in found
     ]  # fmt: skip
     note = (

@@ -69,7 +69,7 @@ def test_what_so_few_seeds_cannot_show_is_said_and_whom_all_are_compared_with(sw
 
 def test_the_reason_stands_beside_a_comparison_without_a_test() -> None:
     one = Comparison("a", "b", "period 1", 3, 0.1, 0.2, obstacle="too few")
-    assert comparison_table([one], 0.05, "of a claim").rows[0][-3:] == ["", "", "undecided: too few"]
+    assert comparison_table([one], 0.05, "of a claim").rows[0][-3:] == ["", "", "undecided (too few)"]
     assert comparison_table([one], 0.05, "of a claim").note.endswith("over the comparisons of a claim.")
 
 
