@@ -1,11 +1,13 @@
 """README.md and its figures, from the CSV files beside it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 
 from experiments.bandits.runs import HERE, registered
+from experiments.bandits.speed import draw
 from ncf.core.files import write_text
 from ncf.report.kit.markup import Table
 from ncf.report.kit.style import RC, save, titled
@@ -24,6 +26,9 @@ def write(folder: Path = HERE) -> None:
         with matplotlib.rc_context(RC):
             figure = regret(curves[curves["environment"] == environment])
             save(titled(figure, title), folder / "figures", f"regret_{environment}")
+    if (folder / "scaling.csv").exists():
+        with matplotlib.rc_context(RC):
+            save(draw(pd.read_csv(folder / "scaling.csv")), folder / "figures", "scaling")
     write_text(folder / "README.md", text(folder))
 
 
@@ -35,13 +40,23 @@ def text(folder: Path = HERE) -> str:
     for environment in TITLES:
         parts[f"summary_{environment}"] = summary(results[results["environment"] == environment]).markdown()
         own = compared[compared["environment"] == environment].drop(columns=["environment"])
-        found = [Comparison(**row) for row in own.drop(columns=["claim"]).to_dict("records")]
-        parts[f"comparisons_{environment}"] = comparison_table(found, registered()["smallest_effect"]).markdown()
+        means = results[results["environment"] == environment].groupby("agent")[list(own["measure"].unique())].mean()
+        found = [_exactly(Comparison(**row), means) for row in own.drop(columns=["claim"]).to_dict("records")]
+        family = "of a claim in an environment"
+        parts[f"comparisons_{environment}"] = comparison_table(
+            found, registered()["smallest_effect"], family
+        ).markdown()
     parts |= {"speed": speed(folder), "scaling": scaling(folder)}
     page = (HERE / "page.md").read_text()
     for name, value in parts.items():
         page = page.replace("{" + name + "}", value)
     return page
+
+
+def _exactly(one: Comparison, means: pd.DataFrame) -> Comparison:
+    """Return a comparison with means of as many digits as the table of regrets shows; its own have six."""
+    own, other = (float(means.loc[agent, one.measure]) for agent in (one.treatment, one.against))
+    return replace(one, treatment_mean=own, against_mean=other)
 
 
 def status(rows: pd.DataFrame) -> str:
@@ -106,16 +121,19 @@ def speed(folder: Path) -> str:
     if not path.exists():
         return "Not measured: `python -m experiments.bandits.speed`."
     table = pd.read_csv(path)
+    recorded = table["who"].str.startswith("Spark")  # of which only the shortest and the longest fit are known
     rows = [
         [r.what, r.who, f"{r.seconds:.4g} [{r.least:.4g}, {r.most:.4g}]", f"{r.cpu_seconds:.4g}"]
-        for r in table.itertuples()
+        for r in table[~recorded].itertuples()
     ]
-    own = table.set_index(["what", "who"])["cpu_seconds"]
-    pair = own["period of bayes_original"]
-    quickest = table[table["who"].str.startswith("Spark")]["least"].iloc[0]
+    spark = table[recorded].iloc[0]
+    rows.append([spark["what"], spark["who"], f"[{spark['least']:.4g}, {spark['most']:.4g}]", ""])
+    own = table.set_index(["what", "who"])
+    pair, fit = own["cpu_seconds"]["period of bayes_original"], own["seconds"]["fit of als"]["ncf"]
     note = (
         f"In CPU seconds the batched agent is {pair['sequential'] / pair['batched']:.0f} times as fast as the other "
-        f"one, and a fit of ALS {quickest / own['fit of als']['ncf']:,.0f} times as fast as the quickest of Spark's."
+        f"one. By the clock the median fit of ALS is {spark['least'] / fit:,.0f} times as fast as the quickest of "
+        "Spark's, which had two cores."
     )
     return Table(
         "Seconds of one thread", ["what", "who", "by the clock, median [least, most]", "of CPU"], rows, note

@@ -124,6 +124,8 @@ def draw(table: pd.DataFrame) -> Figure:
         ):
             ax.loglog(own[vary], own[column], "-", marker=MARKERS[place], color=COLOURS[place],
                       label=label if ax is axes[0] else None)  # fmt: skip
+        ax.set_xticks(own[vary], [f"{size:,}" for size in own[vary]])
+        ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         ax.set_xlabel(vary)
     figure.legend(loc="outside lower center", ncols=2)
     return titled(figure, "What does a period of thompson cost?")

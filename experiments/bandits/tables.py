@@ -42,7 +42,7 @@ def comparisons(results: pd.DataFrame) -> pd.DataFrame:
             )  # fmt: skip
             whole = [one if one.seeds == plan["seeds"] else replace(one, finding="incomplete") for one in found]
             rows += [{"claim": name, "environment": environment, **vars(one)} for one in whole]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).drop(columns="obstacle")
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

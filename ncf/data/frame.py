@@ -88,13 +88,13 @@ def binary(frame: pd.DataFrame, column: str, label: str = "data") -> np.ndarray:
     return found
 
 
-def refuse_missing_columns(label: str, names: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raise DataError naming the columns that are missing and, if there is one, a similar name."""
+def refuse_missing_columns(label: str, names: Sequence[str], wanted: Sequence[str], advice: str = "") -> None:
+    """Raise DataError naming the columns that are missing and, if there is one, a similar name; else `advice`."""
     missing = [name for name in wanted if name not in names]
     if not missing:
         return
     near = difflib.get_close_matches(missing[0], names, n=1)
-    advice = f"; did you mean {near[0]!r}?" if near else ""
+    advice = f"; did you mean {near[0]!r}?" if near else advice and f"; {advice}"
     found = ", ".join(map(str, names))
     found = found if len(found) <= 80 else found[:77] + "..."
     what = "a column" if len(missing) == 1 else "columns"

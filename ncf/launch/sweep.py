@@ -102,7 +102,8 @@ class Sweep:
             print(f"not all runs are done; for details: python -m ncf.status {folder}", file=sys.stderr)
             raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
         if jobs:
-            say(_where_next(folder, None if self._parts is None else str(self._config.registration)))
+            registration = None if self._parts is None else str(self._config.registration)
+            say(_where_next(folder, registration, is_simulation(self._config)))
 
     def _registered_jobs(self, given: list[Override]) -> list[list[str]]:
         """Return the registered runs that match `given`, each with the other overrides in `given`."""
@@ -235,10 +236,13 @@ def _finished_in(path: Path) -> set[str]:
     return {row["run"] for row in rows}
 
 
-def _where_next(folder: Path, registration: str | None) -> str:
-    """Return where the results of a finished sweep lie, and the commands that read them."""
+def _where_next(folder: Path, registration: str | None, simulated: bool) -> str:
+    """Return where the results of a finished sweep lie, and the commands that read them.
+
+    Simulations have no held-out positives for `ncf.compare`.
+    """
     where, under = shlex.quote(str(folder)), f"registration={shlex.quote(registration)} " if registration else ""
-    commands = (f"python -m ncf.report {under}sweep={where}", f"python -m ncf.compare {where}")
+    commands = [f"python -m ncf.report {under}sweep={where}", f"python -m ncf.compare {where}"][: 1 if simulated else 2]
     return visible(f"results: {folder}") + "".join(f"\n  {visible(command)}" for command in commands)
 
 

@@ -15,6 +15,7 @@ from ncf.core.files import write_text, writing
 from ncf.core.formats import add_format, as_csv, as_json, as_table, records
 from ncf.data.archive import user_path
 from ncf.data.feedback import LoggedFeedback, columns_of, read
+from ncf.data.frame import column_names, refuse_missing_columns
 from ncf.data.open_bandit import BEHAVIOURS, CAMPAIGNS, open_bandit, thompson_prior
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy import policies, reward_models
@@ -161,6 +162,8 @@ def _of_file(options: Namespace) -> Asked:
         source, policy=options.policy_column, context=options.context and tuple(options.context.split(",")),
         **{name: getattr(options, name) for name in _COLUMNS},
     )  # fmt: skip
+    advice = "item=<column>, reward=<column> and propensity=<column> say which they are"
+    refuse_missing_columns(str(source), column_names(source), [name for _, name in columns.named()], advice)
     whole = read(source, columns)
     feedback = whole if options.behaviour is None else whole.of_policy(options.behaviour)
     own = None if options.on_policy is None else whole.of_policy(options.on_policy).reward
@@ -225,7 +228,7 @@ def _facts(options: Namespace, found: Analysis) -> dict[str, object]:
     return {
         "log": options.log if options.log != OBD else f"obd, campaign {options.campaign or 'all'}",
         "behaviour": options.behaviour or ("random" if options.log == OBD else None),
-        "policy": options.policy or options.run,
+        "policy": _policy_name(options),
         "lists" if options.lists == "true" else "rounds": found.rounds,
         "effective_sample_size": found.effective,
         **found.largest,
@@ -233,6 +236,14 @@ def _facts(options: Namespace, found: Analysis) -> dict[str, object]:
         "on_policy_low": None if on_policy is None else on_policy.low,
         "on_policy_high": None if on_policy is None else on_policy.high,
     }  # fmt: skip
+
+
+def _policy_name(options: Namespace) -> str:
+    """Return what was evaluated: scores make as many policies as there are temperatures."""
+    chosen = [
+        f"{name}={value:g}" for name in ("temperature", "epsilon") if (value := getattr(options, name)) is not None
+    ]
+    return " ".join([options.policy or options.run, *chosen])
 
 
 def _shown(form: str, found: Analysis, facts: dict[str, object]) -> str:

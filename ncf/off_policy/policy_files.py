@@ -143,7 +143,10 @@ def _rows_of(feedback: LoggedFeedback, keys: list[str], names: pd.DataFrame, lab
         return np.zeros(len(feedback), np.int64)
     for key in keys:
         if getattr(feedback, key) is None:
-            raise DataError(f"{feedback.label}: expected a column {key}, which {label} depends on, found none")
+            raise DataError(
+                f"{feedback.label}: expected a column {key}, which {label} depends on, found none; {key}=<column> says "
+                "which it is"
+            )
     wanted = pd.MultiIndex.from_arrays([_texts(getattr(feedback, key)) for key in keys])
     row = pd.MultiIndex.from_frame(names[keys]).get_indexer(wanted)
     if (row < 0).any():

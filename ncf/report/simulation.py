@@ -97,6 +97,7 @@ class Comparison:
         p: exact two-sided Wilcoxon p, and its correction over the comparisons made together in `corrected`.
         p_equivalent: TOST p against the margin, corrected likewise.
         finding: "better" is less regret.
+        obstacle: why no test could be made, which leaves it undecided; empty if one was.
     """
 
     treatment: str
@@ -111,7 +112,8 @@ class Comparison:
     p: float = 1.0
     corrected: float = 1.0
     p_equivalent: float = 1.0
-    finding: Finding = "incomplete"
+    finding: Finding = "undecided"
+    obstacle: str = ""
 
 
 def compared(
@@ -119,6 +121,8 @@ def compared(
     resamples: int, rng: np.random.Generator,
 ) -> list[Comparison]:  # fmt: skip
     """Compare agents in one environment, paired by seed, with Holm's correction over all of `pairs`.
+
+    One that no test can judge stays in the family with p = 1, so that it makes nothing else look clearer.
 
     Args:
         results: of one environment, as `measured`.
@@ -130,25 +134,28 @@ def compared(
         rng: draws them.
     """
     tested: list[tuple[Comparison, Tested | None]] = []
+    if not pairs:
+        return []
     for treatment, against, measure in pairs:
         sides = [results[results["agent"] == agent].set_index("seed")[measure] for agent in (treatment, against)]
         shared = sorted(set(sides[0].index) & set(sides[1].index))
         own, other = (side.loc[shared].to_numpy(float) for side in sides)
+        found, obstacle = None, ""
         try:
             found = compare(own, other, margin=margin, level=level, resamples=resamples, rng=rng)
-        except StatisticsError:
-            found = None
+        except StatisticsError as error:  # must not prevent the others
+            obstacle = str(error)
         means = (float(own.mean()), float(other.mean())) if shared else (np.nan, np.nan)
-        tested.append((Comparison(treatment, against, measure, len(shared), means[0], means[1]), found))
-    known = [found for _, found in tested if found is not None]
-    if not known:
-        return [comparison for comparison, _ in tested]
-    p, p_equivalent = (np.array(values) for values in zip(*((t.wilcoxon.p, t.equivalence.p) for t in known)))
-    directions = np.array([-t.wilcoxon.direction for t in known])
+        plain = Comparison(treatment, against, measure, len(shared), means[0], means[1], obstacle=obstacle)
+        tested.append((plain, found))
+    p, p_equivalent = (
+        np.array(values) for values in zip(*((t.wilcoxon.p, t.equivalence.p) if t else (1.0, 1.0) for _, t in tested))
+    )
+    directions = np.array([-t.wilcoxon.direction if t else 0 for _, t in tested])
     _, surviving = findings(directions, p, p_equivalent, alpha)
     corrected, corrected_equivalent = holm(p), holm(p_equivalent)
-    rest = iter(zip(corrected, corrected_equivalent, surviving, strict=True))
-    return [plain if found is None else _filled(plain, found, *next(rest)) for plain, found in tested]
+    rest = zip(corrected, corrected_equivalent, surviving, strict=True)
+    return [plain if found is None else _filled(plain, found, *one) for (plain, found), one in zip(tested, rest)]
 
 
 def _filled(plain: Comparison, found: Tested, corrected: float, equivalent: float, finding: int) -> Comparison:

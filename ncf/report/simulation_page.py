@@ -1,6 +1,7 @@
 """The report of a sweep of simulations: regret over time, and every agent against a baseline, on one page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ncf.report.kit.naming import p_value
 from ncf.report.kit.page import PAGE, README
 from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, save, titled
 from ncf.report.simulation import BEST_ITEM, Comparison, compared, curves, measured, usual_measures
+from ncf.stats import StatisticsError
+from ncf.stats.power import require_conclusive
 
 ALPHA, LEVEL, RESAMPLES = 0.05, 0.95, 9999
 _STYLES = ("-", "--", ":")
@@ -54,7 +57,8 @@ def build(table: pd.DataFrame, folder: Path, formats: Sequence[str], margin: flo
         lines += [f"## {environment}", f"![Regret over time](figures/regret_{name}.{image})"]
         lines += [found.markdown() for found in tables]
         parts += [f"<h2>{escape(environment)}</h2>", svg[svg.index("<svg") :], *map(_html, tables)]
-    title = f"{results['agent'].nunique() - 1} agents in {results['environment'].nunique()} environments"
+    agents, worlds = results["agent"].nunique() - 1, results["environment"].nunique()
+    title = f"{agents} agent{'s' * (agents > 1)} in {worlds} environment{'s' * (worlds > 1)}"
     note = "Nothing here was fixed before the runs: every finding is exploratory."
     first = "<!-- Written by `python -m ncf.report` from the run folders. -->"
     write_text(folder / README, "\n\n".join([f"{first}\n# {title}", note, *lines]) + "\n")
@@ -94,23 +98,37 @@ def comparisons(results: pd.DataFrame, margin: float, baseline: str | None = Non
     chosen = baseline or str(means.idxmin())
     pairs = [(chosen, agent, measure) for measure in measures for agent in agents if agent != chosen]
     rng = numpy_generator(0, f"{chosen} against the others")
-    found = compared(
-        results, pairs, margin=margin, alpha=ALPHA, level=LEVEL, resamples=RESAMPLES, rng=rng
-    ) if pairs else []  # fmt: skip
-    return comparison_table(found, margin)
+    found = compared(results, pairs, margin=margin, alpha=ALPHA, level=LEVEL, resamples=RESAMPLES, rng=rng)
+    shown = comparison_table(found, margin, "of an environment")
+    how = (
+        ""
+        if baseline
+        else f"{chosen} is compared because it has the least {measures[-1]} (baseline= chooses another). "
+    )
+    return replace(shown, note=f"{how}{shown.note}{_too_few(found)}")
 
 
-def comparison_table(found: Sequence[Comparison], margin: float) -> Table:
-    """Return comparisons as a table; see `Comparison`."""
+def _too_few(found: Sequence[Comparison]) -> str:
+    """What so few seeds cannot show, however large the differences are; nothing for enough of them."""
+    try:
+        if found:
+            require_conclusive(max(1, *(one.seeds for one in found)), len(found), ALPHA)
+    except StatisticsError as error:
+        return f" No difference can be shown here, however large: {str(error).removeprefix('design: ')}."
+    return ""
+
+
+def comparison_table(found: Sequence[Comparison], margin: float, family: str) -> Table:
+    """Return comparisons as a table; see `Comparison`. `family` says which of them are corrected together."""
     rows = [
         [one.treatment, one.against, one.measure, f"{one.seeds}", f"{one.treatment_mean:.4f}",
-         f"{one.against_mean:.4f}", *_evidence(one), one.finding]
+         f"{one.against_mean:.4f}", *_evidence(one), f"{one.finding} ({one.obstacle})" if one.obstacle else one.finding]
         for one in found
     ]  # fmt: skip
     note = (
         f"Less regret is better. Change: of the mean, with a {LEVEL:.0%} bootstrap interval (BCa) over seeds, not "
         f"corrected. p: exact two-sided Wilcoxon signed-rank over seeds; it and the test of equivalence to "
-        f"±{margin:.0%} are corrected (Holm) over the comparisons of an environment."
+        f"±{margin:.0%} are corrected (Holm) over the comparisons {family}."
     )
     header = ["agent", "against", "measure", "seeds", "its mean", "the other's", "change", "corrected p", "finding"]
     return Table("Comparisons", header, rows, note)
@@ -137,7 +155,8 @@ def regret(shown: pd.DataFrame) -> Figure:
         for ax, (value, low, high) in zip(axes, lines, strict=True):
             ax.plot(own["period"], own[value], style, color=colour, marker=marker, markersize=4, linewidth=1.3,
                     markevery=max(1, len(own) // 8), label=agent if ax is axes[0] else None)  # fmt: skip
-            ax.fill_between(own["period"], own[low], own[high], color=colour, alpha=0.18, linewidth=0)
+            ends = own[low].clip(lower=0), own[high]  # no regret is negative, whatever a t interval says
+            ax.fill_between(own["period"], *ends, color=colour, alpha=0.18, linewidth=0)
     for ax, label in zip(axes, ("regret a period", "cumulated regret"), strict=True):
         ax.axhline(0, color="black", linewidth=0.9, label="oracle" if ax is axes[0] else None)
         ax.set_xlabel("period")

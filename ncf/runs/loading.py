@@ -327,6 +327,8 @@ def load_asked(options: Namespace) -> LoadedRun:
 def _settings(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
     """Return the run's settings. Raises DataError if they are not those of a run."""
     config = result["config"]
+    if result.get("kind") == artifacts.SIMULATION:
+        raise DataError(f"{folder}: expected a run of ncf.train, found a simulation")
     for group in ("data", "split", "model"):
         if not isinstance(config.get(group), dict):
             raise DataError(f"{folder / artifacts.RESULT}: expected the settings of a run, found no {group!r}")

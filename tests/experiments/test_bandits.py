@@ -1,5 +1,6 @@
 """experiments/bandits: the page says what its tables say, and no verdict comes before the last registered seed."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,29 @@ def test_costs_are_measured_in_a_process_of_their_own() -> None:
     found = speed.one(50, 40, 3)
     assert found.keys() == {"seconds", "cpu_seconds", "peak_gib"}
     assert all(value > 0 for value in found.values())
+
+
+def test_one_mean_is_the_same_in_both_tables_of_the_page() -> None:
+    text = page.text()
+    for agent in ("bayes_original", BEST_ITEM, "als", "als_epsilon", "ucb"):
+        shown = set(re.findall(rf"^\| {agent} \| 20 \| .* \| ([\d.]+) ± [\d.]+ \|$", text, re.M))
+        compared = set(re.findall(rf"\| thompson \| {agent} \| first 200 \| 20 \| [\d.]+ \| ([\d.]+) \|", text))
+        assert compared <= shown, agent
+    assert "corrected (Holm) over the comparisons of a claim in an environment" in text
+
+
+def test_every_size_is_written_once_below_the_figure_of_costs() -> None:
+    figure = speed.draw(pd.read_csv(Path(page.HERE) / "scaling.csv"))
+    figure.canvas.draw()
+    for ax, vary in zip(figure.axes, speed.SIZES, strict=True):
+        labels = [text.get_text() for minor in (False, True) for text in ax.get_xticklabels(minor=minor)]
+        sizes = [size[["users", "items", "factors"].index(vary)] for size in speed.SIZES[vary]]
+        assert [label for label in labels if label] == [f"{size:,}" for size in sizes]
+
+
+def test_seconds_by_the_clock_are_compared_with_seconds_by_the_clock() -> None:
+    table = pd.read_csv(Path(page.HERE) / "speed.csv").set_index(["what", "who"])
+    ratio = 3.8 / table["seconds"]["fit of als"]["ncf"]
+    said = page.speed(Path(page.HERE))
+    assert f"By the clock the median fit of ALS is {ratio:,.0f} times as fast" in said
+    assert "| Spark, recorded | [3.8, 41.8] |  |" in said  # neither a median nor seconds of CPU were recorded

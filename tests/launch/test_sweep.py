@@ -18,6 +18,7 @@ from toys import compose, small
 
 from ncf.launch import hydra_app
 from ncf.launch import sweep as sweep_module
+from ncf.launch.sweep import _where_next
 from ncf.runs.artifacts import RANKS
 from ncf.runs.state import claim, run_status, state
 from ncf.runs.tables import read_runs
@@ -95,6 +96,7 @@ def test_a_finished_sweep_says_where_it_lies_and_what_reads_it(sweep, audit, roo
     assert capsys.readouterr().out == (
         f"results: {folder}\n  python -m ncf.report sweep='{folder}'\n  python -m ncf.compare '{folder}'\n"
     )
+    assert _where_next(Path("a"), None, True) == "results: a\n  python -m ncf.report sweep=a"  # of simulations
     assert sweep(*h3_at_4(root, small_study(tmp_path, 1), tmp_path / "study"), "loss=bce,alpha_bce") == 0
     said = capsys.readouterr().out
     assert re.search(rf"python -m ncf\.report registration=\S+\.yaml sweep={tmp_path}/study\n", said)

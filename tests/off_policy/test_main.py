@@ -126,6 +126,18 @@ def test_scores_of_ones_own(tmp_path: Path, said: Said) -> None:
     assert soft["estimates"][0]["value"] == pytest.approx(0.5 * np.e / (1 + np.e))
 
 
+def test_a_policy_of_scores_is_named_with_what_made_it_one(tmp_path: Path, said: Said) -> None:
+    scores = policy(tmp_path, "item,score\na,0\nb,1\n")
+    assert said(own(tmp_path), scores, "temperature=0.5")["policy"].endswith(".csv temperature=0.5")
+    assert said(own(tmp_path), scores, "epsilon=0.05")["policy"].endswith(".csv epsilon=0.05")
+
+
+def test_columns_under_other_names_are_told_to_be_named(tmp_path: Path) -> None:
+    (tmp_path / "shop.csv").write_text("product,clicked,p\na,1,0.5\n")
+    with pytest.raises(DataError, match=r"found 'product, clicked, p'; item=<column>, reward=<column> and propensity="):
+        main([f"log={tmp_path / 'shop.csv'}", "policy=uniform"])
+
+
 def test_the_empirical_policy_is_the_log_itself(tmp_path: Path, said: Said) -> None:
     assert said(own(tmp_path), "policy=empirical", "estimators=ips")["estimates"][0]["value"] == pytest.approx(0.25)
 

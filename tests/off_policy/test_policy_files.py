@@ -103,6 +103,8 @@ def test_an_item_outside_the_policy_is_named(tmp_path: Path, log: LoggedFeedback
 
 def test_a_policy_by_user_needs_users_in_the_log(tmp_path: Path) -> None:
     log = LoggedFeedback(np.array([7, 9]), np.full(2, 0.5), np.ones(2), label="log.csv")
-    with pytest.raises(DataError, match=r"log.csv: expected a column user, which .* depends on"):
+    with pytest.raises(
+        DataError, match=r"log.csv: expected a column user, which .* depends on, found none; user=<column> says"
+    ):
         read(tmp_path, {"user": [1], "item": [7], "probability": [1]}, log)
     assert places(log).tolist() == [0, 0]

@@ -118,3 +118,9 @@ def test_cautions_are_of_several_seeds_alone() -> None:
     assert cautions("a1 b2").startswith("the seeds differ too: users are paired, seeds are not")
     assert cautions("a1 a2 b1 b2").startswith("each test is of one seed's users")
     assert cautions("a1 a2 b2 b3").startswith("in no test, for want of a counterpart of the same seed: 1, 4; each test")
+
+
+def test_a_simulation_is_one_line_that_says_what_reads_it(runs: FinishedRuns) -> None:
+    simulation = side_by_side.ComparedRun(runs["ease"], {"kind": "simulation", "regret": {"mean": 0.1}})
+    with pytest.raises(DataError, match=r"found a simulation; python -m ncf\.report sweep=<folder> compares agents"):
+        side_by_side.report([simulation], "test")

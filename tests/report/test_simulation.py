@@ -63,4 +63,16 @@ def test_less_regret_is_better() -> None:
     assert found[0].corrected == 3 * 2 / 2**8
     assert found[0].change == pytest.approx(0.5 / 0.6 - 1, abs=0.02)
     few = compared(measured(table(2), ["period 0"]), [("a", "b", "period 0")], **settings)
-    assert few[0].finding == "incomplete"
+    assert (few[0].finding, few[0].p) == ("undecided", 1)
+    assert "2" in few[0].obstacle
+
+
+def test_a_comparison_that_no_test_can_judge_is_undecided_with_the_reason_and_stays_in_the_family() -> None:
+    results = measured(table(), ["period 0"])
+    results.loc[results["agent"] == BEST_ITEM, "period 0"] = 0.0  # nothing is relative to a mean of 0
+    settings = {"margin": 0.05, "alpha": 0.05, "level": 0.95, "resamples": 999, "rng": np.random.default_rng(0)}
+    without, found = compared(results, [("a", BEST_ITEM, "period 0"), ("a", "b", "period 0")], **settings)
+    assert (without.finding, without.corrected, without.seeds) == ("undecided", 1, 8)
+    assert "positive mean" in without.obstacle
+    assert (found.finding, found.corrected, found.obstacle) == ("better", 2 * 2 / 2**8, "")
+    assert compared(results, [], **settings) == []

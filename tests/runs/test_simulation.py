@@ -64,7 +64,7 @@ def test_a_simulation_is_no_training_run(tmp_path: Path) -> None:
     finished(tmp_path)
     with pytest.raises(DataError, match=r"expected a run of ncf\.train, found a simulation"):
         read_runs([tmp_path])
-    with pytest.raises(DataError, match="expected the settings of a run, found no 'data'"):
+    with pytest.raises(DataError, match=r"expected a run of ncf\.train, found a simulation"):
         load(tmp_path)
 
 
