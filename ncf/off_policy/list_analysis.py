@@ -10,7 +10,7 @@ from ncf.data.feedback import LoggedFeedback
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy import slates
 from ncf.off_policy.analysis import Analysis, Settings, clusters, mean_of, rewards
-from ncf.off_policy.diagnostics import effective_rounds, largest, refuse_low
+from ncf.off_policy.diagnostics import effective_rounds, largest, refuse_low, uneven
 from ncf.off_policy.policies import without_replacement
 from ncf.off_policy.policy_files import Policy, codes_of, places
 from ncf.off_policy.reward_models import folds_of
@@ -115,6 +115,7 @@ def analyse_lists(
     if settings.folds == 1 and "cascade_dr" in (estimators or known):
         said.append("cascade DR: a reward model that saw the lists (folds=1) makes it too sure of itself")
     whole = log.above[:, -1]
+    said += uneven(whole)
     return Analysis(
         [functions[name]() for name in estimators or known], len(whole), effective_rounds(whole), largest(whole), said,
         mean_of(None if on_policy is None else totals(on_policy), settings.level),

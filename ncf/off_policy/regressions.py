@@ -9,6 +9,7 @@ from scipy.special import expit
 from ncf.errors import ConfigError, DataError
 
 _MOST_STEPS, _SMALL = 100, 1e-10
+_ALIKE = 1e-13  # share of a feature's variance that the others leave, below which rounding decides
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,8 @@ def logistic(cells: Cells, l2: float) -> np.ndarray:
         chance = expit(cells.features @ beta)
         slope = cells.features.T @ (cells.count * chance - cells.total) + penalty * beta
         curve = (cells.features * (cells.count * chance * (1 - chance))[:, None]).T @ cells.features
-        step = _solved(curve + np.diag(penalty + 1e-12), slope, "logistic")
+        curve[-1, -1] += 1e-12  # where all chances are 0 or 1, the intercept has no curvature left
+        step = _solved(curve + np.diag(penalty), slope, "logistic")
         beta, loss = _downhill(cells, penalty, beta, step, loss)
         if np.abs(step).max() < _SMALL * max(1.0, float(np.abs(beta).max())):
             return _moved(beta, means)
@@ -86,10 +88,12 @@ def _solved(matrix: np.ndarray, right: np.ndarray, name: str) -> np.ndarray:
     try:
         factor = linalg.cho_factor(matrix * scale[:, None] * scale)
     except (ValueError, linalg.LinAlgError):
+        factor = None
+    if factor is None or factor[0].diagonal().min() ** 2 < _ALIKE:
         raise DataError(
             f"reward_model={name}: features are too large, or too nearly combinations of others; a higher l2, or "
             "features of other units, help"
-        ) from None
+        )
     return np.asarray(linalg.cho_solve(factor, right * scale) * scale)
 
 
