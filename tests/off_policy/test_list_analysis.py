@@ -128,3 +128,10 @@ def test_cascade_dr_covers_if_its_model_saw_other_lists_alone() -> None:
     error = (0.95 * 0.05 / runs) ** 0.5
     assert abs(covers[3] / runs - 0.95) <= 3 * error
     assert covers[1] / runs < 0.95 - 3 * error
+
+
+def test_a_policy_of_lists_that_does_not_sum_to_one_is_refused() -> None:
+    rows = log(50)
+    with pytest.raises(DataError, match=r"row 1: expected a policy that sums to 1, found 1\.5"):
+        analyse_lists(rows, replace(policy(rows), chances=PerAction(POLICY[None] * 1.5, np.zeros(100, np.int64))),
+                      Settings(), (), distinct=False)  # fmt: skip

@@ -1,5 +1,7 @@
 """Parameters chosen from the data: no worse than the estimator without a bias, and better where a few weights rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,12 @@ def test_tuned_estimates_err_little_more_than_dr_where_the_model_is_wrong(world:
             error[name] += (one.value - world.value) ** 2 / 500
     assert error["tau"] < 1.5 * error["dr"] < error["dm"]
     assert error["lambda"] < 1.5 * error["dr"]
+
+
+@pytest.mark.parametrize("parameter", ["tau", "lambda"])
+def test_the_noise_of_a_fitted_model_does_not_sway_the_choice(world: World, parameter: str) -> None:
+    """It is the same in all candidates: whether a fit is on record may change the error, not the parameter."""
+    for seed in range(5):
+        log = world.log(np.random.default_rng(seed), 300, world.chance**2)
+        apart, fitted = (tuned(replace(log, fitted=kind), NAMES[parameter], parameter) for kind in (False, True))
+        assert fitted.details[parameter] == apart.details[parameter]
