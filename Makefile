@@ -7,7 +7,7 @@ ARGS ?=
 STUDY := experiments/focal_loss
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data train test test-slow lint sweep tune status report bench clean
+.PHONY: help setup data train test test-slow lint sweep tune status report bandits bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ status: $(READY)  ## progress of the sweep on disk
 
 report: $(READY)  ## tables, figures and the verdict from the study's results
 	$(RUN) -m ncf.report --import experiments.focal_loss.sections --registration $(STUDY)/preregistration.yaml $(if $(filter sweep=% --sweep%,$(ARGS)),,--results $(STUDY)/results.csv) $(ARGS)
+
+bandits: $(READY)  ## compare all agents in simulations as registered, about an hour (ARGS="--seeds 2" for a look); resumes
+	$(RUN) -m experiments.bandits $(ARGS)
 
 bench: $(READY)  ## compare speed with RecBole and others (makes a virtual environment for them; an hour)
 	$(RUN) -m experiments.benchmarks $(ARGS)

@@ -19,7 +19,7 @@ def details(statuses: list[RunStatus]) -> list[str]:
     """Return a line per failed run, with its error, and per running or stopped one."""
     failed = [f"failed   {a.name}: {_shortened(a.error or '')}" for a in statuses if a.state == "failed"]
     begun = [
-        f"{a.state:<8} {a.name}: {a.epochs} epoch{'' if a.epochs == 1 else 's'}"
+        f"{a.state:<8} {a.name}: {a.epochs} {a.unit}{'' if a.epochs == 1 else 's'}"
         for a in statuses
         if a.state in ("running", "stopped")
     ]

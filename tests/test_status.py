@@ -42,6 +42,12 @@ def test_it_shows_what_failed_and_what_is_under_way(sweep: Path, capsys: pytest.
     assert out[1:] == ["  failed   c: TrainingError: no good", "  stopped  d: 2 epochs", "  running  e: 1 epoch"]
 
 
+def test_a_simulation_has_periods(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (sweep / "d" / "metrics.jsonl").write_text('{"period": 0, "regret": 1.5}\n{"period": 1, "regret": 1.2}\n')
+    status.main([str(sweep)])
+    assert "  stopped  d: 2 periods" in capsys.readouterr().out.splitlines()
+
+
 def test_sweeps_one_folder_further_down_are_found(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status.main([str(sweep.parent)]) == 1
     assert capsys.readouterr().out.startswith(f"{sweep}: ")

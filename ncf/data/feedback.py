@@ -225,7 +225,7 @@ def append(feedback: LoggedFeedback, path: Path) -> None:
 
 def _ids(values: pd.Series) -> np.ndarray:
     """Return ids as int64 or, whatever else they are, as text."""
-    if values.dtype.kind in "iu":
+    if values.dtype.kind in "iu" and values.max() <= np.iinfo(np.int64).max:
         return values.to_numpy(np.int64)
     if values.dtype.kind == "f" and (values == np.floor(values)).all() and (values.abs() < 2**53).all():
         return values.to_numpy(np.int64)
@@ -233,7 +233,7 @@ def _ids(values: pd.Series) -> np.ndarray:
 
 
 def _whole(found: np.ndarray, column: str, label: str) -> np.ndarray:
-    if (bad := found != np.floor(found)).any():
+    if (bad := ~((found == np.floor(found)) & (np.abs(found) < 2**53))).any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(f"{label}, row {row + 1:,}: expected {column} as a whole number, found {found[row]:g}")
     return found.astype(np.int64)

@@ -19,7 +19,7 @@ from ncf.data.frame import column_names, refuse_missing_columns
 from ncf.data.open_bandit import BEHAVIOURS, CAMPAIGNS, open_bandit, thompson_prior
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy import policies, reward_models
-from ncf.off_policy.analysis import Analysis, Settings, analyse, names, values
+from ncf.off_policy.analysis import Analysis, Settings, analyse, names, rewards, values
 from ncf.off_policy.estimators import ESTIMATORS
 from ncf.off_policy.list_analysis import ESTIMATORS as OF_LISTS
 from ncf.off_policy.list_analysis import analyse_lists
@@ -41,7 +41,7 @@ class Asked:
     policy: Policy
     action_context: np.ndarray | None = None
     scores: PerAction | None = None
-    on_policy: np.ndarray | None = None
+    on_policy: LoggedFeedback | None = None
 
 
 def parser() -> command_line.Parser:
@@ -65,7 +65,11 @@ def parser() -> command_line.Parser:
     add("--estimators", help=f"some of {', '.join(ESTIMATORS)}; of lists {', '.join(OF_LISTS)} (all)")
     add("--reward_model", default="tabular", help="tabular, ridge, logistic, or run, the scores of run= (tabular)")
     add("--l2", type=float, default=1.0, help="penalty of ridge and logistic (1)")
-    add("--folds", type=int, help="a model predicts each fold from the others (tabular 1: none held out; else 3)")
+    add(
+        "--folds",
+        type=int,
+        help="a model predicts each fold from the others (tabular 1: none held out; else, and of lists, 3)",
+    )
     add("--seed", type=int, default=12345, help="of the folds (12345, as published figures)")
     add("--clip", help="largest weight of clipped_ips, several with commas (from the data)")
     add("--tau", help="largest weight that switch_dr corrects, several with commas (from the data)")
@@ -106,11 +110,14 @@ def main(arguments: Sequence[str]) -> None:
     asked = _of_obd(options) if options.log == OBD else _of_file(options)
     if options.lists == "true":
         chosen = () if options.estimators is None else names(options.estimators)
-        found = analyse_lists(asked.feedback, asked.policy, settings, chosen, distinct=options.distinct == "true")
+        found = analyse_lists(
+            asked.feedback, asked.policy, settings, chosen, distinct=options.distinct == "true",
+            on_policy=asked.on_policy,
+        )  # fmt: skip
     else:
         found = analyse(
             asked.feedback, asked.policy, settings, action_context=asked.action_context, scores=asked.scores,
-            on_policy=asked.on_policy,
+            on_policy=None if asked.on_policy is None else rewards(asked.on_policy),
         )  # fmt: skip
     facts = _facts(options, found)
     if options.output is not None:
@@ -119,11 +126,17 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _settings(options: Namespace) -> Settings:
-    model = "logistic" if options.reward_model == "run" else options.reward_model
-    given = {name: list(values(getattr(options, name), name)) for name in ("clip", "tau", "lambda")}
+    of_lists, name = options.lists == "true", options.reward_model
+    if of_lists and (given := [key for key in ("clip", "tau", "lambda") if getattr(options, key) is not None]):
+        raise ConfigError(f"{given[0]}: expected none with lists=true, whose estimators have no such number")
+    if of_lists and name != "tabular":
+        raise ConfigError(f"reward_model: expected tabular with lists=true, got {name}")
+    model = "logistic" if name == "run" else name
+    parameters = {key: list(values(getattr(options, key), key)) for key in ("clip", "tau", "lambda")}
     return Settings(
-        names(None if options.lists == "true" else options.estimators), reward_models.named(model, options.l2),
-        options.folds if options.folds is not None else 1 if model == "tabular" else 3, options.seed, given,
+        names(None if of_lists else options.estimators), reward_models.named(model, options.l2),
+        options.folds if options.folds is not None else 1 if model == "tabular" and not of_lists else 3, options.seed,
+        parameters,
         options.level, options.cluster, options.allow_low_ess == "true",
     )  # fmt: skip
 
@@ -142,7 +155,7 @@ def _of_obd(options: Namespace) -> Asked:
     own = None
     if options.policy in BEHAVIOURS:
         same = options.policy == behaviour
-        own = (data if same else open_bandit(campaign, options.policy, root, archive)).feedback.reward
+        own = (data if same else open_bandit(campaign, options.policy, root, archive)).feedback
     if options.policy == "bts":
         place = places(data.feedback)
         prior = thompson_prior(campaign, root)
@@ -166,7 +179,7 @@ def _of_file(options: Namespace) -> Asked:
     refuse_missing_columns(str(source), column_names(source), [name for _, name in columns.named()], advice)
     whole = read(source, columns)
     feedback = whole if options.behaviour is None else whole.of_policy(options.behaviour)
-    own = None if options.on_policy is None else whole.of_policy(options.on_policy).reward
+    own = None if options.on_policy is None else whole.of_policy(options.on_policy)
     if options.run is None:
         if options.reward_model == "run":
             raise ConfigError("reward_model=run: expected run=<folder>, found none")

@@ -98,7 +98,7 @@ def analyse(
     reward = rewards(feedback)
     action, place = codes_of(policy.items, feedback), places(feedback)
     seen = rounds(
-        reward, action, feedback.propensity, policy.chances, clusters=_clusters(feedback, settings.cluster),
+        reward, action, feedback.propensity, policy.chances, clusters=clusters(feedback, settings.cluster),
         level=settings.level, label=lambda i: f"{feedback.label}, row {i + 1:,}",
     )  # fmt: skip
     refuse_low(seen.weight, allowed=settings.allow_low_ess)
@@ -146,7 +146,8 @@ def _of_one(estimator: Estimator, seen: Rounds, parameters: dict[str, list[float
     return [tuned(seen, estimator.function, estimator.parameter)]
 
 
-def _clusters(feedback: LoggedFeedback, name: str | None) -> np.ndarray | None:
+def clusters(feedback: LoggedFeedback, name: str | None) -> np.ndarray | None:
+    """Return the cluster (N,) of each row. Raises ConfigError for a column that is none, or that the log lacks."""
     if name is None:
         return None
     values = getattr(feedback, name, None)

@@ -9,6 +9,7 @@ from ncf.stats.estimate import effective_size
 LEAST = 30
 """Effective rounds below which no estimate is shown unless asked for: fewer than a t interval needs."""
 
+_UNEVEN, _LONG = 0.02, 5.0  # share of the largest weight, and how many times the mean it is
 _Z, _ROUNDING = 3.0, 1e-3  # standard errors, and what propensities of a few digits miss
 
 
@@ -56,4 +57,18 @@ def notes(weight: np.ndarray, policy: PerAction, action: np.ndarray) -> list[str
             f"{unseen:.2%} of what the policy would show ({int((~shown).sum())} actions) is never in the log: IPS "
             "counts it as 0, and reward models guess"
         )
-    return said
+    return [*said, *uneven(weight)]
+
+
+def uneven(weight: np.ndarray) -> list[str]:
+    """Return a note if one of the weights (N,) has so much of all that intervals are too narrow, else nothing.
+
+    A long tail of weights that a log has not shown yet is not in its standard errors either.
+    """
+    share = largest(weight)["largest_share"]
+    if share <= _UNEVEN or weight.max() <= _LONG * weight.mean():
+        return []
+    return [
+        f"one round has {share:.1%} of all weight: with so long a tail, intervals tend to be too narrow, those of IPS "
+        "most; more rounds, or a policy nearer to the log's, help"
+    ]

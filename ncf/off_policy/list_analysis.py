@@ -9,8 +9,8 @@ import pandas as pd
 from ncf.data.feedback import LoggedFeedback
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy import slates
-from ncf.off_policy.analysis import Analysis, Settings, rewards
-from ncf.off_policy.diagnostics import effective_rounds, largest, refuse_low
+from ncf.off_policy.analysis import Analysis, Settings, clusters, mean_of, rewards
+from ncf.off_policy.diagnostics import effective_rounds, largest, refuse_low, uneven
 from ncf.off_policy.policies import without_replacement
 from ncf.off_policy.policy_files import Policy, codes_of, places
 from ncf.off_policy.reward_models import folds_of
@@ -31,6 +31,8 @@ class Lists:
         pscore: 1 where there is none.
         policy: (N, K, A), chances of every item there, before anything is shown.
         there: whether the list has the position.
+        first: (N,), the row of the log in which each list begins.
+        of: (rows,), the list of each row of the log.
     """
 
     reward: np.ndarray
@@ -38,6 +40,8 @@ class Lists:
     pscore: np.ndarray
     policy: np.ndarray
     there: np.ndarray
+    first: np.ndarray
+    of: np.ndarray
 
 
 def arrange(feedback: LoggedFeedback, policy: Policy) -> Lists:
@@ -59,7 +63,7 @@ def arrange(feedback: LoggedFeedback, policy: Policy) -> Lists:
     item, chances = codes_of(policy.items, feedback), distributions(policy.chances)
     found = Lists(
         np.zeros((n, k)), np.zeros((n, k), np.int64), np.ones((n, k)), np.zeros((n, k, chances.actions)),
-        np.zeros((n, k), bool),
+        np.zeros((n, k), bool), np.unique(of, return_index=True)[1], of,
     )  # fmt: skip
     for table, values in ((found.reward, rewards(feedback)), (found.item, item), (found.pscore, feedback.propensity)):
         table[of, place] = values
@@ -69,8 +73,9 @@ def arrange(feedback: LoggedFeedback, policy: Policy) -> Lists:
 
 
 def analyse_lists(
-    feedback: LoggedFeedback, policy: Policy, settings: Settings, estimators: tuple[str, ...], *, distinct: bool
-) -> Analysis:
+    feedback: LoggedFeedback, policy: Policy, settings: Settings, estimators: tuple[str, ...], *, distinct: bool,
+    on_policy: LoggedFeedback | None = None,
+) -> Analysis:  # fmt: skip
     """Return what a log of lists says of the sum of a list's rewards under the policy.
 
     Args:
@@ -80,10 +85,11 @@ def analyse_lists(
         estimators: names in `ESTIMATORS`; none: all that are right for the policy.
         distinct: the policy never shows an item twice in a list, so that items above leave theirs to the others;
             independent IPS, of propensities whatever lies above, is then out.
+        on_policy: the evaluated policy's own log, or None.
 
     Raises:
-        DataError: as `arrange`, or too few lists speak for the policy.
-        ConfigError: an unknown estimator.
+        DataError: as `arrange`, too few lists speak for the policy, or a list lies in two clusters.
+        ConfigError: an unknown estimator, or a cluster that the log does not have.
     """
     known = tuple(name for name in ESTIMATORS if not (distinct and name == "independent_ips"))
     for name in estimators or known:
@@ -92,7 +98,10 @@ def analyse_lists(
     lists = arrange(feedback, policy)
     given = without_replacement(lists.policy, lists.item, lists.there) if distinct else lists.policy
     chosen = np.take_along_axis(given, lists.item[:, :, None], 2)[:, :, 0]
-    log = Slates(lists.reward, np.where(lists.there, chosen / lists.pscore, 1.0), settings.level)
+    log = Slates(
+        lists.reward, np.where(lists.there, chosen / lists.pscore, 1.0), settings.level,
+        _clusters(feedback, lists, settings.cluster),
+    )  # fmt: skip
     refuse_low(log.above[:, -1], allowed=settings.allow_low_ess)
     functions: dict[str, Callable[[], Estimate]] = {
         "list_ips": lambda: slates.slate_ips(log),
@@ -103,10 +112,35 @@ def analyse_lists(
     said = ["propensities are taken for those of an item given the items above it in its list"]
     if not distinct:
         said.append("independent IPS takes them, and the policy, for what is above not to matter")
+    if settings.folds == 1 and "cascade_dr" in (estimators or known):
+        said.append("cascade DR: a reward model that saw the lists (folds=1) makes it too sure of itself")
     whole = log.above[:, -1]
+    said += uneven(whole)
     return Analysis(
-        [functions[name]() for name in estimators or known], len(whole), effective_rounds(whole), largest(whole), said
-    )
+        [functions[name]() for name in estimators or known], len(whole), effective_rounds(whole), largest(whole), said,
+        mean_of(None if on_policy is None else totals(on_policy), settings.level),
+    )  # fmt: skip
+
+
+def totals(feedback: LoggedFeedback) -> np.ndarray:
+    """Return the sum of each list's rewards, (N,). Raises DataError if the log has no rewards or names no lists."""
+    if feedback.slate is None:
+        raise DataError(f"{feedback.label}: expected a column slate (slate=), found none")
+    return np.bincount(pd.factorize(feedback.slate)[0], rewards(feedback))
+
+
+def _clusters(feedback: LoggedFeedback, lists: Lists, name: str | None) -> np.ndarray | None:
+    """Return the cluster (N,) of each list. Raises DataError for a list that lies in two."""
+    if (values := clusters(feedback, name)) is None:
+        return None
+    own = values[lists.first]
+    if (other := values != own[lists.of]).any():
+        row = int(np.flatnonzero(other)[0])
+        raise DataError(
+            f"{feedback.label}, row {row + 1:,}: expected one {name} in list {feedback.slate[row]}, found "  # type: ignore[index]
+            f"{own[lists.of[row]]} and {values[row]}"
+        )
+    return own
 
 
 def _tables(log: Slates, lists: Lists, settings: Settings, policy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

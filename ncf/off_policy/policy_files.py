@@ -114,7 +114,7 @@ def _from_json(path: Path, feedback: LoggedFeedback, known: np.ndarray, chances:
     try:
         table = np.asarray(content["p"], np.float64)
         table = table[:, None] if table.ndim == 1 else table
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise DataError(f'{path}: expected {{"p": [[...], ...]}}, a row of probabilities for each item') from None
     place = places(feedback)
     if table.ndim != 2 or len(table) != len(known) or table.shape[1] not in (1, place.max() + 1):

@@ -9,6 +9,7 @@ from scipy.special import expit
 from ncf.errors import ConfigError, DataError
 
 _MOST_STEPS, _SMALL = 100, 1e-10
+_ALIKE = 1e-13  # share of a feature's variance that the others leave, below which rounding decides
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +28,11 @@ class Cells:
 
 
 def ridge(cells: Cells, l2: float) -> np.ndarray:
-    """Return the coefficients (F,) that minimise sum (r - x b)² + l2 |b|². Raises ConfigError unless l2 is positive."""
+    """Return the coefficients (F,) that minimise sum (r - x b)² + l2 |b|². Raises as `logistic`, for any rewards."""
     penalty = _penalty(cells, l2)
+    cells, means = _centred(cells)
     gram = (cells.features * cells.count[:, None]).T @ cells.features + np.diag(penalty)
-    return np.asarray(linalg.solve(gram, cells.features.T @ cells.total, assume_a="pos"))
+    return _moved(_solved(gram, cells.features.T @ cells.total, "ridge"), means)
 
 
 def logistic(cells: Cells, l2: float) -> np.ndarray:
@@ -41,11 +43,12 @@ def logistic(cells: Cells, l2: float) -> np.ndarray:
 
     Raises:
         ConfigError: l2 is not positive.
-        DataError: a mean reward is not in [0, 1], or the steps do not settle.
+        DataError: a mean reward is not in [0, 1], features cannot be told apart, or the steps do not settle.
     """
     penalty = _penalty(cells, l2)
     if ((cells.total < 0) | (cells.total > cells.count)).any():
         raise DataError("reward_model=logistic: expected rewards from 0 to 1; reward_model=ridge takes any")
+    cells, means = _centred(cells)
     beta, loss = _start(cells), np.inf
     if cells.total.sum() in (0, cells.count.sum()):  # one outcome alone: the intercept has no optimum
         return beta
@@ -53,11 +56,45 @@ def logistic(cells: Cells, l2: float) -> np.ndarray:
         chance = expit(cells.features @ beta)
         slope = cells.features.T @ (cells.count * chance - cells.total) + penalty * beta
         curve = (cells.features * (cells.count * chance * (1 - chance))[:, None]).T @ cells.features
-        step = linalg.solve(curve + np.diag(penalty + 1e-12), slope, assume_a="pos")
+        curve[-1, -1] += 1e-12  # where all chances are 0 or 1, the intercept has no curvature left
+        step = _solved(curve + np.diag(penalty), slope, "logistic")
         beta, loss = _downhill(cells, penalty, beta, step, loss)
         if np.abs(step).max() < _SMALL * max(1.0, float(np.abs(beta).max())):
-            return beta
+            return _moved(beta, means)
     raise DataError(f"reward_model=logistic: no optimum in {_MOST_STEPS} steps; a higher l2 helps")
+
+
+def _centred(cells: Cells) -> tuple[Cells, np.ndarray]:
+    """Return the cells with features less their means, and the means (F,), 0 of the intercept.
+
+    The intercept takes up any shift, so the fit is the same; but times in seconds since 1970 differ from a constant by
+    so little that rounding would decide.
+    """
+    means = cells.count @ cells.features / cells.count.sum()
+    means[-1] = 0
+    return Cells(cells.features - means, cells.count, cells.total), means
+
+
+def _moved(beta: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return the coefficients (F,) of features that are not centred."""
+    beta = beta.copy()
+    beta[-1] -= beta @ means
+    return beta
+
+
+def _solved(matrix: np.ndarray, right: np.ndarray, name: str) -> np.ndarray:
+    """Return x (F,) of matrix x = right, whatever the units of the features. Raises DataError if it is singular."""
+    scale = 1 / np.sqrt(matrix.diagonal())
+    try:
+        factor = linalg.cho_factor(matrix * scale[:, None] * scale)
+    except (ValueError, linalg.LinAlgError):
+        factor = None
+    if factor is None or factor[0].diagonal().min() ** 2 < _ALIKE:
+        raise DataError(
+            f"reward_model={name}: features are too large, or too nearly combinations of others; a higher l2, or "
+            "features of other units, help"
+        )
+    return np.asarray(linalg.cho_solve(factor, right * scale) * scale)
 
 
 def _start(cells: Cells) -> np.ndarray:

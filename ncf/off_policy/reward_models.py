@@ -60,7 +60,8 @@ def tabular(log: Log, train: np.ndarray) -> PerAction:
 
     Actions that were never shown are predicted at the mean m.
     """
-    weight = train / 1.0 if log.weight is None else np.where(train, log.weight / log.weight[train].mean(), 0)
+    weight = np.zeros(len(log))
+    weight[train] = _relative(log, train)
     cells = log.position * log.actions + log.action
     size = (int(log.position.max(initial=0)) + 1) * log.actions
     count = np.bincount(cells, weight, size)
@@ -131,7 +132,7 @@ class ScikitLearn:
         for position in np.unique(place):
             rows, mine = train & (log.position == position), place == position
             features = np.column_stack([context[own[rows]], actions[log.action[rows]]])
-            weights = {} if log.weight is None else {"sample_weight": log.weight[rows]}
+            weights = {} if log.weight is None else {"sample_weight": _relative(log, rows)}
             model = self.make()
             model.fit(features, log.reward[rows], **weights)
             for action in range(log.actions):
@@ -157,10 +158,12 @@ def named(name: str, l2: float = 1.0) -> RewardModel:
 def folds_of(n: int, folds: int, seed: int = 12345) -> np.ndarray:
     """Return the fold (N,) of each round, those of scikit-learn's KFold(shuffle=True, random_state=seed).
 
-    Raises ConfigError unless there are 1 to N folds.
+    Raises ConfigError unless there are 1 to N folds, or for a seed that NumPy's legacy generator does not take.
     """
     if not 1 <= folds <= n:
         raise ConfigError(f"folds: expected 1 to {n:,}, got {folds}")
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed: expected a whole number from 0 to {2**32 - 1}, got {seed}")
     order = np.arange(n)
     np.random.RandomState(seed).shuffle(order)
     sizes = np.full(folds, n // folds)
@@ -211,8 +214,14 @@ def distinct(log: Log) -> tuple[np.ndarray, np.ndarray]:
     return rows[first].astype(np.float64), of.ravel()
 
 
+def _relative(log: Log, rows: np.ndarray) -> np.ndarray:
+    """Return the weights of `rows` (N,) bool, with mean 1; where none of them weighs anything, all count alike."""
+    weight = None if log.weight is None else log.weight[rows]
+    return np.ones(int(rows.sum())) if weight is None or not weight.any() else weight / weight.mean()
+
+
 def _sums(log: Log, rows: np.ndarray, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
-    weight = np.ones(int(rows.sum())) if log.weight is None else log.weight[rows] / log.weight[rows].mean()
+    weight = _relative(log, rows)
     return np.bincount(cell, weight, cells), np.bincount(cell, weight * log.reward[rows], cells)
 
 

@@ -9,6 +9,7 @@ from ncf.errors import DataError
 from ncf.off_policy.per_action import PerAction, expected, per_action
 
 _ONE = 1e-5  # by which probabilities may miss a sum of one: float32 does
+_LARGEST = 1e100  # weight, whose square still is a number
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,9 @@ def rounds(
     if action.dtype.kind not in "iu":
         raise DataError(f"action: expected whole numbers, found {action.dtype}")
     _refuse((action < 0) | (action >= policy.actions), action, f"an action in [0, {policy.actions})", named)
-    found = Rounds(reward, pscore, policy.at(action), clusters=clusters, level=level)
+    chosen = policy.at(action)
+    _refuse(chosen > _LARGEST * pscore, pscore, f"a propensity that gives a weight of at most {_LARGEST:g}", named)
+    found = Rounds(reward, pscore, chosen, clusters=clusters, level=level)
     if q_hat is None:
         return found
     model = per_action(q_hat, n, position)

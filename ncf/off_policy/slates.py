@@ -23,6 +23,7 @@ class Slates:
         reward: of each position.
         weight: pi / p of each position.
         level: nominal coverage of intervals.
+        clusters: (N,) of any kind, lists that depend on each other; None: none do.
 
     Raises:
         DataError: shapes that differ, fewer than 2 lists, rewards that are not finite or weights below 0.
@@ -31,6 +32,7 @@ class Slates:
     reward: np.ndarray
     weight: np.ndarray
     level: float = 0.95
+    clusters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check the lists."""
@@ -129,6 +131,7 @@ def _estimate(slates: Slates, values: np.ndarray, weight: np.ndarray, method: st
     sizes = [float(w.sum() ** 2 / (w @ w)) if w.any() else 0.0 for w in by_position.T]
     worst = by_position[:, int(np.argmin(sizes))]
     found = mean_estimate(
-        values, estimand=ESTIMAND, method=method, level=slates.level, weights=worst if worst.any() else None
-    )
+        values, estimand=ESTIMAND, method=method, level=slates.level, clusters=slates.clusters,
+        weights=worst if worst.any() else None,
+    )  # fmt: skip
     return found.noting(**largest(worst))

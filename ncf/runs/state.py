@@ -121,7 +121,8 @@ class RunStatus:
     Attributes:
         name: of the folder.
         state: see `state`.
-        epochs: number of finished epochs.
+        epochs: number of finished epochs, or of a simulation's periods.
+        unit: "epoch" or "period", whichever these are.
         ended: when the run finished, in seconds since 1970; None unless it is done.
         error: why it failed; None unless it did.
     """
@@ -129,6 +130,7 @@ class RunStatus:
     name: str
     state: State
     epochs: int
+    unit: str
     ended: float | None
     error: str | None
 
@@ -137,14 +139,17 @@ def run_status(folder: Path) -> RunStatus:
     """Return the status of the run in `folder`, which need not exist."""
     now = state(folder)
     ended = (folder / RESULT).stat().st_mtime if now == "done" else None
-    return RunStatus(folder.name, now, _epochs(folder), ended, failure(folder) if now == "failed" else None)
+    count, unit = _epochs(folder)
+    return RunStatus(folder.name, now, count, unit, ended, failure(folder) if now == "failed" else None)
 
 
-def _epochs(folder: Path) -> int:
-    """Count the lines of `metrics.jsonl`, without one still being written."""
+def _epochs(folder: Path) -> tuple[int, str]:
+    """Count the lines of `metrics.jsonl`, without one still being written, and say what they are of."""
     with contextlib.suppress(OSError, DataError), open_regular(folder / EPOCHS, _LARGEST_EPOCHS, DataError) as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(MEGABYTE), b""))
-    return 0
+        first = file.read(MEGABYTE)
+        unit = "period" if b'"period"' in first.partition(b"\n")[0] else "epoch"
+        return first.count(b"\n") + sum(block.count(b"\n") for block in iter(lambda: file.read(MEGABYTE), b"")), unit
+    return 0, "epoch"
 
 
 def failure(folder: Path) -> str:

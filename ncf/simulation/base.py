@@ -1,7 +1,8 @@
 """What an agent and an environment are: the two sides of a simulation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -73,12 +74,13 @@ class Agent(ABC):
         """Recommend an item to each of `users` (B,) int64; what is random is drawn from `stream`.
 
         Raises:
-            DataError: nobody asks, or a user is not in the world.
+            DataError: nobody asks, a user is not in the world, or the agent's equations have no solution.
         """
         self._check(users)
-        self._prepare(stream)
         size = self.users_at_once()
-        parts = [self._choose(part, stream.block(number)) for number, part in enumerate(users.split(size))]
+        with self._solvable():
+            self._prepare(stream)
+            parts = [self._choose(part, stream.block(number)) for number, part in enumerate(users.split(size))]
         return Recommendations(*map(torch.cat, zip(*parts, strict=True)))
 
     @torch.no_grad()
@@ -86,7 +88,8 @@ class Agent(ABC):
         """Learn from a period: users, items (B,) int64 and rewards (B,).
 
         Raises:
-            DataError: lengths differ, a user or item is not in the world, or a reward is NaN or infinite.
+            DataError: lengths differ, a user or item is not in the world, a reward is NaN or infinite, or the
+                agent's equations have no solution.
         """
         self._check(users)
         if not users.shape == items.shape == rewards.shape:
@@ -99,7 +102,8 @@ class Agent(ABC):
                 f"rewards: expected finite numbers, got {float(rewards[where])} for user {int(users[where])} and item "
                 f"{int(items[where])}"
             )
-        self._learn(users, items, rewards.double())
+        with self._solvable():
+            self._learn(users, items, rewards.double())
         self.periods += 1
 
     @torch.no_grad()
@@ -127,6 +131,17 @@ class Agent(ABC):
         """Go on from a `state`: tensors (...) by name."""
         self.periods = int(state["periods"])
         self._load({name: tensor.to(self.device) for name, tensor in state.items() if name != "periods"})
+
+    @contextmanager
+    def _solvable(self) -> Iterator[None]:
+        """Raise DataError in place of what linear algebra raises for a matrix that is not positive definite."""
+        try:
+            yield
+        except torch.linalg.LinAlgError:
+            raise DataError(
+                f"agent: expected equations that have a solution, found none in period {self.periods}: rounding "
+                "decides; a larger agent.noise or agent.l2, or a smaller agent.prior_variance, helps"
+            ) from None
 
     def _check(self, users: Tensor) -> None:
         if not users.numel():

@@ -214,6 +214,8 @@ class MovieLens(Environment):
         found = scores(run).double()
         if not found.isfinite().all():
             raise DataError(f"{run}: expected a finite score of every item, found NaN or inf")
+        if not found.amax() > found.amin():
+            raise DataError(f"{run}: expected scores that differ, found {float(found.amin()):g} everywhere")
         size = len(found), found.shape[1]
         super().__init__(seed, *size, device, requests=requests, feedback=feedback, noise=noise, drift=drift)
         self._values = torch.sigmoid((found - found.mean()) / found.std()).to(device)

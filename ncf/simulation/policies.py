@@ -23,7 +23,8 @@ def greedy(scores: Tensor, stream: torch.Generator, epsilon: float = 0.0, temper
     """
     users, num_items = scores.shape
     if temperature:
-        chances = torch.softmax(scores.double() / temperature, 1)
+        below = scores.double() - scores.double().amax(1, keepdim=True)  # no temperature is too low to divide by
+        chances = torch.softmax(below / temperature, 1)
         items = torch.multinomial(chances, 1, generator=stream)[:, 0]
     else:
         _, items = best_of(scores)

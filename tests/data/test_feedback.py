@@ -141,3 +141,15 @@ def test_places_that_cannot_be_written(log: LoggedFeedback, tmp_path: Path) -> N
     with full_disk(10), pytest.raises(DataError, match="cannot write"):
         write(log, tmp_path / "full.csv")
     assert not (tmp_path / "full.csv").exists()
+
+
+def test_ids_beyond_64_bits_with_sign_stay_apart_and_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(f"item,propensity,reward\n{2**64 - 1},0.5,1\n{2**64 - 2},0.5,1\n1,0.5,0\n")
+    assert read(tmp_path / "log.csv").item.tolist() == [str(2**64 - 1), str(2**64 - 2), "1"]
+
+
+@pytest.mark.parametrize("position", [1e300, -1e17, 0.5])
+def test_a_position_that_no_index_holds_is_refused(position: float) -> None:
+    frame = pd.DataFrame({"item": [1, 2], "propensity": 0.5, "reward": 1.0, "position": [1.0, position]})
+    with pytest.raises(DataError, match="row 2: expected position as a whole number, found"):
+        read(frame)

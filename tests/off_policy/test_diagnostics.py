@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ncf.errors import DataError
-from ncf.off_policy.diagnostics import effective_rounds, largest, notes, refuse_low
+from ncf.off_policy.diagnostics import effective_rounds, largest, notes, refuse_low, uneven
 from ncf.off_policy.per_action import PerAction
 
 
@@ -45,3 +45,10 @@ def test_what_the_log_never_shows_is_measured() -> None:
     said = notes(np.ones(4), policy, np.array([0, 1, 0, 0]))
     assert len(said) == 1
     assert said[0].startswith("2.50% of what the policy would show (1 actions) is never in the log")
+
+
+def test_a_long_tail_is_said() -> None:
+    assert uneven(np.ones(20)) == []  # a share of 5%, but all alike
+    assert uneven(np.r_[np.ones(999), 15]) == []
+    assert uneven(np.zeros(5)) == []
+    assert "one round has 10.0% of all weight" in uneven(np.r_[np.ones(90), 10])[0]

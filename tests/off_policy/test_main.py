@@ -175,6 +175,22 @@ def test_whole_lists(tmp_path: Path, said: Said) -> None:
     )
     assert [one["value"] for one in found["estimates"]] == pytest.approx([0.5] * 4)
     assert found["lists"] == 100
+    assert found["on_policy_value"] is None
+
+
+def test_lists_cross_fit_and_show_the_policys_own_value(tmp_path: Path, said: Said) -> None:
+    log = own(tmp_path, position=np.arange(200) % 2, slate=np.arange(200) // 2, policy=["x"] * 120 + ["y"] * 80)
+    asked = (log, "lists=true", "distinct=false", "behaviour=x", "policy=uniform")
+    found = said(*asked, "on_policy=y")
+    assert found["on_policy_value"] == pytest.approx(0.5)  # the sum of a list of two
+    assert not any("folds=1" in note for note in found["notes"])
+    assert any("folds=1" in note for note in said(*asked, "folds=1")["notes"])
+
+
+def test_a_number_of_400_digits_in_a_policy_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(f'{{"p": [1{"0" * 400}, 0]}}')
+    with pytest.raises(DataError, match=r"p\.json: expected"):
+        main([own(tmp_path), f"policy={tmp_path / 'p.json'}"])
 
 
 @pytest.mark.parametrize(
@@ -203,6 +219,9 @@ def test_whole_lists(tmp_path: Path, said: Said) -> None:
         (["LOG", "policy=uniform", "cluster=user"], "cluster: expected a column that the log has"),
         (["LOG", "policy=uniform", "level=2"], "level: expected a number between 0 and 1, got 2"),
         (["LOG", "policy=uniform", "lists=true"], "expected columns slate and position"),
+        (["LOG", "policy=uniform", "lists=true", "clip=3"], "clip: expected none with lists=true"),
+        (["LOG", "policy=uniform", "lists=true", "reward_model=ridge"], "reward_model: expected tabular with lists"),
+        (["LOG", "policy=uniform", "seed=-1"], "seed: expected a whole number from 0 to"),
         (["LOG", "policy=uniform", "lists=maybe"], "lists: expected one of .*, got 'maybe'"),
         (["LOG", "policy=uniform", "output=FILE"], "output: expected a folder"),
         (["log=obd", "policy=bts", "behaviour=ucb"], "behaviour: expected one of random, bts, got 'ucb'"),

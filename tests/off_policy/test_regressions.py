@@ -55,3 +55,29 @@ def test_settings_and_rewards_out_of_range(rows: Cells) -> None:
             fit(rows, 0)
     with pytest.raises(DataError, match="rewards from 0 to 1"):
         logistic(Cells(rows.features, rows.count, rows.total * 3), 1.0)
+
+
+@pytest.mark.parametrize("fit", [ridge, logistic])
+def test_a_constant_added_to_a_feature_changes_no_prediction(rows: Cells, fit) -> None:  # type: ignore[no-untyped-def]
+    """Seconds since 1970 next to indicators: not centred, they left ridge regression to rounding."""
+    shift = np.array([1.7e9, 0, -1e6, 0])
+    there = fit(Cells(rows.features + shift, rows.count, rows.total), 1.0)
+    here = fit(Cells(rows.features, rows.count, rows.total), 1.0)
+    np.testing.assert_allclose(there[:-1], here[:-1], rtol=1e-6)
+    np.testing.assert_allclose((rows.features + shift) @ there, rows.features @ here, atol=1e-5)
+
+
+@pytest.mark.parametrize("fit", [ridge, logistic])
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_units_of_a_feature_are_no_matter_but_for_the_penalty(rows: Cells, fit, unit: float) -> None:  # type: ignore[no-untyped-def]
+    """With next to no penalty, another unit divides the coefficient."""
+    other = fit(Cells(rows.features * [unit, 1, 1, 1], rows.count, rows.total), 1e-30)
+    np.testing.assert_allclose(other * [unit, 1, 1, 1], fit(rows, 1e-30), rtol=1e-6)
+
+
+@pytest.mark.parametrize("fit", [ridge, logistic])
+def test_features_that_cannot_be_told_apart_are_one_line(rows: Cells, fit) -> None:  # type: ignore[no-untyped-def]
+    alike = np.column_stack([rows.features[:, :1], rows.features])
+    for features, l2 in ((alike, 1e-300), (rows.features * [1e200, 1, 1, 1], 1.0)):
+        with pytest.raises(DataError, match=r"reward_model=\w+: features are too large, or"), np.errstate(all="ignore"):
+            fit(Cells(features, rows.count, rows.total), l2)

@@ -178,3 +178,18 @@ def test_every_published_case_of_the_open_bandit_dataset(
 def test_thompson_sampling_has_the_published_chances(campaign: str) -> None:
     table = json.loads((REFERENCE / f"obd_bts_action_dist_{campaign}.json").read_text())["p"]
     assert policies.bernoulli_thompson(*thompson_prior(campaign, DATA), 3).tolist() == table
+
+
+@pytest.mark.parametrize("name", ["tabular", "ridge", "logistic"])
+def test_a_position_or_fold_without_any_weight_counts_all_alike(log: Log, name: str) -> None:
+    """Weights of MRDR are 0 wherever the log was sure of itself, which was 0 / 0."""
+    sure = replace(log, weight=np.where(log.position == 1, 0.0, 1.0))
+    found = named(name)(sure, log.position == 1) if name == "tabular" else named(name)(sure, np.ones(len(log), bool))
+    plain = named(name)(log, log.position == 1) if name == "tabular" else named(name)(log, np.ones(len(log), bool))
+    np.testing.assert_allclose(found.rounds(), plain.rounds())
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_the_generator_does_not_take_is_refused(seed: int) -> None:
+    with pytest.raises(ConfigError, match="seed: expected a whole number from 0 to 4294967295"):
+        folds_of(9, 3, seed)

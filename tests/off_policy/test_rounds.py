@@ -27,6 +27,7 @@ def test_hand_computed_numbers_of_each_round() -> None:
         ({"pscore": np.array([0.5, 0.5, 0])}, "row 3: expected a propensity above 0 and at most 1, found 0"),
         ({"pscore": np.array([0.5, 1.5, 0.1])}, "row 2: expected a propensity above 0 and at most 1, found 1.5"),
         ({"pscore": np.array([0.5, np.nan, 0.1])}, "row 2: expected a propensity above 0"),
+        ({"pscore": np.array([0.5, 5e-324, 0.1])}, "row 2: expected a propensity that gives a weight of at most 1e"),
         ({"pscore": np.array([0.5, 0.5])}, "pscore: expected one for each of 3 rounds"),
         ({"action": np.array([0, 1, 2])}, r"row 3: expected an action in \[0, 2\), found 2"),
         ({"action": np.array([0, 1, -1])}, "row 3: expected an action"),

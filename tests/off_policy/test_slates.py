@@ -124,3 +124,10 @@ def test_predictions_of_another_shape() -> None:
     log = Slates(np.ones((2, 2)), np.ones((2, 2)))
     with pytest.raises(DataError, match="q_policy"):
         slates.cascade_dr(log, np.ones((2, 2)), np.ones(2))
+
+
+def test_the_effective_size_is_that_of_the_position_where_it_is_least() -> None:
+    weight = np.array([[1.0, 1], [1, 1], [1, 4]])
+    found = slates.independent_ips(Slates(np.ones((3, 2)), weight))
+    assert found.effective_n == pytest.approx(36 / 18)
+    assert found.details["largest_weight"] == 4

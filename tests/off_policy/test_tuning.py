@@ -1,5 +1,7 @@
 """Parameters chosen from the data: no worse than the estimator without a bias, and better where a few weights rule."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,14 @@ def test_tuned_estimates_err_little_more_than_dr_where_the_model_is_wrong(world:
             error[name] += (one.value - world.value) ** 2 / 500
     assert error["tau"] < 1.5 * error["dr"] < error["dm"]
     assert error["lambda"] < 1.5 * error["dr"]
+
+
+@pytest.mark.parametrize("parameter", ["tau", "lambda"])
+def test_the_noise_of_a_fitted_model_does_not_sway_the_choice(parameter: str) -> None:
+    """It is the same in all candidates; counted, it would hide what a huge weight costs."""
+    reward, pscore, chosen = np.tile([0.0, 1], 250), np.full(500, 0.5), np.full(500, 0.5)
+    pscore[3] = 1e-4
+    log = Rounds(reward, pscore, chosen, np.full(500, 0.5), np.full(500, 0.5), fitted=True)
+    found = tuned(log, NAMES[parameter], parameter)
+    assert found.details[parameter] == tuned(replace(log, fitted=False), NAMES[parameter], parameter).details[parameter]
+    assert found.details[parameter] < np.inf

@@ -5,7 +5,7 @@ import torch
 from toy_worlds import agent, regrets, world
 
 from ncf.errors import DataError
-from ncf.simulation import AGENTS, Stream
+from ncf.simulation import AGENTS, Simulation, Stream
 
 ALL = torch.arange(100)
 KNOWN = ("random", "als", "als_epsilon", "best_item", "refit")  # agents that can say their propensities
@@ -76,3 +76,18 @@ def test_streams_are_addressed() -> None:
 
 def test_a_simulation_is_the_same_twice() -> None:
     assert (regrets("thompson", world(), 4) == regrets("thompson", world(), 4)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("thompson", {"noise": 1e-9}),
+        ("ucb", {"noise": 1e-9}),
+        ("als", {"l2": 1e-300}),
+    ],
+)
+def test_equations_without_a_solution_are_one_line(name: str, settings: dict[str, float]) -> None:
+    environment = world()
+    learner = agent(name, environment, **settings)
+    with pytest.raises(DataError, match="agent: expected equations that have a solution, found none in period"):
+        Simulation(environment, learner, 4).run()

@@ -6,6 +6,7 @@ from toy_worlds import world
 
 from ncf.errors import ConfigError, DataError
 from ncf.simulation import Environment
+from ncf.simulation.environments import MovieLens
 
 ALL = torch.arange(100)
 WORLDS = {
@@ -112,3 +113,9 @@ def test_what_is_not_in_the_world_is_refused() -> None:
         made("movielens", scores=lambda run: torch.full((3, 3), torch.nan))
     with pytest.raises(ConfigError, match=r"environment\.run: expected the folder"):
         made("movielens", run="")
+
+
+def test_a_run_that_scores_everything_alike_makes_no_world() -> None:
+    settings = {"requests": None, "feedback": "click", "noise": 0.1, "drift": 0.0}
+    with pytest.raises(DataError, match="run: expected scores that differ, found 2 everywhere"):
+        MovieLens(0, lambda run: torch.full((3, 4), 2.0), "cpu", run="run", **settings)

@@ -42,3 +42,12 @@ def test_its_state_is_whole() -> None:
     one.add(torch.tensor([0, 1, 1]), torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64))
     other.load(one.state())
     assert torch.equal(one.posterior()[0], other.posterior()[0])
+
+
+def test_five_rewards_by_hand() -> None:
+    """Within 4 / 2 = 2; between (36 - 2 x 2) / (5 - 9 / 5) = 10; overall mean 5."""
+    model = ItemMeans(3)
+    model.add(torch.tensor([0, 0, 1, 1, 2]), torch.tensor([1.0, 3, 5, 7, 9]).double())
+    means, variances = model.posterior()
+    assert means.tolist() == pytest.approx([2.5 / 1.1, 6.5 / 1.1, 5 / 0.6])
+    assert variances.tolist() == pytest.approx([1 / 1.1, 1 / 1.1, 1 / 0.6])

@@ -22,3 +22,10 @@ def test_propensities_are_frequencies(epsilon: float, temperature: float) -> Non
         own = found.propensity[found.items == item]
         assert torch.allclose(own, torch.full_like(own, p))
     assert torch.equal(found.predicted, SCORES[0, found.items].double())
+
+
+@pytest.mark.parametrize("scores", [SCORES, SCORES.double() * 1e300])
+def test_the_lowest_temperature_recommends_the_best(scores: torch.Tensor) -> None:
+    found = greedy(scores, torch.Generator().manual_seed(0), 0.0, 5e-324)
+    assert found.items.tolist() == [1]
+    assert found.propensity.tolist() == [1.0]

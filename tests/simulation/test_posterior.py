@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ncf.simulation.gaussians import Gaussians, packed, unpacked
 from ncf.simulation.interactions import Interactions
-from ncf.simulation.posterior import Posterior
+from ncf.simulation.posterior import Posterior, Prior
 
 
 def posterior(users: int, items: int, factors: int, **settings: object) -> Posterior:
@@ -139,3 +139,14 @@ def test_a_posterior_goes_on_from_its_state() -> None:
     one.sweep(found)
     other.sweep(found)
     assert all(torch.equal(a, b) for a, b in zip(one.state().values(), other.state().values(), strict=True))
+
+
+def test_a_prior_by_hand() -> None:
+    """Two rows seen of three; the first covariance counts as D = 2 more of them, and the mean does not."""
+    prior = Prior(torch.zeros(2).double(), 0.3)
+    means = torch.tensor([[1.0, 0], [3, 4], [90, 90]]).double()
+    covariances = torch.tensor([[2.0, 0.5, 1], [4, 0.5, 3], [90, 0, 90]]).double()  # packed
+    prior.fit(Gaussians(means, covariances), torch.tensor([True, True, False]))
+    assert prior.mean.tolist() == [2, 2]
+    spread = torch.tensor([[2 + 4 + 2 + 0.6, 1 + 4], [1 + 4, 1 + 3 + 8 + 0.6]]).double()
+    assert torch.allclose(torch.linalg.inv(prior.precision), spread / 4)

@@ -14,7 +14,7 @@ from ncf.simulation.posterior import Posterior
 
 Factors = Annotated[int, Field(ge=1, le=500)]
 Mean = Annotated[float, Field(ge=-1e3, le=1e3)]
-Positive = Annotated[float, Field(gt=0, le=1e6)]
+Positive = Annotated[float, Field(ge=1e-12, le=1e6)]
 Sweeps = Annotated[int, Field(ge=1, le=1000)]
 
 
