@@ -95,8 +95,8 @@ def panel(
         label: what errors call the frame.
 
     Raises:
-        DataError: a unit twice in a period, periods that are text in no order of time, a value of the wrong kind, fewer than two units or periods, nobody treated,
-            or no observation that is not treated.
+        DataError: a unit twice in a period, periods that are text in no order of time, a value of the wrong kind, fewer
+            than two units or periods, nobody treated, or no observation that is not treated.
     """
     rows, units = pd.factorize(frame[unit])
     columns, periods = pd.factorize(frame[time], sort=True)

@@ -127,7 +127,9 @@ def _analysed(data: Panel, names: list[str], control: str, draws: int, level: fl
     if not even and "group_time" in names:
         names = [name for name in names if name != "group_time"]
         notes.append("group_time is left out: it needs a balanced panel without weights")
-    results, studies, groups = {}, {}, None
+    results: dict[str, Estimate] = {}
+    studies: dict[str, EventStudy] = {}
+    groups = None
     if "twfe" in names:
         results["twfe"] = twfe(data, level=level)
         if data.absorbing and (data.first > 0).any() and _has_reference(data):
@@ -181,14 +183,13 @@ def _warnings(data: Panel, parts: Decomposition | None, groups: GroupTime | None
     if not data.balanced:
         notes.append(f"{int((~data.observed).sum()):,} of {data.observed.size:,} observations are missing: no "
                      "decomposition, group-time effects or randomisation test")  # fmt: skip
-    if groups is not None:
-        if (gone := int((data.first == 0).sum())) > 0:
-            notes.append(f"{gone} units were treated from the start: group-time effects leave them out")
+    if groups is not None and (gone := int((data.first == 0).sum())) > 0:
+        notes.append(f"{gone} units were treated from the start: group-time effects leave them out")
     return notes
 
 
 def _errors(data: Panel, results: dict[str, Estimate]) -> list[str]:
-    """Return why errors of group-time effects and of imputation, which grow from deviations within groups, are small."""
+    """Return why errors are too small: they come from deviations within groups of units, and few units have few."""
     notes = [
         f"{name}: its error is 0, since too few units leave no deviation to judge it by; disregard interval and p"
         for name, e in results.items()
