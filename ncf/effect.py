@@ -3,7 +3,6 @@
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,7 +15,7 @@ from ncf.causal.settings import ESTIMATORS, FORMS, OVERLAP
 from ncf.causal.weighting import ESTIMANDS
 from ncf.core import command_line
 from ncf.core.command_line import visible
-from ncf.core.formats import add_format, as_table, records, written
+from ncf.core.formats import add_format, as_table, html_file, records, written
 from ncf.errors import ConfigError
 
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
@@ -62,7 +61,7 @@ def parser() -> command_line.Parser:
     add("--level", type=float, default=0.95, help="of intervals (0.95)")
     add("--overlap", default="refuse", choices=OVERLAP, help="where arms do not overlap (refuse)")
     add("--seed", type=int, default=0, help="of the folds, and of forests and boosting (0)")
-    add("--page", type=Path, help="an HTML file to write, with figures")
+    add("--page", type=html_file, help="an HTML file to write, with figures")
     add_format(options)
     return options
 

@@ -1,7 +1,6 @@
 """`python -m ncf.rollout data=panel.csv unit=u time=t treated=d outcome=y`: estimate what a staged rollout did."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,7 +9,7 @@ from ncf.causal.group_time import CONTROLS
 from ncf.causal.rollout import ESTIMATORS, Rollout, rollout
 from ncf.core import command_line
 from ncf.core.command_line import visible
-from ncf.core.formats import add_format, as_table, records, written
+from ncf.core.formats import add_format, as_table, html_file, records, written
 
 
 def parser() -> command_line.Parser:
@@ -28,7 +27,7 @@ def parser() -> command_line.Parser:
     add("--draws", type=int, default=999, help="for simultaneous bands; randomisation takes 10 times as many (999)")
     add("--level", type=float, default=0.95, help="of intervals and bands (0.95)")
     add("--seed", type=int, default=0, help="of the draws (0)")
-    add("--page", type=Path, help="an HTML file to write, with figures")
+    add("--page", type=html_file, help="an HTML file to write, with figures")
     add_format(options)
     return options
 

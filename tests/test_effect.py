@@ -1,6 +1,7 @@
 """The command as an analyst types it: what it prints, what it refuses in one line."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,3 +116,16 @@ def test_an_error_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == f"error: data: no such file: {tmp_path / 'no.csv'}\n"
+
+
+@pytest.mark.parametrize("name", ["x.csv", "page", "pipe.html", "folder.html"])
+def test_a_page_takes_the_place_of_no_data_pipe_or_folder(
+    table: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.html")
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "x.csv").write_text("the user's own")
+    with pytest.raises(NcfError, match="page: expected a file"):
+        run(table, f"page={tmp_path / name}", capsys=capsys)
+    assert (tmp_path / "x.csv").read_text() == "the user's own"
+    assert (tmp_path / "pipe.html").is_fifo()

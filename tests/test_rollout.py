@@ -8,7 +8,7 @@ import pytest
 from panels import castle_frame
 
 from ncf import rollout as command
-from ncf.errors import ConfigError, DataError
+from ncf.errors import ConfigError, DataError, NcfError
 from ncf.stats.checks import StatisticsError
 
 COLUMNS = ["unit=sid", "time=year", "treated=post", "outcome=l_homicide"]
@@ -76,3 +76,10 @@ def test_duplicated_rows_name_unit_and_period(tmp_path: Path) -> None:
     pd.concat([frame, frame.iloc[:1]]).to_csv(path, index=False)
     with pytest.raises(DataError, match="row 551: expected each sid once a year, found 1 in 2000 again"):
         command.main([f"data={path}", *COLUMNS])
+
+
+def test_a_page_takes_the_place_of_no_data(castle_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = castle_file.read_bytes()
+    with pytest.raises(NcfError, match=r"page: expected a file that ends in \.html"):
+        command.main([f"data={castle_file}", *COLUMNS, f"page={castle_file}"])
+    assert castle_file.read_bytes() == before

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ncf.causal.linear import Linear
+from ncf.causal.linear import Linear, cleared, largest
 from ncf.causal.propensity import Scores
 from ncf.causal.units import Units
 from ncf.causal.weighting import weights
@@ -28,7 +28,7 @@ def standardise(units: Units, *, estimand: str = "ATE", level: float = 0.95) -> 
     d = units.treatment
     among = target(d, estimand)
     fits = {arm: _fitted(units, arm) for arm in (1, 0)}
-    effect = fits[1][1] - fits[0][1]
+    effect = cleared(fits[1][1] - fits[0][1], largest(units.outcome))
     value = float(effect @ among) / among.sum()
     influence = among / among.mean() * (effect - value)
     for arm, (fit, predicted) in fits.items():
@@ -50,8 +50,8 @@ def aipw(units: Units, scores: Scores, *, estimand: str = "ATE", level: float = 
     among = target(d, estimand)
     found = weights(d, e, estimand)
     fits = {arm: _fitted(units, arm) for arm in (1, 0)}
-    residual = y - np.where(d == 1, fits[1][1], fits[0][1])
-    effect = fits[1][1] - fits[0][1]
+    residual = cleared(y - np.where(d == 1, fits[1][1], fits[0][1]), largest(y))
+    effect = cleared(fits[1][1] - fits[0][1], largest(y))
     sign, total = 2 * d - 1, among.sum()
     value = float(among @ effect + (found * sign) @ residual) / total
     influence = (among * (effect - value) + found * sign * residual) / among.mean()
@@ -103,7 +103,8 @@ def _coefficients(units: Units, fit: Linear, predicted: Array, arm: int, gradien
     """
     z = fit.standardised(units.confounders)
     direction = fit.inverse @ (z.T @ gradient)
-    return len(units) * (z @ direction) * (units.treatment == arm) * (units.outcome - predicted)
+    residual = cleared(units.outcome - predicted, largest(units.outcome))
+    return len(units) * (z @ direction) * (units.treatment == arm) * residual
 
 
 def _estimate(value: float, influence: Array, units: Units, estimand: str, method: str, level: float) -> Estimate:

@@ -34,15 +34,18 @@ def balance(units: Units, weights: Array, scale: str = "pooled") -> pd.DataFrame
     columns: dict[str, object] = {"confounder": list(units.names)}
     for when, ((mean, variance), (other, other_variance)) in (("before", before), ("after", after)):
         columns |= {
-            f"treated_{when}": mean, f"untreated_{when}": other, f"smd_{when}": _over(mean - other, size),
+            f"treated_{when}": mean, f"untreated_{when}": other, f"smd_{when}": _over(_apart(mean, other), size),
             f"ratio_{when}": np.where(variance > 0, _over(variance, other_variance), np.nan),
         }  # fmt: skip
     return pd.DataFrame(columns)
 
 
 def unbalanced(table: pd.DataFrame) -> list[str]:
-    """Return the confounders whose |standardised mean difference| exceeds 0.1 after adjustment."""
-    return table.loc[table["smd_after"].abs() > LIMIT, "confounder"].tolist()
+    """Return the confounders whose |standardised mean difference| exceeds 0.1 after adjustment, or has no value.
+
+    It has none where the arms differ in what does not vary within them: nothing is less balanced.
+    """
+    return table.loc[~(table["smd_after"].abs() <= LIMIT), "confounder"].tolist()
 
 
 def _moments(units: Units, weights: Array) -> list[tuple[Array, Array]]:
@@ -59,6 +62,12 @@ def _moments(units: Units, weights: Array) -> list[tuple[Array, Array]]:
         variance = w @ (x - mean) ** 2 / lost if lost > 1e-12 else np.zeros(x.shape[1])
         found.append((mean, np.where(variance > (1e-13 * mean) ** 2, variance, 0.0)))  # not a rounding error
     return found
+
+
+def _apart(mean: Array, other: Array) -> Array:
+    """Return the difference of means (P,), 0 where it is a rounding error."""
+    difference = mean - other
+    return np.where(np.abs(difference) > 1e-13 * np.maximum(np.abs(mean), np.abs(other)), difference, 0.0)
 
 
 def _over(numerator: Array, denominator: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ncf.causal.adjusted import target
 from ncf.causal.learners import Learner, cross_predicted, folds, outcome_learner, treatment_learner
+from ncf.causal.linear import cleared, largest
 from ncf.causal.propensity import given
 from ncf.causal.units import Units
 from ncf.causal.weighting import weights
@@ -114,7 +115,7 @@ def residuals(units: Units, predicted: Predicted) -> tuple[Array, Array]:
     """Return the residuals (N,) of outcome and treatment. Raises StatisticsError without predictions of the outcome."""
     if predicted.outcome is None:
         raise StatisticsError("partially linear: expected predictions of the outcome, got none")
-    return units.outcome - predicted.outcome, units.treatment - predicted.score
+    return cleared(units.outcome - predicted.outcome, largest(units.outcome)), units.treatment - predicted.score
 
 
 def interactive(units: Units, predicted: Predicted, *, estimand: str = "ATE", level: float = 0.95) -> Estimate:
@@ -141,8 +142,9 @@ def parts(units: Units, predicted: Predicted, estimand: str) -> tuple[Array, Arr
     d = units.treatment
     among = target(d, estimand)
     found = weights(d, given(predicted.score).values, estimand)
-    residual = units.outcome - np.where(d == 1, predicted.treated, predicted.untreated)
-    return predicted.treated - predicted.untreated, (2 * d - 1) * found / among.mean(), residual
+    size = largest(units.outcome)
+    residual = cleared(units.outcome - np.where(d == 1, predicted.treated, predicted.untreated), size)
+    return cleared(predicted.treated - predicted.untreated, size), (2 * d - 1) * found / among.mean(), residual
 
 
 def _estimate(value: float, influence: Array, units: Units, estimand: str, method: str, level: float) -> Estimate:

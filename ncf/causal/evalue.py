@@ -56,12 +56,16 @@ def standardised(difference: float, standard_error: float | None = None, z: floa
 
     Raises StatisticsError for what is no number, or a negative error.
     """
-    d = number(difference, "difference", -700, 700)
+    d = number(difference, "difference")
     if standard_error is None:
-        return risk_ratio(float(np.exp(0.91 * d)))
+        return risk_ratio(_from_difference(d))
     half = number(z, "z", 0) * number(standard_error, "standard_error", 0)
-    ends = [float(np.exp(np.clip(0.91 * (d + side * half), -200, 200))) for side in (-1, 1)]
-    return risk_ratio(float(np.exp(0.91 * d)), *ends)
+    return risk_ratio(*(_from_difference(d + side * half) for side in (0, -1, 1)))
+
+
+def _from_difference(d: float) -> float:
+    """Return the risk ratio; beyond exp(+-200), which nothing explains away, that bound."""
+    return float(np.exp(np.clip(0.91 * d, -200, 200)))
 
 
 def _e(ratio: float) -> float:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncf.causal.bands import sup_t
+from ncf.causal.linear import cleared, largest
 from ncf.causal.panel import Panel
 from ncf.causal.twfe import EventStudy, refuse_switching_off
 from ncf.stats.checks import Array, StatisticsError, one_of
 from ncf.stats.estimate import Estimate, estimate
 
 CONTROLS = ("never", "not_yet")
-FEW = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,9 @@ class GroupTime:
         raw = self.share[of_cell]
         total, weights = raw.sum(), raw / raw.sum()
         value = float(weights @ self.values[cells])
-        pull = np.bincount(of_cell, self.values[cells] - value, minlength=len(self.cohorts)) / total
+        apart, size = self.values[cells] - value, np.abs(self.values[cells])
+        sums, sizes = (np.bincount(of_cell, each, minlength=len(self.cohorts)) for each in (apart, size))
+        pull = cleared(sums, sizes) / total
         own = np.where(self.member >= 0, pull[self.member], 0.0) - pull @ self.share
         influence = self.influence[:, cells] @ weights + own
         return estimate(value, influence, estimand="ATT", method=method, level=level, lost=0, degrees=float("inf"))
@@ -126,6 +128,7 @@ def _cell(
         return None
     change = outcome[:, t] - outcome[:, base]
     here, there = change[own].mean(), change[other].mean()
-    n = len(first)
-    psi = np.where(own, n / own.sum() * (change - here), 0.0) - np.where(other, n / other.sum() * (change - there), 0.0)
-    return int(g), t, float(here - there), psi
+    n, size = len(first), largest(outcome[:, [t, base]])
+    treated, untreated = (cleared(change - mean, size) for mean in (here, there))
+    psi = np.where(own, n / own.sum() * treated, 0.0) - np.where(other, n / other.sum() * untreated, 0.0)
+    return int(g), t, float(cleared(here - there, size)), psi

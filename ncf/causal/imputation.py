@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ncf.causal.linear import cleared, largest
 from ncf.causal.panel import Panel, TwoWay
 from ncf.causal.twfe import refuse_switching_off
 from ncf.stats.checks import Array, StatisticsError
@@ -24,17 +25,33 @@ def imputation(panel: Panel, *, level: float = 0.95) -> Estimate:
     for what, seen, names in (("unit", fitted.any(1), panel.units), ("period", fitted.any(0), panel.periods)):
         if not seen.all():
             raise StatisticsError(
-                f"imputation: expected untreated observations of every {what}, found none of {names[~seen][0]}"
+                f"imputation: expected untreated observations of every {what}, found none of {names[~seen][0]}; leave "
+                "its rows out, or ask for other estimators"
             )
     effects = TwoWay(fitted)
+    _refuse_unlinked(panel, effects.parts)
     gaps = effects.residuals(panel.outcome)
     aim = np.where(panel.treated, panel.weights, 0.0)
     aim = aim / aim.sum()
     value = float((aim * gaps).sum())
     pull = aim - effects.dual(aim.sum(1), aim.sum(0))
-    rest = np.where(panel.observed, gaps - _typical(panel, gaps, aim), 0.0)
-    influence = len(panel.units) * (pull * rest).sum(1)
+    deviations = cleared(gaps - _typical(panel, gaps, aim), largest(panel.outcome))
+    rest = np.where(panel.observed, deviations, 0.0)
+    influence = len(panel.units) * cleared((pull * rest).sum(1), np.abs(pull * rest).sum(1))
     return estimate(value, influence, estimand="ATT", method="imputation", level=level, lost=0, degrees=float("inf"))
+
+
+def _refuse_unlinked(panel: Panel, parts: Array) -> None:
+    """Raise StatisticsError for a treated observation in a period that its unit's untreated ones say nothing about."""
+    if not parts.any():
+        return
+    where = [np.unique(parts[row]) for row in panel.observed & ~panel.treated]
+    for unit, (own, treated) in enumerate(zip(where, panel.treated, strict=True)):
+        if (out := np.flatnonzero(treated & ~np.isin(parts, own))).size:
+            raise StatisticsError(
+                f"imputation: expected untreated units that link period {panel.periods[out[0]]} to the untreated "
+                f"periods of unit {panel.units[unit]}, found none"
+            )
 
 
 def _typical(panel: Panel, gaps: Array, aim: Array) -> Array:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncf.causal.linear import cleared, largest
 from ncf.stats.checks import Array, StatisticsError, fraction, sample, whole
 from ncf.stats.estimate import Estimate, estimate
 
@@ -54,11 +55,11 @@ def interrupted(outcome: Array, change: int, *, lags: int | None = None, level: 
     x = np.stack([np.ones(length), t, after, after * t], 1)
     inverse = np.linalg.inv(x.T @ x)
     values = inverse @ (x.T @ y)
-    pull = x * (y - x @ values)[:, None] @ inverse * length
+    pull = x * cleared(y - x @ values, largest(y))[:, None] @ inverse * length
     errors = np.sqrt(np.diag(_long_run(pull, lags)) / length**2 * length / (length - 4))
     names = {2: "level", 3: "slope", 1: "slope before"}
     found = {
-        name: _scaled(float(values[at]), pull[:, at], float(errors[at]), name, level, length - 4)
+        name: _scaled(float(cleared(values[at], largest(y))), pull[:, at], float(errors[at]), name, level, length - 4)
         for at, name in names.items()
     }
     return Interrupted(found["level"], found["slope"], found["slope before"], lags)

@@ -13,6 +13,7 @@ from ncf.stats.checks import Array, StatisticsError
 
 _BLOCK = 1 << 13  # rows
 _DEPENDENT = 1e-10  # share of a column's variance that those before it must leave
+_ROUNDING = 1e-14  # of the largest value: what subtraction may leave of nothing
 _MOST_STEPS = 60
 _PERFECT = 1e-7  # mean log-likelihood, but for its sign, of a fit that leaves no doubt
 
@@ -133,6 +134,19 @@ def refuse_dependent(x: Array, names: Sequence[str]) -> None:
     raise StatisticsError(
         f"{names[j]}: expected confounders of full rank, found a linear combination of {others}; drop one of them"
     )
+
+
+def cleared(values: Array, size: Array | float) -> Array:
+    """Return values with 0 for those that are a rounding error of differences of numbers of this size.
+
+    What is explained exactly must not look like a small effect with a smaller error.
+    """
+    return np.where(np.abs(values) <= _ROUNDING * size, 0.0, values)
+
+
+def largest(values: Array) -> float:
+    """Return the largest of the sizes of values, of any shape."""
+    return float(np.abs(values).max())
 
 
 def _independent(x: Array) -> tuple[Array, Array, Array, Array]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncf.causal.adjusted import target
+from ncf.causal.linear import cleared, largest
 from ncf.causal.nearest import TIES, Matches, match
 from ncf.causal.propensity import Scores
 from ncf.causal.units import Units
@@ -102,7 +103,7 @@ def matched(units: Units, values: Array, rule: Rule, estimand: str = "ATT") -> M
         found = _match(position[own], position[other], rule, reach)
         there = found.counts > 0
         counted[own] = there
-        effect[own] = (2 * arm - 1) * (y[own] - found.means(y[other])) * there
+        effect[own] = (2 * arm - 1) * cleared(y[own] - found.means(y[other]), largest(y)) * there
         used[other], squares[other] = found.used()
         tied += int((found.counts > rule.neighbours).sum())
     if not counted.any():
@@ -177,7 +178,7 @@ def _deviations(units: Units, position: Array) -> Array:
         near = match(position[own], position[own], neighbours=_VARIANCE_NEIGHBOURS + 1)
         y, counts = units.outcome[own], near.counts
         others = (near.means(y) * counts - y) / np.maximum(counts - 1, 1)
-        found[own] = np.sqrt((counts - 1) / counts) * (y - others)
+        found[own] = np.sqrt((counts - 1) / counts) * cleared(y - others, largest(y))
     return found
 
 

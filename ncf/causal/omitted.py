@@ -26,11 +26,13 @@ class Omitted:
         effect: the estimate.
         scale: S.
         influence: (N,), of S.
+        clusters: (N,), those of the effect's error; None: units are independent.
     """
 
     effect: Estimate
     scale: float
     influence: Array
+    clusters: Array | None = None
 
     def bias(self, outcome: float, treatment: float, rho: float = 1.0) -> float:
         """Return the largest bias.
@@ -53,7 +55,7 @@ class Omitted:
                 self.effect.value + side * strength * self.scale,
                 self.effect.influence + side * strength * self.influence,
                 estimand=self.effect.estimand, method=f"{self.effect.method}, {name} bound", level=self.effect.level,
-                lost=0, degrees=float("inf"),
+                lost=0, clusters=self.clusters, degrees=self.effect.degrees,
             )
             for side, name in ((-1, "lower"), (1, "upper"))
         )  # fmt: skip
@@ -111,7 +113,7 @@ def omitted(units: Units, predicted: Predicted, effect: Estimate, estimand: str 
     noise, spread = float(residual @ residual) / len(residual), float(representer @ representer) / len(representer)
     scale = float(np.sqrt(noise * spread))
     influence = (noise * above + spread * (residual**2 - noise)) / (2 * scale) if scale > 0 else np.zeros(len(residual))
-    return Omitted(effect, scale, influence)
+    return Omitted(effect, scale, influence, units.clusters)
 
 
 def benchmarks(units: Units) -> pd.DataFrame:

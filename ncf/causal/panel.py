@@ -1,15 +1,20 @@
 """Panels: an outcome of N units in T periods, who was treated when, and what unit and period effects leave of it."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
+from ncf.causal.linear import cleared
 from ncf.data.frame import binary, numbers
 from ncf.errors import DataError
 from ncf.stats.checks import Array, StatisticsError
+
+_SORTED = re.compile(r"\d{4}(-?(\d\d?|[QWqw]\d\d?)([-T :.]?\d+)*(Z|[+-]\d\d:?\d\d)?)?")  # as text, the year first
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,18 +88,19 @@ def panel(
     Args:
         frame: without missing values.
         unit: column with the unit.
-        time: column with the period, of any kind that has an order.
+        time: column with the period: numbers, dates, or text that sorts by time, such as 2024-01-31 or 2024-Q1.
         treated: column of 0 and 1.
         outcome: column of numbers.
         weights: column of positive numbers by which rows count; None: all alike.
         label: what errors call the frame.
 
     Raises:
-        DataError: a unit twice in a period, a value of the wrong kind, fewer than two units or periods, nobody treated,
-            or no observation that is not treated.
+        DataError: a unit twice in a period, periods that are text in no order of time, a value of the wrong kind, fewer
+            than two units or periods, nobody treated, or no observation that is not treated.
     """
     rows, units = pd.factorize(frame[unit])
     columns, periods = pd.factorize(frame[time], sort=True)
+    _refuse_unordered(periods, time, label)
     if len(units) < 2 or len(periods) < 2:
         raise DataError(f"{label}: expected two units and two periods or more, found {len(units)} and {len(periods)}")
     cell = rows * len(periods) + columns
@@ -121,6 +127,19 @@ def panel(
                  np.asarray(periods))  # fmt: skip
 
 
+def _refuse_unordered(periods: Any, time: str, label: str) -> None:
+    """Raise DataError for text such as "week 10", which sorts before "week 2", or "02/01/2024"."""
+    if isinstance(periods, pd.CategoricalIndex) and periods.ordered:
+        return
+    names = [name for name in periods if isinstance(name, str)]
+    shapes = {re.sub(r"\d", "0", name) for name in names}
+    if wrong := next((name for name in names if not _SORTED.fullmatch(name)), names[0] if len(shapes) > 1 else None):
+        raise DataError(
+            f"{label}: expected {time} as numbers, or dates such as 2024-01-31 or 2024-Q1, all of one form, found "
+            f"{wrong!r:.40}: text sorts by its letters, not by time"
+        )
+
+
 class TwoWay:
     """Effects of units and periods, fitted by weighted least squares: exactly, by eliminating the units.
 
@@ -144,6 +163,12 @@ class TwoWay:
         laplacian = np.diag(of_period) - weights.T @ self._shares
         self._inverse = np.linalg.pinv(laplacian, rcond=1e-12, hermitian=True)
 
+    @property
+    def parts(self) -> Array:
+        """The part (T,) that each period belongs to, 0 where all are linked: effects compare within a part alone."""
+        seen = (self._weights > 0).astype(float)
+        return np.asarray(connected_components(seen.T @ seen > 0, directed=False)[1])
+
     def effects(self, values: Array) -> tuple[Array, Array]:
         """Return the effects of units (N,) and periods (T,), or (N, K) and (T, K) of K values (N, T, K) each."""
         return self._solve(
@@ -151,9 +176,12 @@ class TwoWay:
         )
 
     def residuals(self, values: Array) -> Array:
-        """Return what the effects leave of `values` (N, T) or (N, T, K), also where no observation took part."""
+        """Return what the effects leave of `values` (N, T) or (N, T, K), also where no observation took part.
+
+        It is 0 where it is no more than a rounding error: what is explained exactly must not look like an effect.
+        """
         units, periods = self.effects(values)
-        return np.asarray(values - units[:, None] - periods[None])
+        return cleared(values - units[:, None] - periods[None], np.abs(values).max((0, 1)))
 
     def dual(self, of_units: Array, of_periods: Array) -> Array:
         """Return the weights (N, T) on the observations that give the sum of effects with these coefficients.

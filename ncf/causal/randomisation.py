@@ -57,7 +57,8 @@ def randomisation(panel: Panel, *, draws: int = 9999, rng: np.random.Generator) 
     arrangements = _count(counts)
     exact = arrangements <= draws + 1
     effects = _all(worth, counts) if exact else _drawn(worth, own, draws, rng)
-    far = np.abs(effects) >= abs(observed) * (1 - 1e-9)
+    rounding = 1e-14 * float(np.abs(worth).max(1).sum())
+    far = np.abs(effects) >= abs(observed) * (1 - 1e-9) - rounding
     if exact:  # the true one is among them
         return Randomisation(observed, float(far.mean()), len(effects), True, effects)
     return Randomisation(observed, float((1 + far.sum()) / (1 + draws)), 1 + draws, False, effects)

@@ -1,6 +1,6 @@
 """What a staged rollout did: estimates side by side, the event study, and what two-way fixed effects compared."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ncf.causal.group_time import CONTROLS, GroupTime, group_time
 from ncf.causal.imputation import imputation
 from ncf.causal.panel import Panel, panel
 from ncf.causal.randomisation import Randomisation, randomisation
-from ncf.causal.twfe import EventStudy, event_study, placebo, twfe
+from ncf.causal.twfe import FEW_UNITS, EventStudy, event_study, placebo, twfe
 from ncf.core.rng import numpy_generator
 from ncf.data.frame import read_frame
 from ncf.errors import ConfigError
@@ -127,22 +127,34 @@ def _analysed(data: Panel, names: list[str], control: str, draws: int, level: fl
     if not even and "group_time" in names:
         names = [name for name in names if name != "group_time"]
         notes.append("group_time is left out: it needs a balanced panel without weights")
-    results, studies, groups = {}, {}, None
+    results: dict[str, Estimate] = {}
+    studies: dict[str, EventStudy] = {}
+    groups = None
     if "twfe" in names:
         results["twfe"] = twfe(data, level=level)
         if data.absorbing and (data.first > 0).any() and _has_reference(data):
-            studies["twfe"] = event_study(data, level=level, draws=draws, rng=numpy_generator(seed, "rollout/twfe"))
+            rng = numpy_generator(seed, "rollout/twfe")
+            _study("twfe", lambda: event_study(data, level=level, draws=draws, rng=rng), studies, notes)
     if "group_time" in names:
         groups = group_time(data, control=control)
         results["group_time"] = groups.average(level=level)
         rng = numpy_generator(seed, "rollout/group_time")
-        studies["group_time"] = groups.by_time(level=level, draws=draws, rng=rng)
+        _study("group_time", lambda: groups.by_time(level=level, draws=draws, rng=rng), studies, notes)
     if "imputation" in names:
         results["imputation"] = imputation(data, level=level)
     parts = decompose(data) if even and data.absorbing and len(np.unique(data.first)) > 1 else None
     dealt = randomisation(data, draws=10 * draws, rng=numpy_generator(seed, "rollout/randomisation")) if even else None
     notes += [note for e in results.values() for note in e.warnings] + _warnings(data, parts, groups)
+    notes += _errors(data, results)
     return Rollout(data, results, studies, groups, parts, _placebos(data, level), dealt, tuple(dict.fromkeys(notes)))
+
+
+def _study(name: str, make: Callable[[], EventStudy], studies: dict[str, EventStudy], notes: list[str]) -> None:
+    """Add an event study, or why there is none: if nobody stays untreated, a trend in time has no value of its own."""
+    try:
+        studies[name] = make()
+    except StatisticsError as error:
+        notes.append(f"{name}: its event study is left out ({error})")
 
 
 def _has_reference(data: Panel) -> bool:
@@ -171,11 +183,27 @@ def _warnings(data: Panel, parts: Decomposition | None, groups: GroupTime | None
     if not data.balanced:
         notes.append(f"{int((~data.observed).sum()):,} of {data.observed.size:,} observations are missing: no "
                      "decomposition, group-time effects or randomisation test")  # fmt: skip
-    if groups is not None:
-        sizes = np.bincount(groups.member[groups.member >= 0])
-        if (few := int((sizes < SMALL_COHORT).sum())) > 0:
-            notes.append(f"{few} of {len(sizes)} cohorts have fewer than {SMALL_COHORT} units: the errors of their "
-                         "effects are too small")  # fmt: skip
-        if (gone := int((data.first == 0).sum())) > 0:
-            notes.append(f"{gone} units were treated from the start: group-time effects leave them out")
+    if groups is not None and (gone := int((data.first == 0).sum())) > 0:
+        notes.append(f"{gone} units were treated from the start: group-time effects leave them out")
+    return notes
+
+
+def _errors(data: Panel, results: dict[str, Estimate]) -> list[str]:
+    """Return why errors are too small: they come from deviations within groups of units, and few units have few."""
+    notes = [
+        f"{name}: its error is 0, since too few units leave no deviation to judge it by; disregard interval and p"
+        for name, e in results.items()
+        if e.standard_error == 0 != e.value
+    ]
+    if not {"group_time", "imputation"} & set(results):
+        return notes
+    sizes = np.bincount(np.searchsorted(data.cohorts, data.first[np.isin(data.first, data.cohorts)]))
+    if (few := int((sizes < SMALL_COHORT).sum())) > 0:
+        notes.append(f"{few} of {len(sizes)} cohorts have fewer than {SMALL_COHORT} units: the errors of their "
+                     "effects are too small")  # fmt: skip
+    if 0 < (never := int((data.first == len(data.periods)).sum())) < SMALL_COHORT:
+        notes.append(f"{never} never treated, fewer than {SMALL_COHORT}: the errors of effects against them are too "
+                     "small; judge by the randomisation p")  # fmt: skip
+    if (count := len(data.units)) < FEW_UNITS:
+        notes.append(f"{count} units: with fewer than {FEW_UNITS}, errors clustered by unit are too small")
     return notes

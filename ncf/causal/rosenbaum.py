@@ -59,9 +59,21 @@ def _signed_ranks(differences: Array) -> tuple[Array, float]:
     d = d[d != 0]
     if not len(d):
         raise StatisticsError("Rosenbaum bounds: expected a difference that is not zero, found none")
-    ranks = stats.rankdata(np.abs(d))
+    ranks = stats.rankdata(_levels(np.abs(d)))
     up = float(ranks[d > 0].sum())
     return ranks, max(up, float(ranks.sum()) - up)
+
+
+def _levels(sizes: Array) -> Array:
+    """Return (M,) numbers in the order of the sizes, alike for those that only rounding tells apart.
+
+    Differences of 0.3 - 0.2 and 0.2 - 0.1 are a tie, whatever the unit and the zero of the outcome.
+    """
+    order = np.argsort(sizes)
+    steps = np.diff(sizes[order], prepend=0.0) > 1e-12 * sizes.max()
+    found = np.empty(len(sizes))
+    found[order] = np.cumsum(steps)
+    return found
 
 
 def _p(ranks: Array, positive: float, gamma: float) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ncf.causal.bands import sup_t
+from ncf.causal.linear import cleared, largest
 from ncf.causal.panel import Panel, TwoWay
 from ncf.stats.checks import Array, StatisticsError, whole
 from ncf.stats.estimate import Estimate, estimate
@@ -52,12 +53,19 @@ def twfe(panel: Panel, *, level: float = 0.95) -> Estimate:
     values, influence = _regressed(panel, left[..., :1], left[..., 1], ["treatment"])
     found = estimate(float(values[0]), influence[:, 0], estimand="weighted ATT", method="TWFE", level=level)
     notes = [STAGGERED] if len(np.unique(panel.first[panel.first < len(panel.periods)])) > 1 else []
-    treated = int(panel.treated.any(1).sum())
-    if treated == 1:
-        notes.append("one treated unit: clustered errors mean nothing; judge by the randomisation p")
-    elif min(treated, len(panel.units)) < FEW_UNITS:
-        notes.append(f"{treated} treated of {len(panel.units)} units: clustered errors need about {FEW_UNITS} of each")
-    return found.noting(*notes)
+    return found.noting(*notes, *_few(panel, staggered=bool(notes)))
+
+
+def _few(panel: Panel, staggered: bool) -> list[str]:
+    """Return a warning if few units change, or if those who do have few others, or all at once, to be held against."""
+    changing = int((panel.treated.any(1) & (panel.observed & ~panel.treated).any(1)).sum())
+    rest = len(panel.units) - changing
+    for count, what in ((changing, "treated"), (rest, "comparison")):
+        if count == 1 and (what == "treated" or not staggered):
+            return [f"one {what} unit: clustered errors mean nothing; judge by the randomisation p"]
+    if min(changing, len(panel.units) if staggered else rest) < FEW_UNITS:
+        return [f"{changing} treated of {len(panel.units)} units: clustered errors need about {FEW_UNITS} of each"]
+    return []
 
 
 def event_study(
@@ -114,7 +122,8 @@ def refuse_switching_off(panel: Panel) -> None:
     after = (np.arange(len(panel.periods)) >= panel.first[:, None]) & panel.observed
     wrong = (panel.treated != after).any(1)
     if wrong.any():
-        raise StatisticsError(f"treatment: expected one that stays on, but it ends for {panel.units[wrong][0]}")
+        raise StatisticsError(f"treatment: expected one that stays on, but it ends for {panel.units[wrong][0]}; twfe "
+                              "alone allows it")  # fmt: skip
 
 
 def _regressed(panel: Panel, x: Array, y: Array, names: list[str]) -> tuple[Array, Array]:
@@ -127,8 +136,8 @@ def _regressed(panel: Panel, x: Array, y: Array, names: list[str]) -> tuple[Arra
         weak = names[int(np.argmin(scale))]
         raise StatisticsError(f"{weak}: expected something that units and periods alone do not explain")
     values = np.linalg.solve(cross, np.einsum("it,itk,it->k", w, x, y))
-    rest = y - x @ values
-    scores = np.einsum("it,itk,it->ik", w, x, rest)
+    rest = cleared(y - x @ values, largest(y))
+    scores = cleared(*(np.einsum("it,itk,it->ik", w, a, b) for a, b in ((x, rest), (np.abs(x), np.abs(rest)))))
     count, parameters = int(panel.observed.sum()), len(names) + len(panel.periods)
     adjusted = np.sqrt((count - 1) / (count - parameters))
     return values, np.asarray(n * adjusted * scores @ np.linalg.inv(cross))

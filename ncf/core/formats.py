@@ -5,6 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,16 @@ Record = dict[str, Any]
 def add_format(options: argparse.ArgumentParser) -> None:
     """Add `format=table|csv|json` to the options of a command."""
     options.add_argument("--format", choices=FORMATS, default="table", help=HELP)
+
+
+def html_file(text: str) -> Path:
+    """Return the path of a page to write. Raises ArgumentTypeError unless it ends in .html: data keep their files."""
+    path = Path(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"expected a file that ends in .html, got {text!r}")
+    if path.exists() and not path.is_file():
+        raise argparse.ArgumentTypeError(f"expected a file, found something else at {text!r}")
+    return path
 
 
 def records(frame: pd.DataFrame) -> list[Record]:

@@ -136,3 +136,15 @@ def test_bad_settings() -> None:
     separated = units((UNITS.confounders[:, 0] > 0) * 1.0, UNITS.outcome, UNITS.confounders)
     with pytest.raises(StatisticsError, match="the confounders separate the arms, so that scores are 0 or 1"):
         effect(separated)
+
+
+def test_an_outcome_that_confounders_explain_exactly_has_no_effect_and_one_that_varies_little_has_an_e_value() -> None:
+    x = np.random.default_rng(1).normal(size=(400, 2))
+    d = (np.random.default_rng(2).random(400) < 1 / (1 + np.exp(-x[:, 0]))).astype(float)
+    for outcome in (0.1 * x[:, 0] + 0.3, np.full(400, 0.1)):
+        found = effect(units(d, outcome, x), estimator=["standardise", "aipw", "dml"], form="interactive")
+        assert [(e.value, e.standard_error, e.p()) for e in found.estimates] == [(0, 0, 1)] * 3
+    constant = effect(units(d, np.full(400, 0.1), x), estimator=["ipw", "match"])
+    assert [(e.value, e.standard_error) for e in constant.estimates] == [(0, 0)] * 2
+    steep = effect(units(d, 1000 * d + 1e-3 * x[:, 1], x), estimator="ipw")
+    assert steep.sensitivity["e_value_limit"][0] > 1e80

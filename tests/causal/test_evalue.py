@@ -57,3 +57,10 @@ def test_standardised_differences() -> None:
 def test_what_is_no_ratio_is_refused(call: object) -> None:
     with pytest.raises(StatisticsError):
         call()  # type: ignore[operator]
+
+
+def test_an_effect_of_a_thousand_deviations_has_an_e_value() -> None:
+    found = standardised(1e6, 0.1)
+    assert found.estimate > 1e80
+    assert found.limit > 1e80
+    assert standardised(-1e6, 0.1).estimate == pytest.approx(found.estimate)

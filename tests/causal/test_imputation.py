@@ -48,3 +48,15 @@ def test_a_unit_or_period_without_untreated_observations_is_named() -> None:
     panel, _ = staggered(np.random.default_rng(4), units=12, first=(3, 5))
     with pytest.raises(StatisticsError, match="untreated observations of every period, found none of 5"):
         imputation(panel)
+
+
+def test_periods_that_no_untreated_unit_links_are_refused_and_not_guessed() -> None:
+    seen = np.array([[1, 1, 1, 1], [0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 1]], float)
+    treated = np.array([[0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
+    outcome = np.array([[1, 1, 5, 5], [0, 0, 100, 100], [2, 2, 9, 0], [0, 0, 50, 51.0]])
+    apart = Panel(outcome, treated, seen, np.array(["a", "b", "c", "d"]), np.arange(4))
+    with pytest.raises(StatisticsError, match="link period 2 to the untreated periods of unit a"):
+        imputation(apart)
+    seen[1, 1] = 1  # b links them; least squares: periods 0, 0, 99.75, 100.25, since d rises by 1 and b by 0 in the end
+    linked = Panel(outcome, treated, seen, apart.units, apart.periods)
+    assert imputation(linked).value == pytest.approx((4 - 99.75 + 4 - 100.25 + 7 - 99.75) / 3)

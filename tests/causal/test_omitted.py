@@ -1,10 +1,13 @@
 """Omitted-variable bounds: exact in a linear world, brute force, Cinelli and Hazlett's robustness value."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from observed import drawn
 
+from ncf.causal.analysis import effect
 from ncf.causal.double import Predicted, interactive, partially_linear, predict
 from ncf.causal.omitted import Omitted, benchmarks, omitted
 from ncf.causal.units import units
@@ -111,3 +114,19 @@ def test_refusals() -> None:
             resting.bias(*arguments)
     with pytest.raises(StatisticsError, match="influence values of these units"):
         omitted(UNITS.take(np.arange(100)), Predicted(TRUE), resting.effect)
+
+
+@pytest.mark.parametrize("form", ["partially_linear", "interactive"])
+def test_without_any_omitted_confounder_the_bound_has_the_error_by_cluster_of_the_effect(form: str) -> None:
+    rng = np.random.default_rng(5)
+    cluster = np.repeat(np.arange(30), 20)
+    x, shared = rng.normal(size=600), rng.normal(size=30)[cluster]
+    d = (rng.random(600) < 1 / (1 + np.exp(-shared))).astype(float)
+    found = effect(units(d, x + d + 2 * shared + rng.normal(size=600), x, clusters=cluster), estimator="dml", form=form)
+    result = found.results[0]
+    assert result.omitted is not None
+    for bound in result.omitted.bounds(0, 0):
+        assert bound.standard_error == pytest.approx(result.estimate.standard_error)
+        assert (bound.low, bound.high) == pytest.approx((result.estimate.low, result.estimate.high))
+    alone = replace(result.omitted, clusters=None).bounds(0, 0)[0]
+    assert alone.standard_error < 0.8 * result.estimate.standard_error

@@ -99,3 +99,27 @@ def test_effects_need_observations_of_every_unit_and_period() -> None:
     for weights, what in ((np.array([[1.0, 1], [0, 0]]), "unit"), (np.array([[1.0, 0], [1, 0]]), "period")):
         with pytest.raises(StatisticsError, match=what):
             TwoWay(weights)
+
+
+@pytest.mark.parametrize("names", [
+    ["week 2", "week 9", "week 10"], ["12/01/2023", "01/01/2024", "02/01/2024"], ["Jan", "Feb", "Mar"],
+    ["2024-8", "2024-9", "2024-10"], ["2024-01", "2024-02", "2024-Q3"],
+])  # fmt: skip
+def test_text_that_does_not_sort_by_time_is_refused(names: list[str]) -> None:
+    with pytest.raises(DataError, match="text sorts by its letters, not by time"):
+        panel(FRAME.assign(t=[names[t - 1] for t in FRAME["t"]]), **COLUMNS)
+
+
+@pytest.mark.parametrize("names", [
+    ["2023-12-31", "2024-01-01", "2024-01-02"], ["2024-Q1", "2024-Q2", "2025-Q1"], ["2024W08", "2024W09", "2024W10"],
+    ["2024-03-31T00:30:00+01:00", "2024-03-31T01:30:00+01:00", "2024-03-31T03:30:00+01:00"], ["2023", "2024", "2025"],
+])  # fmt: skip
+def test_text_that_sorts_by_time_is_a_period(names: list[str]) -> None:
+    found = panel(FRAME.assign(t=[names[t - 1] for t in FRAME["t"]]), **COLUMNS)
+    assert found.periods.tolist() == names
+
+
+def test_ordered_categories_are_periods_in_their_order() -> None:
+    names = pd.CategoricalDtype(["Jan", "Feb", "Mar"], ordered=True)
+    found = panel(FRAME.assign(t=pd.Categorical.from_codes(FRAME["t"] - 1, dtype=names)), **COLUMNS)
+    np.testing.assert_array_equal(found.outcome, panel(FRAME, **COLUMNS).outcome)

@@ -47,3 +47,52 @@ def test_units_treated_from_the_start_and_weights_on_the_treated_are_told() -> N
     assert any("10 units were treated from the start" in note for note in found.warnings)
     assert any("against others that are treated already" in note for note in found.warnings)
     assert found.overview["always_treated"] == 10
+
+
+def built(first: list[int], periods: int, noise: float = 1.0) -> Panel:
+    """Units with effects of their own, treated from `first` on, in a trend."""
+    rng = np.random.default_rng(7)
+    after = np.arange(periods) >= np.array(first)[:, None]
+    outcome = rng.normal(size=(len(first), 1)) + 0.1 * np.arange(periods) + noise * rng.normal(size=after.shape)
+    return Panel(outcome, after, np.ones(after.shape), np.arange(len(first)), np.arange(periods))
+
+
+def test_where_everybody_is_treated_in_the_end_estimates_stay_without_the_event_study_that_has_no_value() -> None:
+    found = rollout(built([3] * 20 + [5] * 20 + [6] * 20, 8), control="not_yet", estimators=["twfe", "group_time"],
+                    draws=99)  # fmt: skip
+    assert list(found.results) == ["twfe", "group_time"]
+    assert list(found.studies) == ["group_time"]
+    assert any("twfe: its event study is left out" in note for note in found.warnings)
+
+
+@pytest.mark.parametrize("estimators", [["twfe"], ["group_time"], ["imputation"]])
+def test_one_unit_to_be_held_against_is_warned_of(estimators: list[str]) -> None:
+    warnings = rollout(built([3] * 40 + [8], 8), estimators=estimators, draws=99).warnings
+    assert any("judge by the randomisation p" in note for note in warnings)
+    enough = rollout(built([3] * 40 + [8] * 40, 8), estimators=estimators, draws=99).warnings
+    assert not any("randomisation" in note or "too small" in note for note in enough)
+
+
+def test_few_units_are_warned_of_by_imputation_alone() -> None:
+    warnings = rollout(built([3] + [8] * 5, 8), estimators=["imputation"], draws=99).warnings
+    assert any("1 of 1 cohorts have fewer than 5 units" in note for note in warnings)
+    assert any("6 units: with fewer than 20" in note for note in warnings)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_what_units_and_periods_explain_exactly_has_no_effect(constant: bool) -> None:
+    exact = built([3] * 20 + [5] * 20 + [8] * 20, 8, noise=0.0)
+    if constant:
+        exact = Panel(np.full_like(exact.outcome, 0.1), exact.treated, exact.weights, exact.units, exact.periods)
+    found = rollout(exact, draws=99)
+    assert [(e.value, e.standard_error, e.p()) for e in found.results.values()] == [(0, 0, 1)] * 3
+    assert found.randomisation is not None
+    assert (found.randomisation.observed, found.randomisation.p) == (0, 1)
+
+
+def test_two_units_leave_no_error_and_that_is_said() -> None:
+    found = rollout(built([3, 8], 8), draws=99)
+    assert all(e.standard_error == 0 != e.value for e in found.results.values())
+    assert sum("its error is 0" in note for note in found.warnings) == 3
+    assert found.randomisation is not None
+    assert found.randomisation.p == 1

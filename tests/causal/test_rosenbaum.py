@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -50,3 +51,12 @@ def test_zeros_are_left_out_and_others_refused() -> None:
         bounds(np.zeros(5))
     with pytest.raises(StatisticsError, match="gamma"):
         bounds(DIFFERENCES, [0.5])
+
+
+@pytest.mark.parametrize(("unit", "zero"), [(0.1, 0.0), (1.0, 0.1), (1e-7, 0.3), (3e5, 0.7)])
+def test_ties_are_ties_in_any_unit_and_from_any_zero(unit: float, zero: float) -> None:
+    rng = np.random.default_rng(2)
+    treated, untreated = rng.integers(0, 5, 60) + 1, rng.integers(0, 5, 60)
+    moved = (unit * treated + zero) - (unit * untreated + zero)
+    pd.testing.assert_frame_equal(bounds(moved), bounds((treated - untreated).astype(float)))
+    assert breaking_point(moved) == pytest.approx(breaking_point((treated - untreated).astype(float)), rel=1e-12)

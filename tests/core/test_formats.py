@@ -1,11 +1,14 @@
 """Tables as text, CSV and JSON."""
 
+import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from ncf.core.formats import as_csv, as_json, as_table, records, written
+from ncf.core.formats import as_csv, as_json, as_table, html_file, records, written
 
 FRAME = pd.DataFrame({"id": ["=1+1", "-5", "a\x1b[31m"], "value": [0.5, 1.0, 2.0]})
 
@@ -35,3 +38,10 @@ def test_only_the_form_that_is_asked_for_is_made() -> None:
         for form in ("table", "json", "csv")
     }
     assert made == {"table": "text", "json": '{"x": 1}\n', "csv": "id,value\n'=1+1,0.5\n"}
+
+
+@pytest.mark.parametrize("name", ["data.csv", "page", "/dev/null", "."])
+def test_a_page_is_a_file_of_html(name: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"ends in \.html"):
+        html_file(name)
+    assert html_file("a/page.HTML") == Path("a/page.HTML")
