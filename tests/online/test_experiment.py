@@ -199,8 +199,14 @@ def test_a_test_that_a_bound_ended_has_the_effect_of_its_last_look(tmp_path, met
     late, early = found.compared[0], abtest(frame.query("day < 2"), plan=path).compared[0]
     assert late.looks is not None
     assert late.looks.crossed == 2
-    assert late.row() == early.row()
+    ours, theirs = late.row(), early.row()
+    for name in ("effect", "control", "treatment", "relative", "standard_error"):
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-12)
+    assert (ours["n"], ours["finding"]) == (theirs["n"], "better")
+    # errors of proportions over n and over n - 1
+    assert (ours["low"], ours["high"]) == pytest.approx((theirs["low"], theirs["high"]), rel=1e-3)
     assert late.ends[0] < late.effect.absolute.value < late.ends[1]
+    assert (late.posterior is None) == (metric != "bought")
     assert late.posterior == early.posterior
     assert any("a bound was crossed after 2 days" in warning for warning in found.warnings)
 
