@@ -46,7 +46,7 @@ _ANALYSIS = (
     ("region", "its two ends in the unit of the metric, as in -0.1,0.1"),
     ("correction", "holm, benjamini_hochberg or none, over metrics and treatments (holm)"),
     ("signed", "true allows negative whole numbers"),
-    ("looks", "days, or units, after which the data are looked at, as in 7,14,21"),
+    ("looks", "days, or units, after which the data are looked at, as in 7,14,21; of a design, one number is how many"),
     ("bounds", "of the looks: obrien_fleming, pocock, obrien_fleming_spending, pocock_spending (obrien_fleming)"),
 )
 _DESIGN = (
@@ -172,23 +172,35 @@ def _design(options: Namespace, given: dict[str, Any], sized: dict[str, Any]) ->
     if options.plan is not None:
         raise ConfigError("design: expected no plan=, which is written once the design is known")
     bounds = given.get("bounds", "obrien_fleming")
-    looks = [int(look) for look in given.get("looks", []) if look.isdigit()]
-    wanted = {**_from_past(options, given), **sized}
+    for name in ("margin", "region"):
+        if name in given:
+            raise ConfigError(f"{name}: expected none with design=true, which sizes the test of a difference")
+    past = {name: value for name, value in _from_past(options, given).items() if name not in sized}
+    wanted = {**past, **sized}
     if "baseline" not in wanted:
         raise ConfigError("baseline: expected the control's rate or mean, or data= with unit= and metric=, got none")
     try:
         alpha = float(given.get("alpha", 0.05))
     except ValueError:
         raise ConfigError(f"alpha: expected a number, got {given['alpha']!r}") from None
-    if len(looks) == 1:
-        looks = list(range(looks[0]))  # looks=5: five, equally spaced
-    found = sample_size.design(alpha=alpha, looks=max(len(looks), 1), bounds=bounds, **wanted)
+    found = sample_size.design(alpha=alpha, looks=_planned_looks(given.get("looks", ["1"])), bounds=bounds, **wanted)
     if options.format == "json":
         return as_json(dataclasses.asdict(found))
     if options.format == "csv":
         flat = dataclasses.asdict(found)
         return as_csv(pd.DataFrame([{**{k: v for k, v in flat.items() if k != "factors"}, **flat["factors"]}]))
-    return designed(found)
+    return designed(found, past)
+
+
+def _planned_looks(given: list[str]) -> int | list[float]:
+    """Return the number of equally spaced looks where one is given, else the shares of the last at which they are."""
+    try:
+        looks = [int(look) for look in given]
+    except ValueError:
+        looks = []
+    if not looks or looks[0] < 1:
+        raise ConfigError(f"looks: expected their number, as in 5, or days, as in 7,14,21, got {','.join(given)!r}")
+    return looks[0] if len(looks) == 1 else [look / looks[-1] for look in looks]
 
 
 def _from_past(options: Namespace, given: dict[str, Any]) -> dict[str, Any]:

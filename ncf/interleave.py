@@ -10,13 +10,16 @@ from ncf.core import command_line
 from ncf.core.formats import add_format, as_csv, as_json, as_table, records
 from ncf.data.frame import numbers, read_frame
 from ncf.errors import ConfigError, DataError
+from ncf.online.health import p_text
 from ncf.online.preferences import METHODS, Preference, preferences, session_credits, sessions_needed
 
 
 def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.interleave", __doc__)
-    options.add_argument("--data", required=True, help="CSV, TSV (also .gz) or Parquet: a row for each item shown")
+    options.add_argument(
+        "--data", required=True, help="CSV, TSV (also .gz) or Parquet: a row for each item shown, clicked or not"
+    )
     options.add_argument("--session", required=True, help="column with the session, the unit of the test")
     options.add_argument("--ranker", required=True, help="column with the ranker that an item is credited to")
     options.add_argument("--clicks", required=True, help="column with its clicks, or what they are worth to the ranker")
@@ -93,12 +96,14 @@ def _for_half(pair: Preference) -> int | None:
 
 def _text(rows: pd.DataFrame, found: list[Preference], sessions: int) -> str:
     shown = rows.drop(columns=["warnings", "standard_error", "sessions_for_half"])
-    text = as_table(records(shown), list(shown))
+    rounded = shown.assign(**{name: shown[name].map(p_text) for name in ("p", "p_corrected", "p_sign")})
+    text = as_table(records(rounded), list(shown))
     notes = dict.fromkeys(note for pair in found for note in pair.estimate.warnings)
     lines = [f"warning: {note}" for note in notes]
     lines.append(
         f"{sessions:,} sessions; preference: credit a session of ranker minus against, with its "
-        f"{found[0].estimate.level:.0%} interval; p_corrected: by Holm for {len(found)} comparisons"
+        f"{found[0].estimate.level:.4g} interval; p_corrected: by Holm over {len(found)}; wins, losses and ties: "
+        "sessions of ranker; p_sign: of the sign test of wins and losses"
     )
     return text + "".join(line + "\n" for line in lines)
 

@@ -12,6 +12,7 @@ import pytest
 from ncf.abtest import main
 from ncf.errors import NcfError
 from ncf.online.plan import load_plan
+from ncf.online.sample_size import looks_factor
 
 DATA = Path(__file__).parent / "online" / "reference" / "ab_data.csv"
 BASE = [f"data={DATA}", "unit=user", "arm=variant"]
@@ -95,6 +96,19 @@ def test_designs(capsys) -> None:
     assert said(capsys, "design=true", "baseline=5", "sd=2", "effect=1", "format=csv").startswith("effect,relative,")
 
 
+def test_a_design_shows_what_it_read_and_knows_when_the_looks_are(capsys) -> None:
+    text = said(capsys, "design=true", *BASE[:2], "metric=y", "relative=0.02", "sd=3")
+    assert f"baseline in the data        {pd.read_csv(DATA)['y'].mean():.6g}" in text
+    assert "sd in the data" not in text  # what is given is not read
+    factors = []
+    for looks in ("2", "7,14", "7,28"):
+        options = ["design=true", "baseline=0.1", "effect=0.01", "bounds=pocock", f"looks={looks}", "format=json"]
+        factors.append(json.loads(said(capsys, *options))["factors"]["looks"])
+    assert factors[0] == factors[1]
+    assert factors[2] == pytest.approx(looks_factor([0.25, 1.0], kind="pocock"))
+    assert factors[2] != pytest.approx(factors[0], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -122,7 +136,9 @@ def test_designs(capsys) -> None:
         (["design=true", "baseline=0.1", "effect=0.01", "alpha=x"], "alpha"),
         (["design=true", f"data={DATA}", "unit=user", "metric=y,clicks", "effect=1"], "one metric="),
         (["design=true", "plan=p.yaml"], "no plan="),
-        (["design=true", "baseline=0.1", "effect=0.01", "bounds=none", "looks=3"], "kind"),
+        (["design=true", "baseline=0.1", "effect=0.01", "bounds=none", "looks=3"], "bounds: expected one of"),
+        (["design=true", "baseline=0.1", "effect=0.01", "looks=weekly"], "looks: expected their number"),
+        (["design=true", "baseline=0.1", "effect=0.01", "margin=0.02"], "sizes the test of a difference"),
     ],
 )
 def test_refusals_are_one_line(arguments, says) -> None:

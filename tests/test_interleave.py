@@ -43,6 +43,7 @@ def test_every_form_says_the_same(clicks: Path, capsys: pytest.CaptureFixture[st
     text = capsys.readouterr().out
     assert f"{pair['preference']:.4f}" in text
     assert "300 sessions" in text
+    assert "0.0000" not in text  # a small p has its digits
 
 
 def test_the_baseline_and_the_user_turn_sign_and_error(clicks: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,6 +140,8 @@ def _compared(units: Units, chosen: Settings, look: int | Sequence[int] | None) 
             days = _by_day(units, chosen, metric, i)
             effect = effect_on(units, chosen, metric, i)
             looks = _looks(units, chosen, metric, i, days, effect, look) if metric == chosen.metric[0] else None
+            if looks and looks.crossed:  # the test ended there: later days are no part of its effect
+                effect = effect_on(units, chosen, metric, i, looks.crossed)
             found.append(_one(units, chosen, metric, i, effect, days, looks))
     return _with_findings(found, chosen)
 
@@ -147,16 +149,14 @@ def _compared(units: Units, chosen: Settings, look: int | Sequence[int] | None) 
 def _one(
     units: Units, chosen: Settings, metric: str, arm: int, effect: Effect, days: ByDay | None, looks: Looks | None
 ) -> Compared:
-    own, treated = units.against(arm)
-    top, _, bottom = (part.strip() for part in metric.partition("/"))
-    values, over = units.values[top][own], units.values[bottom][own] if bottom else None
+    own, treated, values, over = _measured(units, chosen, metric, arm, looks.crossed if looks else None)
     parts = segments({c: units.groups[c][own] for c in chosen.segments}, values, over, treated, chosen.level)
     p = effect.absolute.p()
     if looks is not None:
         p = looks.outcome.p if looks.outcome.p is not None else 1.0
     return Compared(
         metric, units.arms[arm], effect, p, p, _p_equivalent(effect, chosen), "undecided", "undecided",
-        _posterior(chosen, effect, values, treated), days, looks, parts,
+        _posterior(chosen, effect, metric, values, treated), days, looks, parts,
     )  # fmt: skip
 
 
@@ -172,24 +172,32 @@ def effect_on(units: Units, chosen: Settings, metric: str, arm: int, through: in
 
     Raises StatisticsError as the methods.
     """
-    own, treated = units.against(arm)
-    values = units.values if through is None else _so_far(units, chosen, through)
-    top, _, bottom = (part.strip() for part in metric.partition("/"))
-    y, level = values[top][own], chosen.level
-    if through is not None:
-        here = np.isfinite(y)
-        own, treated, y = own[here], treated[here], y[here]
+    own, treated, y, under = _measured(units, chosen, metric, arm, through)
+    level = chosen.level
     if chosen.covariate:
         x = np.column_stack([units.fixed[name][own] for name in chosen.covariate])
-        return cuped(y, x, treated, denominator=values[bottom][own] if bottom else None, level=level)
-    if bottom:
-        return ratio(y, values[bottom][own], treated, level=level)
+        return cuped(y, x, treated, denominator=under, level=level)
+    if under is not None:
+        return ratio(y, under, treated, level=level)
     if chosen.cluster:
         method = cluster_means if chosen.cluster_method == "means" else cluster_robust
         return method(y, treated, units.groups[chosen.cluster][own], level=level)
     if chosen.strata:
         return stratified(y, treated, units.groups[chosen.strata][own], level=level)
     return proportions(y, treated, level=level) if _binary(y) else welch(y, treated, level=level)
+
+
+def _measured(
+    units: Units, chosen: Settings, metric: str, arm: int, through: int | None
+) -> tuple[Array, Array, Array, Array | None]:
+    """Return the units (n,) of an arm and the control, who is treated, their values, and a ratio's denominators."""
+    own, treated = units.against(arm)
+    values = units.values if through is None else _so_far(units, chosen, through)
+    top, _, bottom = (part.strip() for part in metric.partition("/"))
+    if through is not None:
+        here = np.isfinite(values[top][own])
+        own, treated = own[here], treated[here]
+    return own, treated, values[top][own], values[bottom][own] if bottom else None
 
 
 def _so_far(units: Units, chosen: Settings, through: int) -> dict[str, Array]:
@@ -262,12 +270,13 @@ def _p_equivalent(effect: Effect, chosen: Settings) -> float | None:
     return effect.log_ratio.p_equivalent((float(np.log1p(-chosen.margin)), float(np.log1p(chosen.margin))))
 
 
-def _posterior(chosen: Settings, effect: Effect, values: Array, treated: Array) -> bayes.Posterior | None:
+def _posterior(chosen: Settings, effect: Effect, metric: str, values: Array, treated: Array) -> bayes.Posterior | None:
     """Return the posterior of units that are 0 or 1 and independent."""
     if not effect.absolute.method.startswith("two proportions"):
         return None
     own, other = values[treated], values[~treated]
-    return bayes.posterior(own.sum(), len(own), other.sum(), len(other), level=chosen.level)
+    found = bayes.posterior(own.sum(), len(own), other.sum(), len(other), level=chosen.level)
+    return found.turned() if metric in chosen.lower else found
 
 
 def _with_findings(found: list[Compared], chosen: Settings) -> list[Compared]:
@@ -327,6 +336,12 @@ def _warnings(chosen: Settings, compared: Sequence[Compared]) -> list[str]:
             found.append(
                 f"{one.metric}: a relative margin needs positive means in both arms; region= takes an absolute one"
             )
+    if chosen.region is not None and len(chosen.metric) > 1:
+        found.append("region= is one absolute region for all metrics; margin= is a share of each metric's own mean")
+    for one in compared:
+        if one.looks and one.looks.crossed:
+            found.append(f"{one.metric}, {one.arm}: a bound was crossed after {one.looks.crossed} days, where the test "
+                         "ended: its effect and segments are those of these days")  # fmt: skip
     if any(one.looks for one in compared) and any(one.looks is None for one in compared):
         found.append("the bounds of the looks are for the primary metric; the others are not corrected for looks")
     if any(one.posterior for one in compared):

@@ -65,6 +65,12 @@ class Looks:
         """Whether a bound was crossed, or the last look taken."""
         return self.outcome.p is not None
 
+    @property
+    def crossed(self) -> int | None:
+        """The days after which a bound was crossed, where more looks were taken later; else None."""
+        before_last = self.outcome.stopped and self.outcome.look < len(self.taken)
+        return self.taken[self.outcome.look - 1] if before_last else None
+
 
 @dataclass(frozen=True, eq=False)
 class Compared:

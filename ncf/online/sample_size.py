@@ -5,6 +5,7 @@ each other and with other programs in the digits that rounding would hide.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -157,11 +158,13 @@ def detectable_mean(sd: float, n: float, *, alpha: float = 0.05, power: float = 
     return float(sd * optimize.brentq(missing, start / 10, high, xtol=1e-14, rtol=1e-12))
 
 
-def looks_factor(looks: int, *, kind: str = "obrien_fleming", alpha: float = 0.05, power: float = 0.8) -> float:
+def looks_factor(
+    looks: int | Sequence[float], *, kind: str = "obrien_fleming", alpha: float = 0.05, power: float = 0.8
+) -> float:
     """Return how many times more units a test with planned looks takes than one look at the end, for the same power.
 
     1.03 for five looks by O'Brien and Fleming, 1.23 by Pocock, at alpha 0.05 and power 0.8 (Jennison and Turnbull 2000,
-    tables 2.2 and 2.4). Raises StatisticsError for settings that `sequential.bounds` refuses.
+    tables 2.2 and 2.4). `looks` are as in `sequential.bounds`; raises StatisticsError as that does.
     """
     za, zb = _quantiles(alpha, power)
     limits = sequential.bounds(looks, alpha=alpha, kind=kind)
@@ -171,8 +174,8 @@ def looks_factor(looks: int, *, kind: str = "obrien_fleming", alpha: float = 0.0
 def design(
     *, baseline: float, effect: float | None = None, relative: float | None = None, sd: float | None = None,
     n: int | None = None, arms: int = 2, alpha: float = 0.05, power: float = 0.8, per_day: float | None = None,
-    icc: float | None = None, cluster_size: float | None = None, correlation: float | None = None, looks: int = 1,
-    bounds: str = "obrien_fleming", corrected: bool = True,
+    icc: float | None = None, cluster_size: float | None = None, correlation: float | None = None,
+    looks: int | Sequence[float] = 1, bounds: str = "obrien_fleming", corrected: bool = True,
 ) -> Design:  # fmt: skip
     """Return how many units and days an experiment takes, or, given `n`, what effect it can detect.
 
@@ -190,7 +193,8 @@ def design(
         cluster_size: units a cluster. The units are multiplied by 1 + (size - 1) icc.
         correlation: of a covariate from before the experiment with the metric: the variance is multiplied by
             1 - correlation² (CUPED).
-        looks: equally spaced looks at the data, the last among them.
+        looks: the number of equally spaced looks at the data, the last among them, or fractions of the units at which
+            they are taken, up to 1.
         bounds: of the looks, a kind of `ncf.online.sequential`.
         corrected: divide alpha by the number of treatments (Bonferroni, which Holm never needs more than).
 
@@ -198,13 +202,17 @@ def design(
     """
     whole(arms, "arms", 2, 1000), fraction(power, "power")
     level = fraction(alpha, "alpha") / (arms - 1 if corrected else 1)
-    factors = _factors(icc, cluster_size, correlation, whole(looks, "looks", 1, 500), bounds, level, power)
+    factors = _factors(icc, cluster_size, correlation, looks, one_of(bounds, "bounds", sequential.KINDS), level, power)
     factor = math.prod(factors.values())
-    if (effect is None) == (relative is None) and n is None:
-        raise StatisticsError("design: expected one of effect=, relative= and n=, got none or both of the first two")
-    if n is not None and (effect is not None or relative is not None):
-        raise StatisticsError("design: expected either n= or an effect, got both")
-    baseline = number(baseline, "baseline") if sd is not None else fraction(baseline, "baseline")
+    given = [f"{name}=" for name, it in (("effect", effect), ("relative", relative), ("n", n)) if it is not None]
+    if len(given) != 1:
+        raise StatisticsError(
+            f"design: expected one of effect=, relative= and n=, "
+            f"got {'both ' + ' and '.join(given) if given else 'none'}"
+        )
+    baseline = number(baseline, "baseline")
+    if sd is None and not 0 < baseline < 1:
+        raise StatisticsError(f"baseline: expected a rate between 0 and 1, or sd= beside a mean, got {baseline:g}")
     if relative is not None:
         effect = number(relative, "relative") * baseline
     if n is None:
@@ -233,8 +241,8 @@ def _detectable(baseline: float, sd: float | None, n: float, level: float, power
 
 
 def _factors(
-    icc: float | None, size: float | None, correlation: float | None, looks: int, bounds: str, alpha: float,
-    power: float,
+    icc: float | None, size: float | None, correlation: float | None, looks: int | Sequence[float],
+    bounds: str, alpha: float, power: float,
 ) -> dict[str, float]:  # fmt: skip
     if (icc is None) != (size is None):
         raise StatisticsError("design: expected icc= and cluster_size= together, got one of them")
@@ -243,7 +251,7 @@ def _factors(
         factors["clusters"] = 1 + (number(size, "cluster_size", 1) - 1) * number(icc, "icc", 0, 1)
     if correlation is not None:
         factors["covariate"] = 1 - number(correlation, "correlation", -0.999999, 0.999999) ** 2
-    if looks > 1:
+    if len(sequential.fractions(looks)) > 1:
         factors["looks"] = looks_factor(looks, kind=bounds, alpha=alpha, power=power)
     return factors
 

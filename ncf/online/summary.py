@@ -1,6 +1,7 @@
 """An analysis of an experiment as lines for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ncf.core.formats import as_table
@@ -27,15 +28,15 @@ def summary(found: ABTest) -> str:
     return "\n".join(part for part in (*parts, notes) if part)
 
 
-def designed(design: Design) -> str:
-    """Return a design as lines."""
+def designed(design: Design, past: Mapping[str, float] = MappingProxyType({})) -> str:
+    """Return a design as lines, after what it took from past data."""
     rows = {
+        **{f"{name} in the data": f"{value:.6g}" for name, value in past.items()},
         "units in each arm": f"{design.n_per_arm:,}",
         f"units in {design.arms} arms": f"{design.n:,}",
         "days": "" if design.days is None else f"{design.days:,}",
         "effect to detect": f"{design.effect:.6g}",
         "as a share of the baseline": "" if design.relative is None else f"{design.relative:.3%}",
-        "smallest detectable effect": f"{design.detectable:.6g}",
         "power": f"{design.power:g}",
         "alpha of each comparison": f"{design.alpha:g}",
         **{f"units multiplied by, for {name}": f"{factor:.4g}" for name, factor in design.factors.items()},
@@ -88,7 +89,9 @@ def _looks(one: Compared) -> str:
         for i, (at, bound) in enumerate(zip(looks.planned, looks.bounds, strict=True))
     ]  # fmt: skip
     outcome = looks.outcome
-    says = "a bound was crossed: stop" if outcome.stopped else "ended without crossing" if looks.ended else "go on"
+    says = "ended without crossing" if looks.ended else "go on"
+    if outcome.stopped:
+        says = f"a bound was crossed at look {outcome.look}: stop"
     return _table(f"looks at {one.metric}, {one.arm}: {says}", rows)
 
 

@@ -189,6 +189,44 @@ def test_looks_of_a_plan(tmp_path) -> None:
             abtest(made(days=days), plan=path)
 
 
+@pytest.mark.parametrize("metric", ["clicks", "clicks/visits", "bought"])
+def test_a_test_that_a_bound_ended_has_the_effect_of_its_last_look(tmp_path, metric) -> None:
+    frame = made(users=1200, days=4, effect=0.5)
+    frame["visits"], frame["bought"] = 1 + frame["clicks"] % 2, (frame["clicks"] > 1).astype(int)
+    options = {"time": "day", "rows": "max" if metric == "bought" else "sum", "metric": [metric]}
+    path = plan(tmp_path, **options, looks=[2, 4])
+    found = abtest(frame, plan=path)
+    late, early = found.compared[0], abtest(frame.query("day < 2"), plan=path).compared[0]
+    assert late.looks is not None
+    assert late.looks.crossed == 2
+    ours, theirs = late.row(), early.row()
+    for name in ("effect", "control", "treatment", "relative", "standard_error"):
+        assert ours[name] == pytest.approx(theirs[name], rel=1e-12)
+    assert (ours["n"], ours["finding"]) == (theirs["n"], "better")
+    # errors of proportions over n and over n - 1
+    assert (ours["low"], ours["high"]) == pytest.approx((theirs["low"], theirs["high"]), rel=1e-3)
+    assert late.ends[0] < late.effect.absolute.value < late.ends[1]
+    assert (late.posterior is None) == (metric != "bought")
+    assert late.posterior == early.posterior
+    assert any("a bound was crossed after 2 days" in warning for warning in found.warnings)
+
+
+def test_a_posterior_knows_that_less_is_better() -> None:
+    frame = DATA.assign(big=(DATA["y"] > 3).astype(int))
+    more = abtest(frame, **OPTIONS, metric="big").compared[0].posterior
+    less = abtest(frame, **OPTIONS, metric="big", lower="big").compared[0].posterior
+    assert more is not None
+    assert less is not None
+    assert less.probability == pytest.approx(1 - more.probability)
+    assert (less.loss, less.loss_control) == (more.loss_control, more.loss)
+    assert less.difference == more.difference
+
+
+def test_one_absolute_region_for_several_metrics_is_warned_of() -> None:
+    said = [abtest(DATA, **OPTIONS, metric=metric, region=(-1, 1)).warnings for metric in (["y"], ["y", "clicks"])]
+    assert [any("one absolute region" in warning for warning in warnings) for warnings in said] == [False, True]
+
+
 def test_looks_of_an_adjusted_metric_are_adjusted_at_each(tmp_path) -> None:
     rng = np.random.default_rng(3)
     frame = made(days=4)

@@ -78,17 +78,17 @@ def test_the_whole_design() -> None:
     ("arguments", "says"),
     [
         ({"baseline": 0.1}, "one of effect="),
-        ({"baseline": 0.1, "effect": 0.1, "relative": 1.0}, "both"),
+        ({"baseline": 0.1, "effect": 0.1, "relative": 1.0}, "both effect= and relative="),
         ({"baseline": 0.1, "effect": 0.1, "n": 100}, "got both"),
         ({"baseline": 0.1, "effect": 0.95}, "base \\+ effect"),
-        ({"baseline": 1.1, "effect": 0.95}, "baseline"),
+        ({"baseline": 1.1, "effect": 0.95}, "baseline: expected a rate between 0 and 1, or sd="),
         ({"baseline": 0.1, "effect": 0.0}, "not zero"),
         ({"baseline": 0.1, "effect": 0.1, "icc": 0.1}, "together"),
         ({"baseline": 0.1, "effect": 0.1, "arms": 1}, "arms"),
         ({"baseline": 0.99, "n": 10}, "no increase"),
         ({"baseline": 0.1, "effect": 0.1, "power": 0.01}, "power"),
         ({"baseline": 0.1, "effect": 0.1, "per_day": 0}, "per_day"),
-        ({"baseline": 0.1, "effect": 0.1, "looks": 3, "bounds": "haybittle"}, "kind"),
+        ({"baseline": 0.1, "effect": 0.1, "looks": 3, "bounds": "haybittle"}, "bounds: expected one of"),
     ],
 )
 def test_refusals(arguments, says) -> None:
