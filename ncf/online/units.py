@@ -18,6 +18,7 @@ Rows = Literal["one", "sum", "mean", "max"]
 ROWS: tuple[Rows, ...] = ("one", "sum", "mean", "max")
 _CONTROLS = ("control", "baseline", "a", "0", "false", "off")
 _MOST_DAYS = 1000
+_DATES = (19000101, 21001231)
 _ZONE = r"([T ]\d.*?)\s*(?:Z|z|[+-]\d{2}:?(?:\d{2})?)$"  # of a time after its date
 
 
@@ -170,7 +171,10 @@ def _codes(values: pd.Series) -> tuple[Array, Array]:
             if len(names) < len(present):
                 codes = (np.cumsum(present, dtype=np.int32) - 1)[codes]
             return codes, names
-    codes, found = pd.factorize(values)
+    try:
+        codes, found = pd.factorize(values)
+    except TypeError:
+        raise DataError(f"data: expected names or numbers in {values.name}, found lists") from None
     return codes.astype(np.int32), np.asarray(found)
 
 
@@ -269,14 +273,14 @@ def _named(values: pd.Series, codes: Array, names: Array, column: str, label: st
 
 def _days(values: pd.Series, column: str, label: str) -> tuple[Array, dict[int, str]]:
     """Return days since the first (R,), and how each of them is written."""
-    if values.dtype.kind in "iuf":
+    if values.dtype.kind in "iuf" and not _written_as_numbers(values):
         found = values.to_numpy()
-        found = found if found.dtype.kind == "f" else found.astype(np.int64 if found.dtype.kind == "i" else np.uint64)
         if not np.isfinite(found).all() or (values.dtype.kind == "f" and (found != np.floor(found)).any()):
             raise DataError(f"{label}: expected {column} as whole days, dates or times, found fractions")
         first = int(found.min())
         _refuse_many(label, column, int(found.max()) - first + 1)
-        day = (found - first).astype(np.int16)
+        wide = np.int64 if found.dtype.kind == "i" else found.dtype  # int8: 100 - -100 does not fit
+        day = np.subtract(found, first, dtype=wide).astype(np.int16)
         return day, {int(d): str(first + int(d)) for d in np.unique(day)}
     times = _local(values)
     if (bad := times.isna().to_numpy()).any():
@@ -291,6 +295,13 @@ def _days(values: pd.Series, column: str, label: str) -> tuple[Array, dict[int, 
     _refuse_many(label, column, span)
     day = (dates - start).dt.days.to_numpy().astype(np.int16)
     return day, {int(d): str((start + pd.Timedelta(days=int(d))).date()) for d in np.unique(day)}
+
+
+def _written_as_numbers(values: pd.Series) -> bool:
+    """Say whether whole numbers are dates such as 20260131, between whose months there is no gap."""
+    if values.dtype.kind == "f" or values.min() < _DATES[0] or values.max() > _DATES[1]:
+        return False
+    return bool(pd.to_datetime(pd.Series(values.unique()).astype(str), errors="coerce", format="%Y%m%d").notna().all())
 
 
 def _local(values: pd.Series) -> pd.Series:

@@ -140,3 +140,14 @@ def test_two_days_have_no_trend_and_too_few_units_no_day() -> None:
     assert len(by_day(single.log, single.arm, 1, "clicks", rows="one").running) == 1
     with pytest.raises(StatisticsError, match="two units of each arm"):
         by_day(read_units(frame[:2], **OPTIONS).log, np.array([0, 1]), 1, "clicks")
+
+
+@pytest.mark.parametrize("rows", ["sum", "mean", "max"])
+def test_equal_values_have_no_effect_and_no_trend(rows) -> None:
+    user = np.repeat(np.arange(999), 4)
+    frame = pd.DataFrame({"user": user, "arm": user % 3 == 0, "day": np.tile(np.arange(4), 999), "clicks": 0.1})
+    units = read_units(frame, unit="user", arm="arm", values=["clicks"], time="day", rows=rows)
+    assert units.log is not None
+    found = by_day(units.log, units.arm, 1, "clicks", rows=rows)
+    assert [day.effect for day in (*found.daily, *found.running)] == [0] * 8
+    assert (found.slope, found.p) == (0, 1)

@@ -189,6 +189,21 @@ def test_looks_of_a_plan(tmp_path) -> None:
             abtest(made(days=days), plan=path)
 
 
+def test_looks_of_several_treatments_share_alpha(tmp_path) -> None:
+    path = plan(tmp_path, time="day", looks=[2, 4], region=[-0.6, 0.6])
+    found = abtest(made(arms=3), plan=path).compared
+    for one in found:
+        assert one.looks is not None
+        assert one.looks.level == pytest.approx(0.975)
+        assert one.row()["level"] == pytest.approx(0.975)
+        assert one.p_adjusted == pytest.approx(min(1.0, 2 * one.p))
+        assert one.p_equivalent is not None
+        assert 0.025 < one.p_equivalent < 0.05  # not enough for two treatments
+        assert one.finding == "undecided"
+    alone = abtest(made(), plan=path).compared[0]
+    assert (alone.row()["level"], alone.p_adjusted) == (pytest.approx(0.95), alone.p)
+
+
 def test_looks_of_an_adjusted_metric_are_adjusted_at_each(tmp_path) -> None:
     rng = np.random.default_rng(3)
     frame = made(days=4)
