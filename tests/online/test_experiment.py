@@ -282,3 +282,18 @@ def test_planned_looks_keep_the_level_and_unplanned_ones_do_not(tmp_path, late) 
     if late:
         assert planned / runs >= 0.05 - error
     assert naive / runs > 0.1  # 0.15 to 0.19
+
+
+@pytest.mark.parametrize("control", ["0", "1"])
+def test_a_relative_margin_is_tested_on_the_log_ratio(control) -> None:
+    one = abtest(DATA, **OPTIONS, metric="y", margin=0.2, control=control).compared[0]
+    assert one.effect.log_ratio is not None
+    expected = one.effect.log_ratio.p_equivalent((float(np.log(0.8)), float(np.log(1.2))))
+    assert one.p_equivalent == pytest.approx(expected, rel=1e-9)
+
+
+def test_rows_are_the_exposure_where_no_column_is(tmp_path) -> None:
+    names = [check.name for check in abtest(made(), unit="user", arm="arm", metric="clicks", time="day").checks]
+    assert "clicks and rows" in names
+    going_on = abtest(made(days=2, seed=1), plan=plan(tmp_path, time="day", looks=[2, 4])).compared[0]
+    assert (going_on.p, going_on.p_adjusted, going_on.shown_p) == (1, 1, None)

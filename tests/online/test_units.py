@@ -208,3 +208,8 @@ def test_numbers_and_names_in_one_column_and_lists_are_refused() -> None:
         read(FRAME.assign(arm=pd.Series([1, "A", 1, "A", "A"], dtype=object)))
     with pytest.raises(DataError, match="names or numbers in user, found lists"):
         read(FRAME.assign(user=[[1]] * 5))
+
+
+def test_of_two_usual_names_the_first_by_name_is_the_control() -> None:
+    assert read(FRAME.assign(arm=["control", "A", "control", "A", "A"])).arms == ("A", "control")
+    assert read(FRAME.assign(arm=["control", "Alt", "control", "Alt", "Alt"])).arms == ("control", "Alt")
