@@ -127,8 +127,8 @@ class Compared:
             "relative_high": relative.high if relative else None, "p": self.shown_p,
             "p_adjusted": self.shown_p_adjusted, "p_equivalent": self.p_equivalent, "finding": self.finding,
             "finding_uncorrected": self.alone, "method": e.absolute.method, "estimand": e.absolute.estimand,
-            "level": e.absolute.level if self.looks is None else self.looks.level, "degrees": e.absolute.degrees, "n": e.absolute.n,
-            "effective_n": e.absolute.effective_n,
+            "level": e.absolute.level if self.looks is None else self.looks.level, "degrees": e.absolute.degrees,
+            "n": e.absolute.n, "effective_n": e.absolute.effective_n,
         }  # fmt: skip
 
 

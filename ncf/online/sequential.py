@@ -178,8 +178,9 @@ def analyse(
         return Outcome(last + 1, False, float(z[last]), float(limits[last]), None,
                        float(effects[last] - half), float(effects[last] + half), None)  # fmt: skip
     p, ends = _stagewise(abs(z[last]), limits[: last + 1], t[: last + 1], level)  # bounds are the same on both sides
-    ends = ends if z[last] >= 0 else tuple(-end for end in reversed(ends))
     low, median, high = (float(end * errors[last]) for end in ends)
+    if z[last] < 0:
+        low, median, high = -high, -median, -low
     return Outcome(last + 1, bool(len(crossed)), float(z[last]), float(limits[last]), p, low, high, median)
 
 
