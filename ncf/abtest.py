@@ -154,6 +154,12 @@ def _looks(text: str) -> int | list[int]:
     return found[0] if len(found) == 1 else found
 
 
+def _positive(look: str) -> int:
+    if look.isdecimal() and int(look):
+        return int(look)
+    raise ConfigError(f"looks: expected whole numbers above 0, as in 7,14,21, got {look!r}")
+
+
 def _save_plan(options: Namespace, chosen: Settings) -> str:
     path: Path = options.save_plan
     if options.data is not None:
@@ -172,7 +178,7 @@ def _design(options: Namespace, given: dict[str, Any], sized: dict[str, Any]) ->
     if options.plan is not None:
         raise ConfigError("design: expected no plan=, which is written once the design is known")
     bounds = given.get("bounds", "obrien_fleming")
-    looks = [int(look) for look in given.get("looks", []) if look.isdigit()]
+    looks = [_positive(look) for look in given.get("looks", [])]
     wanted = {**_from_past(options, given), **sized}
     if "baseline" not in wanted:
         raise ConfigError("baseline: expected the control's rate or mean, or data= with unit= and metric=, got none")
