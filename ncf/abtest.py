@@ -194,12 +194,9 @@ def _design(options: Namespace, given: dict[str, Any], sized: dict[str, Any]) ->
 
 def _planned_looks(given: list[str]) -> int | list[float]:
     """Return the number of equally spaced looks where one is given, else the shares of the last at which they are."""
-    try:
-        looks = [int(look) for look in given]
-    except ValueError:
-        looks = []
-    if not looks or looks[0] < 1:
+    if not all(look.isdecimal() and int(look) for look in given) or not given:
         raise ConfigError(f"looks: expected their number, as in 5, or days, as in 7,14,21, got {','.join(given)!r}")
+    looks = [int(look) for look in given]
     return looks[0] if len(looks) == 1 else [look / looks[-1] for look in looks]
 
 

@@ -162,3 +162,9 @@ def test_a_refusal_ends_with_2_and_help_with_0(tmp_path, capsys) -> None:
         main(["--help"])
     assert ended.value.code == 0
     assert "--metric" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("looks", ["7,x", "0", "2.5", "-3"])
+def test_looks_of_a_design_that_are_no_days_are_refused(looks: str) -> None:
+    with pytest.raises(NcfError, match="looks: expected their number, as in 5, or days"):
+        main(["design=true", "baseline=0.1", "relative=0.1", f"looks={looks}"])

@@ -13,6 +13,7 @@ from ncf.stats.checks import Array, StatisticsError, fraction
 from ncf.stats.estimate import Estimate
 
 ATE, RELATIVE = "ATE", "relative effect"
+_ROUNDING = 64 * float(np.finfo(np.float64).eps)  # of a mean, as a share of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,22 @@ def arm_mean(value: float, influence: Array, *, lost: int = 1, large_sample: boo
 
 def plain(values: Array) -> ArmMean:
     """Return the mean of independent units (n,). Raises StatisticsError for fewer than 2."""
-    centre = float(values.mean()) if len(values) else 0.0
+    centre = mean(values) if len(values) else 0.0
     return arm_mean(centre, values - centre)
+
+
+def mean(values: Array) -> float:
+    """Return the mean of values (n,), n >= 1: exactly their value where all are the same.
+
+    The sum of equal numbers rounds, and its last digit would be taken for an effect without any error.
+    """
+    return float(values[0] if values[0] == values[-1] and np.ptp(values) == 0 else values.mean())
+
+
+def gap(treatment: float, control: float) -> float:
+    """Return treatment - control, 0 where that is no more than the rounding of two means."""
+    away = treatment - control
+    return away if abs(away) > _ROUNDING * max(abs(treatment), abs(control)) else 0.0
 
 
 def difference(
@@ -75,7 +90,7 @@ def difference(
     """
     found = degrees if degrees is not None else _welch(treatment, control)
     error = float(np.sqrt(treatment.variance + control.variance))
-    value = treatment.value - control.value
+    value = gap(treatment.value, control.value)
     half = _quantile(level, found) * error
     return Estimate(
         value, error, value - half, value + half, level, ATE, method, len(treated),

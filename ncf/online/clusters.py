@@ -6,7 +6,7 @@ Errors as if units were independent cover too little: 0.77 where 20 clusters of 
 import numpy as np
 import pandas as pd
 
-from ncf.online.arms import ArmMean, arm_mean, plain
+from ncf.online.arms import ArmMean, mean, plain
 from ncf.online.means import Effect, effect_of, units, welch
 from ncf.stats.checks import Array, StatisticsError
 
@@ -52,7 +52,8 @@ def cluster_means(values: Array, treated: Array, clusters: Array, *, level: floa
     values, treated = units(values, treated)
     codes, of_cluster = assigned(treated, clusters)
     groups = len(of_cluster)
-    means = np.bincount(codes, values, groups) / np.bincount(codes, minlength=groups)
+    centre = mean(values)  # sums of what is left round less
+    means = centre + np.bincount(codes, values - centre, groups) / np.bincount(codes, minlength=groups)
     arms = [plain(means[of_cluster == arm]) for arm in (True, False)]
     pooled = sum(arm.variance * arm.n * (arm.n - 1) for arm in arms) / (groups - 2)
     equal = [ArmMean(arm.value, arm.influence, pooled / arm.n, arm.n - 1.0) for arm in arms]
@@ -109,8 +110,8 @@ def design_effect(icc: float, size: float) -> float:
 
 
 def _arm(values: Array, codes: Array, groups: int, correction: float) -> ArmMean:
-    alone = arm_mean(values.mean(), values - values.mean())
-    totals = np.bincount(codes, values - values.mean(), groups)
+    alone = plain(values)
+    totals = np.bincount(codes, values - alone.value, groups)
     return ArmMean(alone.value, alone.influence, correction * float(totals @ totals) / len(values) ** 2, alone.degrees)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ncf.online.arms import gap
 from ncf.online.health import Check, p_text
 from ncf.online.units import Log, Rows
 from ncf.stats.checks import Array, StatisticsError
@@ -163,7 +164,7 @@ class _Arms:
             variance += float(summed @ summed) * groups / (groups - 1)
             rates.append(rate)
             total += n
-        return Day(day, label, rates[0], rates[1] - rates[0], float(np.sqrt(variance)), total)
+        return Day(day, label, rates[0], gap(rates[1], rates[0]), float(np.sqrt(variance)), total)
 
 
 def _rate(top: Array, bottom: Array | None, entered: Array | None) -> tuple[float, Array, int] | None:

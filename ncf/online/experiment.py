@@ -310,10 +310,12 @@ def _by_bounds(one: Compared, chosen: Settings) -> Compared:
     """Return a comparison with looks as its bounds judge it: undecided until one is crossed or the last is taken."""
     looks = one.looks
     assert looks is not None
+    alpha = 1 - looks.level  # of this treatment, whose p times their number is the corrected one
+    one = replace(one, p_adjusted=min(1.0, one.p * round(chosen.alpha / alpha)))
     if looks.outcome.stopped:
         sign = _sign(one, chosen, looks.outcome.z)
         return replace(one, finding="better" if sign > 0 else "worse", alone="better" if sign > 0 else "worse")
-    if looks.ended and one.p_equivalent is not None and one.p_equivalent <= chosen.alpha:
+    if looks.ended and one.p_equivalent is not None and one.p_equivalent <= alpha:
         return replace(one, finding="equivalent", alone="equivalent")
     return one
 

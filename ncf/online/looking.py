@@ -90,7 +90,7 @@ def judged(
     z = [float(e / s) for e, s in zip(effects, errors, strict=True)]
     return Looks(
         tuple(schedule), tuple(None if np.isnan(bound) else float(bound) for bound in limits), tuple(taken),
-        tuple(value if known or i == len(z) - 1 else None for i, value in enumerate(z)), outcome,
+        tuple(value if known or i == len(z) - 1 else None for i, value in enumerate(z)), outcome, 1 - alpha,
     )  # fmt: skip
 
 

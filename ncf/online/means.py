@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ncf.online.arms import ArmMean, arm_mean, difference, log_ratio, plain, relative
+from ncf.online.arms import ArmMean, arm_mean, difference, log_ratio, mean, plain, relative
 from ncf.stats.checks import Array, StatisticsError, one_of, sample, table
 from ncf.stats.estimate import Estimate
 
@@ -127,7 +127,7 @@ def cuped(
         for arm, (centre, influence) in linear.items():
             values[treated == arm] = centre + influence
     moved = adjusted(values, covariates, treated, theta=theta)
-    arms = [arm_mean(own.mean(), own - own.mean(), large_sample=large) for own in (moved[treated], moved[~treated])]
+    arms = [arm_mean(mean(own), own - mean(own), large_sample=large) for own in (moved[treated], moved[~treated])]
     name = "CUPED" if denominator is None else "delta, CUPED"
     found = effect_of(arms[0], arms[1], treated, method=name, level=level)
     plain_error = before.absolute.standard_error
@@ -207,6 +207,11 @@ def _covariates(covariates: Array, n: int) -> Array:
 
 
 def _slopes(y: Array, x: Array) -> Array:
-    """Return the slopes (C,) of least squares through the means; no slope where a covariate repeats another."""
+    """Return the slopes (C,) of least squares through the means; no slope where a covariate repeats another.
+
+    Covariates are brought to one scale first: beside a time in nanoseconds a rate would count as nothing.
+    """
     centred = x - x.mean(0)
-    return np.asarray(np.linalg.lstsq(centred, y - y.mean(), rcond=None)[0])
+    scale = np.abs(centred).max(0)
+    scale = np.where(scale > 0, scale, 1.0)
+    return np.asarray(np.linalg.lstsq(centred / scale, y - mean(y), rcond=None)[0] / scale)

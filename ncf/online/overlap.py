@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ncf.online.arms import mean
 from ncf.online.health import Check, p_text
 from ncf.stats.checks import Array, StatisticsError, sample
 
@@ -86,7 +87,7 @@ def overlap(first: str, second: str, arms: Array, others: Array, values: Array) 
     table = counts.reshape(rows, columns)
     chi2 = stats.chi2_contingency(table, correction=False)
     v = float(np.sqrt(chi2.statistic / len(y) / (min(rows, columns) - 1)))
-    interaction, p_interaction, p_second = _effects(cells, counts, y, rows, columns)
+    interaction, p_interaction, p_second = _effects(cells, counts, y - mean(y), rows, columns)
     return Overlap(first, second, len(y), v, float(chi2.pvalue), interaction, p_interaction, p_second)
 
 

@@ -18,6 +18,7 @@ BALANCED = (
     "to abcd; use team draft"
 )
 FEW_CLUSTERS = 20
+_ROUNDING = 1e-12  # of a session's credit, as a share of it
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def preferences(
         raise StatisticsError(f"credit: expected (sessions, {len(names)} rankers), got {values.shape}")
     notes = (BALANCED,) if method == "balanced" else ()
     found = [
-        _pair(names[i], names[j], values[:, j] - values[:, i], clusters, method, level, notes)
+        _pair(names[i], names[j], _margins(values[:, j], values[:, i]), clusters, method, level, notes)
         for i, j in itertools.combinations(range(len(names)), 2)
     ]
     corrected = holm(np.array([pair.estimate.p() for pair in found]))
@@ -110,6 +111,12 @@ def sessions_needed(detect: float, spread: float, *, alpha: float = 0.05, power:
         raise StatisticsError(f"sessions: expected a preference and a spread that are not 0, got {detect} and {spread}")
     reach = stats.norm.isf(fraction(alpha, "alpha") / 2) + stats.norm.isf(1 - fraction(power, "power"))
     return int(np.ceil((reach * spread / abs(detect)) ** 2))
+
+
+def _margins(second: Array, first: Array) -> Array:
+    """Return second - first (S,), 0 where they differ by rounding: thirds of clicks add up to ties too."""
+    away = second - first
+    return np.where(np.abs(away) > _ROUNDING * np.maximum(np.abs(second), np.abs(first)), away, 0.0)
 
 
 def _pair(

@@ -14,6 +14,7 @@ from ncf.stats.estimate import Estimate
 Interval = Literal["score", "newcombe", "agresti_caffo", "wald"]
 INTERVALS: tuple[Interval, ...] = ("score", "newcombe", "agresti_caffo", "wald")
 _MOST_EXACT = 20_000  # observations up to which Fisher's exact p is given
+_STEPS = 100  # of Newton, or halvings, at most
 _EDGE = 1e-12  # of the differences -1 and 1, where the score is not defined
 
 
@@ -117,6 +118,8 @@ def score(successes: int, n: int, control_successes: int, control_n: int, null: 
     """
     x, n, y, m = _counts(successes, n, control_successes, control_n)
     null = number(null, "null", -1, 1)
+    if x / n + y / m > 1:  # failures are the rarer: 1 - rate would lack their digits
+        return -score(n - x, n, m - y, m, -null)
     above = x / n - y / m - null
     if above == 0:
         return 0.0
@@ -137,7 +140,7 @@ def score_interval(
     def end(far: float, wanted: float) -> float:
         if (score(*counts, far) - wanted) * (0 - wanted) > 0 or abs(far - centre) < _EDGE:
             return float(np.sign(far))  # not rejected up to the end of the scale
-        return float(optimize.brentq(lambda null: score(*counts, null) - wanted, far, centre, xtol=1e-14, rtol=1e-14))
+        return float(optimize.brentq(lambda null: score(*counts, null) - wanted, far, centre, xtol=1e-20, rtol=1e-14))
 
     return end(-1 + _EDGE, z), end(1 - _EDGE, -z)
 
@@ -217,7 +220,40 @@ def _restricted(x: int, n: int, y: int, m: int, null: float) -> float:
     v = b**3 / (3 * a) ** 3 - b * c / (6 * a**2) + d / (2 * a)
     u = np.copysign(np.sqrt(max(b**2 / (3 * a) ** 2 - c / (3 * a), 0.0)), v)
     w = (np.pi + np.arccos(np.clip(v / u**3, -1, 1))) / 3 if u else 0.0
-    return float(np.clip(2 * u * np.cos(w) - b / (3 * a) - null, low, high))
+    closed = float(np.clip(2 * u * np.cos(w) - b / (3 * a) - null, low, high))
+    return _polished((x, n - x, y, m - y), null, low, high, closed)
+
+
+def _polished(counts: tuple[int, int, int, int], null: float, low: float, high: float, start: float) -> float:
+    """Return the root of the likelihood's slope by Newton's steps within a bracket, from the closed form.
+
+    The cubic cancels: with rates of 1e-8 its root has few digits left.
+    """
+    if low >= high or _slopes(counts, null, low)[0] <= 0:
+        return low
+    if _slopes(counts, null, high)[0] >= 0:
+        return high
+    base = start if low < start < high else (low + high) / 2
+    for _ in range(_STEPS):
+        first, second = _slopes(counts, null, base)
+        low, high = (base, high) if first > 0 else (low, base)
+        moved = base - first / second
+        moved = moved if low < moved < high else (low + high) / 2
+        if abs(moved - base) <= 1e-15 * base:
+            return moved
+        base = moved
+    return base
+
+
+def _slopes(counts: tuple[int, int, int, int], null: float, base: float) -> tuple[float, float]:
+    """Return the first and second derivative of the log-likelihood; infinite where an outcome that occurred cannot."""
+    chances = (base + null, 1 - base - null, base, 1 - base)
+    first = second = 0.0
+    for count, chance, sign in zip(counts, chances, (1, -1, 1, -1), strict=True):
+        if count:
+            part = count / chance if chance > 0 else float("inf")
+            first, second = first + sign * part, second - part * part / count
+    return first, second
 
 
 def _counts(x: object, n: object, y: object, m: object) -> tuple[int, int, int, int]:

@@ -52,6 +52,7 @@ class Looks:
         taken: the looks that were taken.
         z: (k,) at each of them; None where the data do not tell.
         outcome: what they say.
+        level: nominal coverage of its interval; 1 - alpha of this comparison, a share of that of all treatments.
     """
 
     planned: tuple[int, ...]
@@ -59,6 +60,7 @@ class Looks:
     taken: tuple[int, ...]
     z: tuple[float | None, ...]
     outcome: Outcome
+    level: float
 
     @property
     def ended(self) -> bool:
@@ -131,8 +133,8 @@ class Compared:
             "relative_high": relative.high if relative else None, "p": self.shown_p,
             "p_adjusted": self.shown_p_adjusted, "p_equivalent": self.p_equivalent, "finding": self.finding,
             "finding_uncorrected": self.alone, "method": e.absolute.method, "estimand": e.absolute.estimand,
-            "level": e.absolute.level, "degrees": e.absolute.degrees, "n": e.absolute.n,
-            "effective_n": e.absolute.effective_n,
+            "level": e.absolute.level if self.looks is None else self.looks.level, "degrees": e.absolute.degrees,
+            "n": e.absolute.n, "effective_n": e.absolute.effective_n,
         }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ MOST = 50
 def segments(
     columns: Mapping[str, Array], values: Array, denominator: Array | None, treated: Array, level: float
 ) -> tuple[Segment, ...]:
-    """Return the effect in every part of every column that has two units of each arm.
+    """Return the effect in every part of every column that has two units of each arm, and a denominator of a ratio.
 
     Args:
         columns: column -> value of each unit (n,).
@@ -38,11 +38,17 @@ def segments(
         own = {}
         for name in names:
             here = parts == name
-            if min(int((treated & here).sum()), int((~treated & here).sum())) >= 2:
-                over = None if denominator is None else denominator[here]
+            over = None if denominator is None else denominator[here]
+            if _enough(treated[here], over):
                 own[name] = _effect(values[here], over, treated[here], level)
         found += _segments(column, own)
     return tuple(found)
+
+
+def _enough(treated: Array, denominator: Array | None) -> bool:
+    """Say whether each arm has two units, and of a ratio something to divide by."""
+    arms = (treated, ~treated)
+    return all(arm.sum() >= 2 and (denominator is None or denominator[arm].any()) for arm in arms)
 
 
 def _effect(values: Array, denominator: Array | None, treated: Array, level: float) -> Effect:

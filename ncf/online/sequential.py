@@ -177,8 +177,10 @@ def analyse(
         half = limits[last] * errors[last]
         return Outcome(last + 1, False, float(z[last]), float(limits[last]), None,
                        float(effects[last] - half), float(effects[last] + half), None)  # fmt: skip
-    p, ends = _stagewise(z[last], limits[: last + 1], t[: last + 1], level)
+    p, ends = _stagewise(abs(z[last]), limits[: last + 1], t[: last + 1], level)  # bounds are the same on both sides
     low, median, high = (float(end * errors[last]) for end in ends)
+    if z[last] < 0:
+        low, median, high = -high, -median, -low
     return Outcome(last + 1, bool(len(crossed)), float(z[last]), float(limits[last]), p, low, high, median)
 
 
@@ -283,6 +285,10 @@ def _stagewise(z: float, limits: Array, t: Array, level: float) -> tuple[float, 
     def expected(probability: float) -> float:
         """The expected z at this look under which an outcome this high has this probability."""
         root = np.sqrt(t[-1])
-        return float(optimize.brentq(lambda mean: above(mean / root) - probability, z - 10, z + 10, xtol=1e-9))
+        missing = cache(lambda mean: above(mean / root) - probability)
+        low, high, reach = z - 10.0, z + 10.0, 10.0
+        while missing(low) > 0 and reach < 1e6:  # a path that jumps: earlier looks say little of an effect like that
+            low, reach = low - reach, 2 * reach
+        return float(optimize.brentq(missing, low, high, xtol=1e-9))
 
     return min(p, 1.0), (expected(tail), expected(0.5), expected(1 - tail))

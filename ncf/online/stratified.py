@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ncf.online.arms import ArmMean
+from ncf.online.arms import ArmMean, mean
 from ncf.online.means import Effect, effect_of, units
 from ncf.stats.checks import Array, StatisticsError
 from ncf.stats.estimate import effective_size
@@ -47,7 +47,8 @@ def stratified(values: Array, treated: Array, strata: Array, *, level: float = 0
 
 
 def _arm(values: Array, codes: Array, counts: Array, shares: Array) -> ArmMean:
-    means = np.bincount(codes, values, len(counts)) / counts
+    centre = mean(values)  # sums of what is left round less
+    means = centre + np.bincount(codes, values - centre, len(counts)) / counts
     unbiased = np.sqrt(counts / (counts - 1))
     influence = ((values - means[codes]) * (unbiased * shares / counts)[codes]) * len(values)
     parts = np.bincount(codes, influence**2, len(counts)) / len(values) ** 2  # variance by stratum

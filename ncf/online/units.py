@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ Rows = Literal["one", "sum", "mean", "max"]
 ROWS: tuple[Rows, ...] = ("one", "sum", "mean", "max")
 _CONTROLS = ("control", "baseline", "a", "0", "false", "off")
 _MOST_DAYS = 1000
+_DATES = (19000101, 21001231)
+_ZONE = r"([T ]\d.*?)\s*(?:Z|z|[+-]\d{2}:?(?:\d{2})?)$"  # of a time after its date
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,14 +164,17 @@ def _codes(values: pd.Series) -> tuple[Array, Array]:
     """Return codes (R,) int32 and names (N,); whole numbers without wide gaps are their own, which saves a hash."""
     if values.dtype.kind in "iu" and len(values):
         low, high = int(values.min()), int(values.max())
-        if high - low < 4 * len(values) + 1024:
+        if high - low < 4 * len(values) + 1024 and high <= np.iinfo(np.int64).max:
             codes = np.subtract(values.to_numpy(), low, dtype=np.int64).astype(np.int32)
             present = np.bincount(codes, minlength=high - low + 1) > 0
             names = np.flatnonzero(present) + low
             if len(names) < len(present):
                 codes = (np.cumsum(present, dtype=np.int32) - 1)[codes]
             return codes, names
-    codes, found = pd.factorize(values)
+    try:
+        codes, found = pd.factorize(values)
+    except TypeError:
+        raise DataError(f"data: expected names or numbers in {values.name}, found lists") from None
     return codes.astype(np.int32), np.asarray(found)
 
 
@@ -178,7 +183,7 @@ def _arms(
 ) -> tuple[tuple[str, ...], Array]:
     """Return the names of the arms, the control first, and the arm of each unit (N,)."""
     found, levels = pd.factorize(frame[arm])
-    by_name = np.argsort(np.asarray(levels), kind="stable")
+    by_name = _sorted(label, arm, levels)
     arms = [_text(levels[i]) for i in by_name]
     if len(arms) < 2:
         raise DataError(f"{label}: expected two arms or more in {arm}, found {arms[0]!r} alone")
@@ -198,6 +203,15 @@ def _arms(
             f"{label}: expected each {unit} in one arm, found {len(own):,} in two or more, {_text(own[0])!r} for one"
         )
     return tuple(arms[i] for i in order), of_unit
+
+
+def _sorted(label: str, column: str, levels: Any) -> Array:
+    """Return the order of the names of arms. Raises DataError for numbers and names in one column."""
+    try:
+        return np.argsort(np.asarray(levels), kind="stable")
+    except TypeError:
+        kinds = " and ".join(sorted({type(level).__name__ for level in levels}))
+        raise DataError(f"{label}: expected names or numbers in {column}, found values of kinds {kinds}") from None
 
 
 def _control(label: str, column: str, arms: list[str], control: str | None) -> int:
@@ -259,15 +273,16 @@ def _named(values: pd.Series, codes: Array, names: Array, column: str, label: st
 
 def _days(values: pd.Series, column: str, label: str) -> tuple[Array, dict[int, str]]:
     """Return days since the first (R,), and how each of them is written."""
-    if values.dtype.kind in "iuf":
+    if values.dtype.kind in "iuf" and not _written_as_numbers(values):
         found = values.to_numpy()
         if not np.isfinite(found).all() or (values.dtype.kind == "f" and (found != np.floor(found)).any()):
             raise DataError(f"{label}: expected {column} as whole days, dates or times, found fractions")
         first = int(found.min())
         _refuse_many(label, column, int(found.max()) - first + 1)
-        day = (found - first).astype(np.int16)
+        wide = np.int64 if found.dtype.kind == "i" else found.dtype  # int8: 100 - -100 does not fit
+        day = np.subtract(found, first, dtype=wide).astype(np.int16)
         return day, {int(d): str(first + int(d)) for d in np.unique(day)}
-    times = pd.to_datetime(values, errors="coerce", utc=True, format="ISO8601" if values.dtype.kind != "M" else None)
+    times = _local(values)
     if (bad := times.isna().to_numpy()).any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(
@@ -280,6 +295,31 @@ def _days(values: pd.Series, column: str, label: str) -> tuple[Array, dict[int, 
     _refuse_many(label, column, span)
     day = (dates - start).dt.days.to_numpy().astype(np.int16)
     return day, {int(d): str((start + pd.Timedelta(days=int(d))).date()) for d in np.unique(day)}
+
+
+def _written_as_numbers(values: pd.Series) -> bool:
+    """Say whether whole numbers are dates such as 20260131, between whose months there is no gap."""
+    if values.dtype.kind == "f" or values.min() < _DATES[0] or values.max() > _DATES[1]:
+        return False
+    return bool(pd.to_datetime(pd.Series(values.unique()).astype(str), errors="coerce", format="%Y%m%d").notna().all())
+
+
+def _local(values: pd.Series) -> pd.Series:
+    """Return times (R,) as the data write them, without their zone: a day ends at midnight where it was written.
+
+    Times are NaT where a value is none.
+    """
+    if values.dtype.kind == "M":
+        return values.dt.tz_localize(None)
+    codes, levels = pd.factorize(values)  # a day occurs in many rows
+    texts = pd.Series(levels, dtype=object).astype(str).str.strip()
+    try:
+        found = pd.to_datetime(texts, errors="coerce", format="ISO8601").dt.tz_localize(None)
+    except (ValueError, AttributeError):  # several zones
+        known = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601").notna()
+        own = texts.str.replace(_ZONE, r"\1", regex=True).where(known)
+        found = pd.to_datetime(own, errors="coerce", format="ISO8601")
+    return pd.Series(found.to_numpy()[codes], index=values.index)
 
 
 def _refuse_many(label: str, column: str, days: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ncf.online.arms import ArmMean, arm_mean, difference, log_ratio, plain, relative
+from ncf.online.arms import ArmMean, arm_mean, difference, gap, log_ratio, plain, relative
 from ncf.stats.checks import StatisticsError
 
 RNG = np.random.default_rng(3)
@@ -60,3 +60,17 @@ def test_nothing_that_varies_and_a_large_sample() -> None:
     large = arm_mean(1.0, np.array([-1.0, 1.0]), large_sample=True)
     assert isinstance(large, ArmMean)
     assert difference(large, large, np.array([1, 1, 0, 0], bool), method="m").degrees == np.inf
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 19.99, 1e-5, 0.0])
+@pytest.mark.parametrize("n", [37, 101, 1000])
+def test_arms_of_one_value_show_no_effect_by_rounding(value: float, n: int) -> None:
+    treated = np.arange(n) < n // 3
+    found = difference(plain(np.full(n // 3, value)), plain(np.full(n - n // 3, value)), treated, method="Welch")
+    assert (found.value, found.standard_error, found.p()) == (0, 0, 1)
+
+
+def test_the_rounding_of_means_is_no_effect_and_a_small_effect_is_one() -> None:
+    assert gap(0.1, np.full(101, 0.1).mean()) == 0
+    assert gap(1e9 + 1e-4, 1e9) == pytest.approx(1e-4, rel=0.01)
+    assert gap(0.0, 1e-300) == -1e-300

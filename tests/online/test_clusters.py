@@ -133,3 +133,10 @@ def test_where_users_influence_each_other_only_whole_clusters_show_the_effect() 
     users = welch(effect(each), each).absolute
     assert abs(users.value - truth["user_randomised"]) <= 4 * users.standard_error
     assert users.high < 1.5  # half of what launching would do
+
+
+@pytest.mark.parametrize("method", [cluster_robust, cluster_means])
+def test_equal_values_show_no_effect_by_rounding(method) -> None:
+    clusters = np.arange(20_000) % 47
+    found = method(np.full(20_000, 0.1), clusters < 20, clusters).absolute
+    assert (found.value, found.p()) == (0, 1)

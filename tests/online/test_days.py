@@ -140,3 +140,27 @@ def test_two_days_have_no_trend_and_too_few_units_no_day() -> None:
     assert len(by_day(single.log, single.arm, 1, "clicks", rows="one").running) == 1
     with pytest.raises(StatisticsError, match="two units of each arm"):
         by_day(read_units(frame[:2], **OPTIONS).log, np.array([0, 1]), 1, "clicks")
+
+
+@pytest.mark.parametrize("rows", ["sum", "mean", "max"])
+def test_equal_values_have_no_effect_and_no_trend(rows) -> None:
+    user = np.repeat(np.arange(101), 4)
+    frame = pd.DataFrame({"user": user, "arm": user % 3 == 0, "day": np.tile(np.arange(4), 101), "clicks": 0.1})
+    units = read_units(frame, unit="user", arm="arm", values=["clicks"], time="day", rows=rows)
+    assert units.log is not None
+    found = by_day(units.log, units.arm, 1, "clicks", rows=rows)
+    assert [day.effect for day in (*found.daily, *found.running)] == [0] * 8
+    assert (found.slope, found.p) == (0, 1)
+
+
+def test_copies_of_units_in_clusters_say_no_more_of_the_trend_than_one() -> None:
+    frame = made(60, 5, seed=4)
+    copies = pd.concat([frame.assign(user=frame["user"] + shift) for shift in (0, 1000, 2000)])
+    found = []
+    for rows in (frame, copies):
+        units = read_units(rows, unit="user", arm="arm", values=["clicks"], time="day", rows="sum")
+        assert units.log is not None
+        clusters = np.arange(len(units)) % (len(units) // (len(rows) // len(frame)))
+        found.append(by_day(units.log, units.arm, 1, "clicks", clusters=clusters))
+    assert found[1].slope_error == pytest.approx(found[0].slope_error, rel=1e-9)
+    assert found[1].p == pytest.approx(found[0].p, rel=1e-9)

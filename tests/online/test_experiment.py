@@ -227,6 +227,21 @@ def test_one_absolute_region_for_several_metrics_is_warned_of() -> None:
     assert [any("one absolute region" in warning for warning in warnings) for warnings in said] == [False, True]
 
 
+def test_looks_of_several_treatments_share_alpha(tmp_path) -> None:
+    path = plan(tmp_path, time="day", looks=[2, 4], region=[-0.6, 0.6])
+    found = abtest(made(arms=3), plan=path).compared
+    for one in found:
+        assert one.looks is not None
+        assert one.looks.level == pytest.approx(0.975)
+        assert one.row()["level"] == pytest.approx(0.975)
+        assert one.p_adjusted == pytest.approx(min(1.0, 2 * one.p))
+        assert one.p_equivalent is not None
+        assert 0.025 < one.p_equivalent < 0.05  # not enough for two treatments
+        assert one.finding == "undecided"
+    alone = abtest(made(), plan=path).compared[0]
+    assert (alone.row()["level"], alone.p_adjusted) == (pytest.approx(0.95), alone.p)
+
+
 def test_looks_of_an_adjusted_metric_are_adjusted_at_each(tmp_path) -> None:
     rng = np.random.default_rng(3)
     frame = made(days=4)
@@ -305,3 +320,18 @@ def test_planned_looks_keep_the_level_and_unplanned_ones_do_not(tmp_path, late) 
     if late:
         assert planned / runs >= 0.05 - error
     assert naive / runs > 0.1  # 0.15 to 0.19
+
+
+@pytest.mark.parametrize("control", ["0", "1"])
+def test_a_relative_margin_is_tested_on_the_log_ratio(control) -> None:
+    one = abtest(DATA, **OPTIONS, metric="y", margin=0.2, control=control).compared[0]
+    assert one.effect.log_ratio is not None
+    expected = one.effect.log_ratio.p_equivalent((float(np.log(0.8)), float(np.log(1.2))))
+    assert one.p_equivalent == pytest.approx(expected, rel=1e-9)
+
+
+def test_rows_are_the_exposure_where_no_column_is(tmp_path) -> None:
+    names = [check.name for check in abtest(made(), unit="user", arm="arm", metric="clicks", time="day").checks]
+    assert "clicks and rows" in names
+    going_on = abtest(made(days=2, seed=1), plan=plan(tmp_path, time="day", looks=[2, 4])).compared[0]
+    assert (going_on.p, going_on.p_adjusted, going_on.shown_p) == (1, 1, None)

@@ -81,3 +81,9 @@ def test_p_values(p, text) -> None:
 
 def test_blanks_in_the_name_of_an_arm_are_seen() -> None:
     assert "'B '" in sample_ratio_check({"A": 1000, "B": 500, "B ": 500}, None).says
+
+
+def test_a_mismatch_that_chance_makes_once_in_300_is_not_refused() -> None:
+    found = sample_ratio_check({"A": 5147, "B": 4853}, None)  # z 2.94
+    assert (found.state, found.details["p"]) == ("ok", pytest.approx(2 * stats.norm.sf(2.94), rel=1e-6))
+    assert sample_ratio_check({"A": 5170, "B": 4830}, None).state == "refused"  # z 3.4

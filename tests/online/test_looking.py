@@ -61,6 +61,7 @@ def test_without_days_earlier_looks_are_unknown() -> None:
     found = judged(PLANNED, PLANNED[:3], "pocock", 0.05, lambda look: (5.0, 1.0), known=False)
     assert found.z == (None, None, 5.0)
     assert found.outcome.stopped
+    assert found.outcome.look == 3  # they are taken not to have crossed
 
 
 def test_spending_looks_at_other_times_spend_alpha_once() -> None:

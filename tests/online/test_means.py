@@ -196,3 +196,12 @@ def test_bias_coverage_and_type_one_error(method) -> None:
     assert abs(bias) <= 3 * error
     assert abs(covered / runs - 0.95) <= 3 * np.sqrt(0.05 * 0.95 / runs)
     assert abs(rejected / runs - 0.05) <= 3 * np.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-9, 1e9, 1e18])
+def test_the_unit_of_a_covariate_changes_nothing(scale: float) -> None:
+    rng = np.random.default_rng(7)
+    first, second = rng.normal(size=(2, 2000))
+    values, treated = first + second + rng.normal(size=2000), rng.random(2000) < 0.5
+    plainly, scaled = (cuped(values, np.column_stack([first, second * s]), treated).absolute for s in (1.0, scale))
+    assert (scaled.value, scaled.standard_error) == pytest.approx((plainly.value, plainly.standard_error), rel=1e-9)

@@ -97,3 +97,14 @@ def test_refusals() -> None:
         overlap("a", "b", A, np.zeros(N), np.arange(float(N)))
     with pytest.raises(StatisticsError, match="an arm for each"):
         overlap("a", "b", A[:5], A, np.arange(float(N)))
+
+
+def test_equal_values_neither_interact_nor_differ() -> None:
+    n = 20_000
+    found = overlap("a", "b", np.arange(n) % 3 == 0, np.arange(n) % 7 < 3, np.full(n, 0.1))
+    assert all(p is None or p == 1 for p in (found.p_interaction, found.p_second))
+
+
+def test_the_same_assignment_of_three_arms_is_as_strong_as_can_be() -> None:
+    arms = np.arange(900) % 3
+    assert overlap("a", "b", arms, arms, np.arange(900.0)).cramer_v == pytest.approx(1)

@@ -25,7 +25,8 @@ def test_means_rates_and_ratios() -> None:
     assert (rate.baseline, rate.sd, rate.icc) == (pytest.approx(FRAME["bought"].mean()), None, None)
     over = pilot(FRAME, unit="user", metric="bought/sessions")
     assert over.baseline == pytest.approx(FRAME["bought"].sum() / FRAME["sessions"].sum())
-    assert over.sd is not None
+    top, under = FRAME["bought"].to_numpy(float), FRAME["sessions"].to_numpy(float)
+    assert over.sd == pytest.approx(((top - over.baseline * under) / under.mean()).std(ddof=1))
 
 
 def test_rows_of_a_unit_are_added_up() -> None:

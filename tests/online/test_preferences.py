@@ -90,3 +90,12 @@ def test_settings_out_of_range_are_refused() -> None:
         preferences(["A"], credit)
     with pytest.raises(StatisticsError):
         sessions_needed(0, 1)
+
+
+def test_credit_that_differs_by_rounding_is_a_tie() -> None:
+    parts = np.random.default_rng(0).dirichlet(np.ones(3), 200)
+    credit = np.column_stack([parts[:, 0] + parts[:, 1] + parts[:, 2], parts[:, 2] + parts[:, 1] + parts[:, 0]])
+    assert (credit[:, 0] != credit[:, 1]).any()  # the order of a sum
+    credit[0] = [0.0, 1e-9]
+    found = preferences(["a", "b"], credit)[0]
+    assert (found.wins, found.losses, found.ties) == (1, 0, 199)

@@ -186,3 +186,33 @@ def test_coverage_and_type_one_error() -> None:
     x, y = rng.binomial(n, 0.1, runs), rng.binomial(n, 0.1, runs)
     rejected = [two_proportions(int(a), n, int(b), n).absolute.p() <= 0.05 for a, b in zip(x, y, strict=True)]
     assert abs(np.mean(rejected) - 0.05) <= error
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_rare_events_among_many_depend_on_their_counts_alone(flipped: bool) -> None:
+    limits, p = [], []
+    for n in (10**6, 10**8, 10**10, 10**12):
+        counts = (n - 1, n, n - 3, n) if flipped else (3, n, 1, n)
+        limits.append(n * np.array(score_interval(*counts)))
+        p.append(two_proportions(*counts).absolute.p())
+    np.testing.assert_allclose(limits, [limits[-1]] * 4, rtol=1e-5)  # a few in 10^6: Poisson but for one part in 10^6
+    assert p == pytest.approx([0.3173105] * 4, rel=1e-5)  # 2 / sqrt(3 + 1) = 1
+
+
+def test_the_restricted_rates_are_those_of_greatest_likelihood() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        n, m = rng.integers(1, 60, 2)
+        x, y, null = rng.integers(0, n + 1), rng.integers(0, m + 1), rng.uniform(-0.95, 0.95)
+        low, high = max(0.0, -null), min(1.0, 1 - null)
+
+        def depth(base: float, x=x, n=n, y=y, m=m, null=null) -> float:
+            return -float(stats.binom.logpmf(x, n, base + null) + stats.binom.logpmf(y, m, base))
+
+        best = optimize.minimize_scalar(depth, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+        base = np.clip(best, low, high)
+        if min(base - low, high - base) < 1e-4:  # the minimum lies at an end
+            continue
+        spread = (base + null) * (1 - base - null) / n + base * (1 - base) / m
+        expected = (x / n - y / m - null) / np.sqrt(spread * (n + m) / (n + m - 1))
+        assert score(int(x), int(n), int(y), int(m), null) == pytest.approx(expected, rel=1e-5)

@@ -53,3 +53,8 @@ def test_heterogeneity_is_cochrans() -> None:
 def test_a_column_of_too_many_values() -> None:
     with pytest.raises(DataError, match="at most 50 values of user, found 60"):
         segments({"user": np.arange(60).astype(str).astype(object)}, Y[:60], None, TREATED[:60], 0.95)
+
+
+def test_a_part_without_a_denominator_is_left_out() -> None:
+    under = np.where(PARTS == "b", 0.0, 1.0)
+    assert [s.value for s in segments({"c": PARTS}, under * 0.5, under, TREATED, 0.95)] == ["a", "c"]

@@ -103,6 +103,30 @@ def test_at_the_ends_of_the_interval_the_outcome_is_as_rare_as_it_should_be() ->
         assert higher.mean() == pytest.approx(chance, abs=4 * np.sqrt(chance * (1 - chance) / runs))
 
 
+@pytest.mark.parametrize("path", [[0.0, 16.0], [0.0, 0.0, 25.0], [0.0, -40.0], [0.0, 0.0, 0.0, 0.0, 9.0]])
+def test_a_path_that_jumps_has_an_interval(path: list[float]) -> None:
+    limits = bounds(5)
+    found = analyse(path, np.ones(len(path)), limits, 5)
+    sign = np.sign(path[-1])
+    assert found.p is not None
+    ends = sorted(abs(end) for end in (found.low, found.median or 0.0, found.high))
+    assert found.low < (found.median or 0.0) < found.high
+    t = fractions(5)[: len(path)]
+    for end, chance in zip(ends, (0.025, 0.5, 0.975), strict=True):  # crossing before, or going as far as here
+        inner = crossing(np.append(limits[: len(path) - 1], abs(path[-1])), t, drift=end / np.sqrt(t[-1]))
+        assert inner.upper.sum() == pytest.approx(chance, abs=1e-6)
+    assert np.sign(found.median or 0.0) == sign
+
+
+@pytest.mark.parametrize("z", [3.0, 6.0, 9.0, 12.0])
+def test_swapped_arms_have_the_same_p_and_mirrored_intervals(z: float) -> None:
+    up, down = (analyse([0.0, sign * z], [1.0, 1.0], bounds(2), 2) for sign in (1, -1))
+    assert up.p == down.p
+    assert (up.low, up.median, up.high) == (-down.high, -(down.median or 0.0), -down.low)
+    alone = [analyse([sign * z], [1.0], bounds(1), 1).p for sign in (1, -1)]
+    assert alone == pytest.approx([2 * stats.norm.sf(z)] * 2, rel=1e-9)
+
+
 @pytest.mark.slow
 def test_stagewise_intervals_cover_and_their_median_is_unbiased() -> None:
     t, limits, drift, runs = fractions(3), bounds(3, kind="pocock"), 2.0, 4000

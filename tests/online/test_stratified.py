@@ -68,3 +68,10 @@ def test_coverage() -> None:
         e = stratified(y, TREATED, STRATA).absolute
         hits += e.low <= 0.5 <= e.high
     assert abs(hits / runs - 0.95) <= 3 * np.sqrt(0.05 * 0.95 / runs)
+
+
+def test_equal_values_show_no_effect_by_rounding() -> None:
+    n = 20_000
+    treated, strata = np.arange(n) % 10 < 3, np.arange(n) // 10 % 7
+    found = stratified(np.full(n, 0.1), treated, strata).absolute
+    assert (found.value, found.p()) == (0, 1)

@@ -159,3 +159,57 @@ def test_too_many_arms_are_a_measurement() -> None:
 def test_negative_amounts_and_signed_counts_are_allowed() -> None:
     assert read(FRAME.assign(clicks=[1.5, -2.5, 1, 1, 1])).values["clicks"].min() == -2.5
     assert read(FRAME.assign(clicks=[1, -2, 1, 1, 1]), signed=True).values["clicks"].min() == -2
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16", "Int64", "float32"])
+def test_days_of_narrow_numbers_do_not_wrap(kind: str) -> None:
+    log = read(LOG.assign(day=pd.Series([-100, -100, 0, 1, 1, 1, 100]).astype(kind)), time="day").log
+    assert log is not None
+    assert log.day.tolist() == [0, 0, 100, 101, 101, 101, 200]
+    assert log.labels == {0: "-100", 100: "0", 101: "1", 200: "100"}
+
+
+EVENING = ["2026-03-28T23:30:00+01:00", "2026-03-29T00:30:00+01:00", "2026-03-29T23:30:00+02:00"]
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        ["2026-03-28T00:30+09:00", "2026-03-29T00:30+09:00", "2026-03-29T23:30+09:00"],
+        pd.to_datetime(EVENING, utc=True).tz_convert("Europe/Berlin"),
+        EVENING,  # two offsets: the clocks changed
+        ["2026-03-28 23:30 Z", "2026-03-29T00:30-0500", "2026-03-29"],
+        [20260328, 20260329, 20260329],
+    ],
+)
+def test_a_day_ends_at_the_midnight_of_its_own_zone(days) -> None:
+    days = list(days)
+    log = read(LOG.assign(day=[days[i] for i in (0, 0, 1, 2, 2, 2, 2)]), time="day").log
+    assert log is not None
+    assert log.day.tolist() == [0, 0, 1, 1, 1, 1, 1]
+    assert log.labels == {0: "2026-03-28", 1: "2026-03-29"}
+
+
+def test_whole_numbers_that_are_dates_have_no_gap_between_months() -> None:
+    log = read(LOG.assign(day=[20260131, 20260131, 20260201, 20260201, 20260201, 20260202, 20260202]), time="day").log
+    assert log is not None
+    assert log.labels == {0: "2026-01-31", 1: "2026-02-01", 2: "2026-02-02"}
+    with pytest.raises(DataError, match="at most 1000 days"):
+        read(LOG.assign(day=[20260131, 20269999, 20260201, 20260201, 20260201, 20260202, 20260202]), time="day")
+
+
+def test_units_beyond_a_signed_number() -> None:
+    high = np.uint64(2**64 - 10) + np.arange(5, dtype=np.uint64)
+    np.testing.assert_array_equal(read(FRAME.assign(user=high)).values["clicks"], FRAME["clicks"])
+
+
+def test_numbers_and_names_in_one_column_and_lists_are_refused() -> None:
+    with pytest.raises(DataError, match="names or numbers in arm, found values of kinds int and str"):
+        read(FRAME.assign(arm=pd.Series([1, "A", 1, "A", "A"], dtype=object)))
+    with pytest.raises(DataError, match="names or numbers in user, found lists"):
+        read(FRAME.assign(user=[[1]] * 5))
+
+
+def test_of_two_usual_names_the_first_by_name_is_the_control() -> None:
+    assert read(FRAME.assign(arm=["control", "A", "control", "A", "A"])).arms == ("A", "control")
+    assert read(FRAME.assign(arm=["control", "Alt", "control", "Alt", "Alt"])).arms == ("control", "Alt")
