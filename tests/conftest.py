@@ -1,7 +1,12 @@
 """What every test of the package shares: one thread, a place for run folders, the real MovieLens-100K."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# Before numpy is imported: with two threads of OpenBLAS a worker, on two cores, small matrix products take some twenty
+# times the processor's time, most of it spent in waiting for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
