@@ -1,7 +1,13 @@
 """What every test of the package shares: one thread, a place for run folders, the real MovieLens-100K."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# Before numpy and torch are imported. Threads that wait for one another in a loop take ten to twenty times the
+# processor's time where two workers share two cores: so one thread of OpenBLAS, and those of OpenMP sleep as they wait.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import pytest

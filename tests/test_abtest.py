@@ -1,7 +1,6 @@
 """The command of online experiments, typed as an analyst would: right, wrong, and before there are data."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ncf import __main__ as entrance
 from ncf.abtest import main
 from ncf.errors import NcfError
 from ncf.online.plan import load_plan
@@ -148,16 +148,18 @@ def test_refusals_are_one_line(arguments, says) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_refusal_ends_with_2_and_help_with_0(tmp_path, capsys) -> None:
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # an earlier test has imported it
+def test_a_refusal_ends_with_2_and_help_with_0(tmp_path, capsys, monkeypatch) -> None:
     bad = tmp_path / "bad.csv"
     rows = "".join(f"{user},{'A' if user < 30 else 'B'},1\n" for user in range(300))
     bad.write_text("user,arm,clicks\n" + rows)
-    command = [sys.executable, "-m", "ncf.abtest", f"data={bad}", "unit=user", "arm=arm", "metric=clicks"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "sample-ratio mismatch" in done.stderr
-    assert done.stdout == ""
+    command = ["ncf", "abtest", f"data={bad}", "unit=user", "arm=arm", "metric=clicks"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        entrance.main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert "sample-ratio mismatch" in err
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

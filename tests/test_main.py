@@ -59,13 +59,12 @@ def test_what_is_no_command_is_one_line(name: str, hint: str, capsys: pytest.Cap
     assert said.endswith(f"got {name!r}{hint}\n")
 
 
-def test_a_command_gets_its_arguments_and_its_status_is_passed_on(tmp_path: Path) -> None:
+def test_a_command_gets_its_arguments_and_its_status_is_passed_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As the script does that installing makes."""
-    script = "import sys; from ncf.__main__ import main; sys.argv[0] = 'ncf'; main()"
-    command = [sys.executable, "-c", script, "status", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path}: expected a sweep")
+    assert ended("status", str(tmp_path)) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: expected a sweep")
 
 
 def test_listing_imports_nothing_heavy() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import apart
 import numpy as np
 import pandas as pd
 import pytest
@@ -147,31 +148,25 @@ def test_a_world_needs_a_finished_run(tmp_path: Path) -> None:
         )
 
 
-def start(folder: Path, *more: str) -> "subprocess.Popen[bytes]":
-    """The command, in a process of its own."""
-    command = [sys.executable, "-m", "ncf.simulate", *SMALL, *more, f"hydra.run.dir='{folder}'"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_killed_simulation_resumes_to_the_same_bits(number: signal.Signals, tmp_path: Path) -> None:
     own = ["periods=150", "save_every=0", "log=true"]
-    process = start(tmp_path / "killed", *own)
+    log = tmp_path / "log"
+    line = [*SMALL, *own, f"hydra.run.dir='{tmp_path / 'killed'}'"]
+    process = apart.start(line, log, module="ncf.simulate")
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed" / "checkpoint.previous.pt").exists():
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (75 if number == signal.SIGINT else -signal.SIGKILL)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    assert apart.status(process) == (75 if number == signal.SIGINT else -signal.SIGKILL)
     assert not (tmp_path / "killed" / artifacts.RESULT).exists()
     if number == signal.SIGINT:
-        assert f"stopped; resume with python -m ncf.simulate resume={tmp_path / 'killed'}" in said.decode()
-    resume = [sys.executable, "-m", "ncf.simulate", f"resume={tmp_path / 'killed'}"]
-    done = subprocess.run(resume, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "cumulative" in done.stdout
+        assert f"stopped; resume with python -m ncf.simulate resume={tmp_path / 'killed'}" in log.read_text()
+    assert apart.finish([f"resume={tmp_path / 'killed'}"], log, module="ncf.simulate") == 0, log.read_text()
+    assert "cumulative" in log.read_text()
     whole = simulated(tmp_path / "whole", *own)
     result = json.loads((tmp_path / "killed" / artifacts.RESULT).read_text())
     assert result["agent_sha256"] == whole["agent_sha256"]

@@ -22,7 +22,11 @@ finally:
 
 @pytest.mark.parametrize(
     ("more", "status"),
-    [(["loss=focall"], 2), (["trainer.epochs=1"], 0), pytest.param(["model=popularity"], 0, marks=pytest.mark.slow)],
+    [
+        pytest.param(["loss=focall"], 2, marks=pytest.mark.slow),  # the first part of what training imports
+        (["trainer.epochs=1"], 0),
+        pytest.param(["model=popularity"], 0, marks=pytest.mark.slow),
+    ],
     ids=["a refusal", "training", "a fit"],
 )
 def test_a_run_imports_nothing_heavy_that_it_does_not_need(

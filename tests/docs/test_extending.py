@@ -7,9 +7,11 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
+from apart import finish
 from toys import small
 
 ROOT = Path(__file__).parents[2]
@@ -82,21 +84,10 @@ def test_the_commands_of_the_page_run(installed, own, root, tmp_path, line):
     assert list(tmp_path.rglob("result.json"))
 
 
-def test_the_refusal_that_the_page_quotes(installed, own):
-    done = run(
-        installed,
-        own,
-        "-m",
-        "ncf.train",
-        "--import",
-        "my_parts",
-        "--config-dir",
-        "my_conf",
-        "loss=hinge",
-        "loss.margin=0.0",
-    )
-    assert done.returncode == 2
-    assert f"`{done.stderr.strip()}`" in PAGE
+def test_the_refusal_that_the_page_quotes(own, tmp_path):
+    line, log = [*OWN, "loss=hinge", "loss.margin=0.0"], tmp_path / "log"
+    assert finish(line, log, partial(os.chdir, own), partial(sys.path.insert, 0, str(own))) == 2
+    assert f"`{log.read_text().strip()}`" in PAGE
 
 
 @pytest.mark.slow
