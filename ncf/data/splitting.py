@@ -218,6 +218,8 @@ def _split(
         in_time=in_time,
         in_time_overall=in_time_overall,
         dropped=len(interactions) - sum(map(len, kept)),
+        item_features=interactions.item_features,
+        user_features=interactions.user_features,
     )
 
 

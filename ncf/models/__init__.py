@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from ncf.core.registry import Registry
 from ncf.models.als import ALS, IALS
 from ncf.models.base import GradientRecommender, RatingRecommender, Recommender
+from ncf.models.content import Content, ContentKNN
 from ncf.models.dropout import Dropout
 from ncf.models.ease import EASE
 from ncf.models.gmf import GMF
@@ -50,6 +51,8 @@ MODELS = Registry(
         "als": ALS,
         "ials": IALS,
         "ease": EASE,
+        "content": Content,
+        "content_knn": ContentKNN,
     },
 )
 
