@@ -1,9 +1,9 @@
 """Read a table of features: a delimited text file with a header, whose first column is the id.
 
 A column's kind may stand behind its name, as in `plot:text`: number, category or text; or float, token and token_seq,
-as in RecBole's files. Without one, a column whose values are all numbers is of numbers, one in which at most half of the
-values differ, or that has a `|`, is a category, and any other is text. An empty field is an unknown value. A category
-field may hold several, separated by `|`.
+as in RecBole's files. Without one, a column whose values are all numbers is of numbers, one in which at most half of
+the values differ, or that has a `|`, is a category, and any other is text. An empty field is an unknown value. A
+category field may hold several, separated by `|`.
 """
 
 import itertools

@@ -1,10 +1,12 @@
-"""Vectors of words, trained on the texts of items or read from a file, and of items as the mean of their words'.
+"""Vectors of words, trained on the texts of items or read from a file, and of items as the sum of their words',
+each times its inverse frequency.
 
 Trained by skip-gram with negative sampling (Mikolov et al. 2013) on one sentence an item: its words, its categories and
 the decades of its years, by gensim, of the extra `content`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +60,21 @@ def text_vectors(
     words = _trained(texts, settings) if settings.file is None else read_word_vectors(
         Path(settings.file), {word for text in texts for word in text}, settings.sha256
     )  # fmt: skip
+    rarity = _inverse_frequencies(texts)
     width = len(next(iter(words.values())))
     found = np.zeros((len(texts), width))
     for row, text in enumerate(texts):
-        known = [words[word] for word in text if word in words]
-        if known:
-            found[row] = np.mean(known, axis=0)
+        for word in text:
+            if word in words:
+                found[row] += rarity[word] * words[word]
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+
+
+def _inverse_frequencies(texts: list[list[str]]) -> dict[str, float]:
+    """Return word -> ln((1 + R) / (1 + rows that have it)) + 1, as in TF-IDF."""
+    counts = Counter(word for text in texts for word in set(text))
+    return {word: float(np.log((1 + len(texts)) / (1 + count)) + 1) for word, count in counts.items()}
 
 
 def sentences(columns: Sequence[Column], stop_words: Sequence[str]) -> list[list[str]]:

@@ -14,6 +14,7 @@ from ncf.models.content import Content, ContentKNN
 from ncf.models.dropout import Dropout
 from ncf.models.ease import EASE
 from ncf.models.gmf import GMF
+from ncf.models.hybrid import Hybrid
 from ncf.models.knn import ItemKNN, UserKNN
 from ncf.models.mf import MF
 from ncf.models.mlp import MLP
@@ -28,6 +29,7 @@ __all__ = [
     "MODELS",
     "Dropout",
     "GradientRecommender",
+    "Hybrid",
     "NonGradientRecommender",
     "PretrainedNeuMF",
     "RatingRecommender",
@@ -53,6 +55,7 @@ MODELS = Registry(
         "ease": EASE,
         "content": Content,
         "content_knn": ContentKNN,
+        "hybrid": Hybrid,
     },
 )
 

@@ -53,7 +53,7 @@ class NonGradientRecommender(Recommender):
         self.register_buffer(name, tensor.float() if tensor.is_floating_point() else tensor.long())
 
     def keep_history(self, matrix: sparse.csr_matrix) -> None:
-        """Store the users' training items: `starts` (U+1,) offsets into `history_items` (N,); weights if not all are 1."""
+        """Store the users' training items: `starts` (U+1,) offsets into `history_items` (N,), and weights but 1."""
         self.keep("starts", matrix.indptr)
         self.keep("history_items", matrix.indices)
         if (matrix.data != 1).any():
@@ -87,7 +87,7 @@ def positives_matrix(pairs: Pairs, num_users: int, num_items: int) -> sparse.csr
 
 
 def sum_rows(table: Tensor, rows: Tensor, counts: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Sum `rows` (E,) of `table` (R, C), times `weights` (E,), to (B, C): the first `counts[0]`, the next `counts[1]`..."""
+    """Sum rows (E,) of `table` (R, C), times `weights` (E,), to (B, C): the first `counts[0]`, then `counts[1]`, ..."""
     if not len(rows):
         return table.new_zeros(len(counts), table.shape[1])
     return F.embedding_bag(rows, table, counts.cumsum(0) - counts, mode="sum", per_sample_weights=weights)
