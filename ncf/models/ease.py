@@ -24,7 +24,13 @@ class EASE(NonGradientRecommender):
     weights: Tensor  # (I, I)
 
     def __init__(
-        self, num_users: int, num_items: int, *, l2: Annotated[float, Field(gt=0)], decay: Decay, half_life: HalfLife
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        l2: Annotated[float, Field(gt=0)],
+        decay: Decay = "positions",
+        half_life: HalfLife = None,
     ) -> None:
         super().__init__()
         self.num_users, self.num_items, self.l2 = num_users, num_items, l2

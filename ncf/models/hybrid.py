@@ -1,6 +1,6 @@
 """A weighted hybrid of two recommenders (Burke 2002): their scores, made comparable user by user, are averaged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -46,7 +46,7 @@ class Hybrid(NonGradientRecommender):
         self.parts = nn.ModuleList([_part(source)(num_users, num_items) for source in sources])
         self.taken = False
 
-    def take(self, weights: list[Mapping[str, Tensor]], alpha: float) -> None:
+    def take(self, weights: Sequence[Mapping[str, Tensor]], alpha: float) -> None:
         """Load the state dicts of both parts, and set the weight of the first."""
         for part, own in zip(self.parts, weights, strict=True):
             if isinstance(part, NonGradientRecommender):

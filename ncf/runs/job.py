@@ -157,6 +157,8 @@ def build_trainer(
         return OneFit(model, split, device, hooks["save"], hooks["stopped"])
     if isinstance(model, models.PretrainedNeuMF):
         pretraining.start(model, split)
+    if isinstance(model, models.MFFeatures):
+        model.use_features(split)
     assert isinstance(model, models.GradientRecommender)
     if isinstance(plan.loss, JointLoss):
         refuse_without_ratings(split)

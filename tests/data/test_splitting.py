@@ -104,7 +104,7 @@ def test_the_digest_covers_data_and_rule() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"split\.ties"):
         component("split", SPLITS, {"name": "leave_one_out", "ties": "random"})
-    with pytest.raises(ConfigError, match=r"split\.name: expected one of leave_one_out, .*, got 'ratios'"):
+    with pytest.raises(ConfigError, match=r"split\.name: expected one of cold_items, leave_one_out, .*, got 'ratios'"):
         component("split", SPLITS, {"name": "ratios"})
 
 
