@@ -12,7 +12,13 @@ from ncf.core.rng import generator
 from ncf.data.split import Split
 from ncf.losses import BCE, AnyLoss, needs, per_example
 from ncf.models import (
-    MODELS, GradientRecommender, Hybrid, MFFeatures, NonGradientRecommender, Recommender, build,
+    MODELS,
+    GradientRecommender,
+    Hybrid,
+    MFFeatures,
+    NonGradientRecommender,
+    Recommender,
+    build,
 )  # fmt: skip
 from ncf.models.new_users import Objective
 
