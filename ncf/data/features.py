@@ -126,8 +126,9 @@ def _own(given: Given | None, what: What, ids: np.ndarray) -> list[Column]:
 
 def _aligned(rows: Rows, ids: np.ndarray, what: What) -> list[Column]:
     """Return the columns in the order of `ids` (R,), "" or NaN where the table lacks one. Raises DataError."""
-    known = rows.ids if ids.dtype.kind == "U" else _whole(rows.ids)
-    places = pd.Index(known).get_indexer(pd.Index(ids.astype(object) if ids.dtype.kind == "U" else ids))
+    lines = pd.Series(np.arange(len(rows.ids)), pd.Index(rows.ids) if ids.dtype.kind == "U" else _whole(rows.ids))
+    lines = lines[~lines.index.duplicated() & lines.index.notna()]  # of 7 and 07, the first
+    places = lines.reindex(ids.astype(object) if ids.dtype.kind == "U" else ids, fill_value=-1).to_numpy()
     if (places < 0).all():
         raise DataError(
             f"{rows.label}: expected features of the {len(ids):,} {what}s of the data, such as {what} {ids[0]}, found "
@@ -136,9 +137,9 @@ def _aligned(rows: Rows, ids: np.ndarray, what: What) -> list[Column]:
     return [Column(c.name, c.kind, _picked(c.values, places, c.kind)) for c in rows.columns]
 
 
-def _whole(ids: np.ndarray) -> np.ndarray:
-    """Return ids (R,) as int64; what spells no whole number is no id of the data, and becomes -1."""
-    return np.array([int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else -1 for text in ids], np.int64)
+def _whole(ids: np.ndarray) -> pd.Index:
+    """Return ids (R,) as whole numbers; what spells none is no id of the data, and becomes missing."""
+    return pd.Index([int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else None for text in ids], dtype="Int64")
 
 
 def _picked(values: np.ndarray, places: np.ndarray, kind: Kind) -> np.ndarray:

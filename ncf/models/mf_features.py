@@ -24,8 +24,8 @@ _SIDES = ("item", "user")
 class MFFeatures(GradientRecommender):
     """logit = (p_u + v sum_g G_ug d_g) . (q_i + w sum_f F_if e_f) + b_u + b_i + b.
 
-    Here w is `weight`, and v `user_weight`. F and G are the features, in rows of length 1. The vectors of features, e and d, begin at zero, so that with both
-    weights 0 it is `MF`, step by step.
+    Here w is `weight`, and v `user_weight`; F and G are the features, in rows of length 1. The vectors of features, e
+    and d, begin at zero, so that with both weights 0 it is `MF`, step by step.
     """
 
     by_row: ClassVar[bool] = False  # the global bias, and the features

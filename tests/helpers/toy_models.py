@@ -9,6 +9,8 @@ from toys import keys_of, random_split
 
 from ncf.core.config import component
 from ncf.core.rng import generator
+from ncf.data.feature_files import Column, Rows
+from ncf.data.features import Given
 from ncf.data.split import Split
 from ncf.losses import BCE, AnyLoss, needs, per_example
 from ncf.models import (
@@ -46,6 +48,10 @@ def with_features(split: Split) -> Split:
 
 
 SPLIT = with_features(with_ratings(random_split(USERS, ITEMS)))
+TABLE = Rows("users", np.array([str(100 + u) for u in range(12)]), [
+    Column("age", "number", np.arange(12.0)), Column("gender", "category", np.array(["F", "M"] * 6)),
+])  # fmt: skip
+WITH_USERS = replace(SPLIT, user_features=Given(official=lambda: TABLE))
 
 
 def model_keys(name: str) -> dict[str, Any]:
