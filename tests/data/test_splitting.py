@@ -418,7 +418,7 @@ def test_the_digest_covers_every_setting_that_matters() -> None:
 
 
 def test_cold_items_have_no_training_positive_and_stay_candidates() -> None:
-    rows = [(user, item, user * 50 + item) for user in range(8) for item in range(20) if (user * item) % 3]
+    rows = [(user, item, user * 50 + item) for user in range(8) for item in range(20) if (user + item) % 3]
     split = made("cold_items", interactions_of(rows), valid=0.2, test=0.1, seed=3)
     of = {name: set(getattr(split, name).items.tolist()) for name in ("train", "valid", "test")}
     assert not of["train"] & of["valid"]

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from finished_runs import FinishedRuns
 from quickly import composed
+from torch import Tensor
 from toys import compose, small
 
 import ncf
@@ -15,6 +17,7 @@ from ncf.models.hybrid import scaled
 from ncf.runs import hybrids
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import config_hash, resolved
+from ncf.runs.loading import LoadedRun
 from ncf.runs.plan import plan_run
 from ncf.train import train
 
@@ -54,8 +57,7 @@ def test_a_finished_hybrid_does_not_need_its_parts(root: Path, runs: FinishedRun
     np.testing.assert_allclose(ncf.load(folder).score(users), 0.25 * first + 0.75 * second, atol=1e-4)
 
 
-def _scores(run: ncf.LoadedRun, users: list):  # type: ignore[no-untyped-def, type-arg]
-    import torch
+def _scores(run: LoadedRun, users: list[int]) -> Tensor:
 
     return torch.from_numpy(run.score(users))
 
@@ -98,5 +100,5 @@ def test_cold_items_are_refused_by_the_name_of_the_model_before_any_data(model: 
 def test_models_of_content_take_cold_items_and_cease_only_with_a_weight() -> None:
     for model in ("content", "content_knn", "cease"):
         plan_run(composed(f"model={model}", "split=cold_items"))
-    with pytest.raises(ConfigError, match="^split: model=cease"):
+    with pytest.raises(ConfigError, match=r"^split: model=cease"):
         plan_run(composed("model=cease", "split=cold_items", "model.weight=0.0"))
