@@ -49,6 +49,8 @@ class Split:
         dropped: number of positives that are in no part, because their user has none in train.
         item_features: where features of items are found, besides titles and genres.
         user_features: where features of users are found.
+        valid_among: (C,) int64, the items that validation positives are ranked among; None: all.
+        test_among: likewise for test.
 
     Raises:
         DataError: a pair is in two parts, or twice in a held-out one, or, under `in_time`, later than a positive of
@@ -71,6 +73,8 @@ class Split:
     dropped: int = 0
     item_features: Given | None = None
     user_features: Given | None = None
+    valid_among: np.ndarray | None = None
+    test_among: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Raise DataError for a split that leaks."""

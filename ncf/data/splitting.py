@@ -6,7 +6,7 @@ In every one, a user without training positives is not evaluated: its held-out p
 The shares follow RecBole's rule: of n positives, floor(share * n) are held out, but at least one if train keeps one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -177,16 +177,22 @@ def temporal(
 
 
 def cold_items(
-    interactions: Interactions, *, valid: Share, test: Annotated[Share, AfterValidator(_leaves_some)], seed: Seed
+    interactions: Interactions,
+    *,
+    valid: Share,
+    test: Annotated[Share, AfterValidator(_leaves_some)],
+    candidates: Literal["cold", "all"],
+    seed: Seed,
 ) -> Split:
     """Hold out all positives of random items, so that train has none of theirs: how well are new items recommended?
 
-    The items of validation and those of test differ. All of them stay candidates for every user, beside the items that
-    train does have, as they would in a catalogue.
+    The items of validation and those of test differ.
 
     Args:
         valid: share of items, of all that have positives, whose positives are validation.
         test: likewise for test.
+        candidates: what a held-out positive is ranked among: the "cold" items of its part, or "all" items, as in a
+            catalogue, where a model that puts every warm item first is at chance or below.
         seed: of the draw of items.
 
     Raises:
@@ -203,8 +209,10 @@ def cold_items(
     else:
         rows = _by_time(interactions, times, "item_id")
     parts = [rows[which[interactions.items[rows]] == part] for part in range(3)]
-    settings = {"split": "cold_items", "valid": valid, "test": test, "seed": seed}
+    settings = {"split": "cold_items", "valid": valid, "test": test, "candidates": candidates, "seed": seed}
     split = _split(interactions, parts, settings)
+    if candidates == "cold":
+        split = replace(split, valid_among=np.flatnonzero(which == 1), test_among=np.flatnonzero(which == 2))
     if not (len(split.train) and len(split.valid) and len(split.test)):
         raise DataError(
             f"{interactions.name}: split=cold_items leaves no positive for train, validation or test; expected more "
