@@ -17,6 +17,7 @@ from ncf.core.roles import MACHINE, Role
 from ncf.data.archive import CheckedStream, Folder, open_data, sha256_of_file, user_path
 from ncf.data.cache import cached
 from ncf.data.compressed import PARQUET, text_stream
+from ncf.data.features import FeatureDigest, FeaturePath, with_features
 from ncf.data.interactions import Duplicates, Interactions, Least, core, digest_of, positives
 from ncf.data.parquet import parquet_blocks, parquet_columns
 from ncf.data.ratings import Columns, Ratings, Scale, collect
@@ -50,6 +51,10 @@ def delimited(
     min_user_positives: Least,
     min_item_positives: Least,
     sha256: str | None,
+    item_features: FeaturePath,
+    item_features_sha256: FeatureDigest,
+    user_features: FeaturePath,
+    user_features_sha256: FeatureDigest,
 ) -> Interactions:
     """Load the positives of the file at `archive`.
 
@@ -91,7 +96,8 @@ def delimited(
     data = cached(Path(root), "csv", digest_of(data=digest, scale=scale, name=path.stem, **finer), build)
     for column, ids in ((user, data.user_ids), (item, data.item_ids)):
         _warn_of_near_equal_ids(path, column, ids)
-    return core(data, min_user_positives, min_item_positives)
+    data = core(data, min_user_positives, min_item_positives)
+    return with_features(data, (item_features, item_features_sha256), (user_features, user_features_sha256))
 
 
 def _refuse_threshold_without_ratings(rating: str | None, threshold: float | None) -> None:

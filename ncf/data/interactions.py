@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ncf.core.roles import Role
 from ncf.data.catalogue import Catalogue
+from ncf.data.features import Given
 from ncf.data.ratings import Ratings
 from ncf.data.times import instants
 from ncf.errors import DataError
@@ -38,7 +39,8 @@ class Interactions:
     `users` and `items` (N,) int64; `ratings` (N,) float32; `timestamps` (N,) int64 seconds since 1970, or None, and
     `subseconds` (N,) int32, the nanoseconds that come on top, None if there are none;
     `user_ids` (U,) and `item_ids` (I,) are the sorted raw ids, int64 or unicode; `titles` and `genres` (I,) unicode, or
-    None; `digest` is the SHA-256 hex of the raw ratings and the settings that define a positive.
+    None; `digest` is the SHA-256 hex of the raw ratings and the settings that define a positive. `item_features` and
+    `user_features` say where more is found of them (`ncf.data.features`).
     """
 
     users: np.ndarray
@@ -53,6 +55,8 @@ class Interactions:
     digest: str
     before: Counts = field(default=Counts())
     subseconds: np.ndarray | None = None
+    item_features: Given | None = None
+    user_features: Given | None = None
 
     @property
     def num_users(self) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from ncf.core.roles import MACHINE
 from ncf.data.archive import Source, user_path
 from ncf.data.cache import cached
 from ncf.data.catalogue import read_catalogue
+from ncf.data.feature_files import Rows, read_official_users
+from ncf.data.features import FeatureDigest, FeaturePath, with_features
 from ncf.data.interactions import Duplicates, Interactions, Least, core, digest_of, positives
 from ncf.data.ratings import Columns, Ratings, Scale, collect
 from ncf.data.releases import Release
@@ -40,6 +43,10 @@ def loader(release: Release) -> Callable[..., Interactions]:
         scale: Annotated[list[float], Field(min_length=3, max_length=3)],
         min_user_positives: Least,
         min_item_positives: Least,
+        item_features: FeaturePath,
+        item_features_sha256: FeatureDigest,
+        user_features: FeaturePath,
+        user_features_sha256: FeatureDigest,
     ) -> Interactions:
         """Load the release's positives. Raises ConfigError for an invalid scale, DataError for missing or bad files."""
         request = Request(release, Path(root, "raw"), url, sha256)
@@ -57,9 +64,17 @@ def loader(release: Release) -> Callable[..., Interactions]:
             return positives(ratings, catalogue, release.name, digest, threshold, duplicates)
 
         key = digest_of(name=release.name, raw=raw, scale=scale, **settings)
-        return core(cached(Path(root), release.name, key, build), min_user_positives, min_item_positives)
+        data = core(cached(Path(root), release.name, key, build), min_user_positives, min_item_positives)
+        users = partial(read_users, source, release)
+        return with_features(data, (item_features, item_features_sha256), (user_features, user_features_sha256), users)
 
     return load
+
+
+def read_users(source: Source, release: Release) -> Rows | None:
+    """Return age, gender and occupation of the users; None if the files at hand lack them. Raises DataError."""
+    member = next((m for m in release.users_members if source.has(m)), None)
+    return None if member is None else read_official_users(source, member, release.encoding)
 
 
 def read_ratings(source: Source, release: Release, scale: Scale) -> Ratings:

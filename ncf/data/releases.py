@@ -7,12 +7,13 @@ from dataclasses import dataclass
 class Wheel:
     """A published wheel that contains a copy of a release: a requirement for pip, and the members with the data.
 
-    `ratings` is the official file with a header line added.
+    `ratings` is the official file with a header line added; `movies` and `users` have its columns in part.
     """
 
     requirement: str
     ratings: str
     movies: str
+    users: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Release:
     encoding: str = "utf-8"
     digest_is_of_ratings: bool = False
     wheel: Wheel | None = None
+    users: str | None = None
 
     @property
     def ratings_member(self) -> str:
@@ -44,6 +46,13 @@ class Release:
         names = [self.movies] if self.wheel is None else [self.movies, self.wheel.movies.rpartition("/")[2]]
         return [f"{self.folder}/{name}" for name in names]
 
+    @property
+    def users_members(self) -> list[str]:
+        """Paths of the files with ages, genders and occupations of users; none if the release has no such file."""
+        official = [] if self.users is None else [self.users]
+        names = official if self.wheel is None else [*official, self.wheel.users.rpartition("/")[2]]
+        return [f"{self.folder}/{name}" for name in names]
+
 
 def _csv(name: str) -> Release:
     return Release(name, name, "ratings.csv", "movies.csv", ",", header=True)
@@ -53,13 +62,22 @@ _RECBOLE = Wheel(
     "recbole==1.2.1",
     ratings="recbole/dataset_example/ml-100k/ml-100k.inter",
     movies="recbole/dataset_example/ml-100k/ml-100k.item",
+    users="recbole/dataset_example/ml-100k/ml-100k.user",
 )
 
 RELEASES = (
     Release(
-        "ml-100k", "ml-100k", "u.data", "u.item", "\t", encoding="latin-1", digest_is_of_ratings=True, wheel=_RECBOLE
+        "ml-100k",
+        "ml-100k",
+        "u.data",
+        "u.item",
+        "\t",
+        encoding="latin-1",
+        digest_is_of_ratings=True,
+        wheel=_RECBOLE,
+        users="u.user",
     ),
-    Release("ml-1m", "ml-1m", "ratings.dat", "movies.dat", "::", encoding="latin-1"),
+    Release("ml-1m", "ml-1m", "ratings.dat", "movies.dat", "::", encoding="latin-1", users="users.dat"),
     Release("ml-10m", "ml-10M100K", "ratings.dat", "movies.dat", "::"),
     _csv("ml-20m"),
     _csv("ml-25m"),

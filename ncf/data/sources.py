@@ -154,7 +154,12 @@ def _from_wheel(request: Request, stage: Path) -> Path:
     wheel, folder = request.release.wheel, stage / request.kept_folder.name
     assert wheel is not None
     movies = folder / wheel.movies.rpartition("/")[2]
-    members = {wheel.movies: (movies, False), wheel.ratings: (folder / request.release.ratings, True)}
+    users = folder / wheel.users.rpartition("/")[2]
+    members = {
+        wheel.movies: (movies, False),
+        wheel.users: (users, False),
+        wheel.ratings: (folder / request.release.ratings, True),
+    }
     fetch_from_wheel(wheel.requirement, members)
     return folder
 

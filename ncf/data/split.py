@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncf.data.features import Given
 from ncf.data.times import instants
 from ncf.errors import DataError
 
@@ -46,6 +47,10 @@ class Split:
         in_time: whether to check that no positive is later than one of the same user in a later part.
         in_time_overall: whether to check that no positive is later than one of any user in a later part.
         dropped: number of positives that are in no part, because their user has none in train.
+        item_features: where features of items are found, besides titles and genres.
+        user_features: where features of users are found.
+        valid_among: (C,) int64, the items that validation positives are ranked among; None: all.
+        test_among: likewise for test.
 
     Raises:
         DataError: a pair is in two parts, or twice in a held-out one, or, under `in_time`, later than a positive of
@@ -66,6 +71,10 @@ class Split:
     in_time: bool = True
     in_time_overall: bool = False
     dropped: int = 0
+    item_features: Given | None = None
+    user_features: Given | None = None
+    valid_among: np.ndarray | None = None
+    test_among: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Raise DataError for a split that leaks."""

@@ -6,7 +6,7 @@ In every one, a user without training positives is not evaluated: its held-out p
 The shares follow RecBole's rule: of n positives, floor(share * n) are held out, but at least one if train keeps one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -176,6 +176,51 @@ def temporal(
     return split
 
 
+def cold_items(
+    interactions: Interactions,
+    *,
+    valid: Share,
+    test: Annotated[Share, AfterValidator(_leaves_some)],
+    candidates: Literal["cold", "all"],
+    seed: Seed,
+) -> Split:
+    """Hold out all positives of random items, so that train has none of theirs: how well are new items recommended?
+
+    The items of validation and those of test differ.
+
+    Args:
+        valid: share of items, of all that have positives, whose positives are validation.
+        test: likewise for test.
+        candidates: what a held-out positive is ranked among: the "cold" items of its part, or "all" items, as in a
+            catalogue, where a model that puts every warm item first is at chance or below.
+        seed: of the draw of items.
+
+    Raises:
+        DataError: a part is left without positives.
+    """
+    sizes = np.array([interactions.num_items])
+    counts = _shares(sizes, valid, test)
+    order = numpy_generator(seed, "split/cold_items").permutation(interactions.num_items)
+    which = np.zeros(interactions.num_items, np.int64)
+    which[order[: counts.test[0]]] = 2
+    which[order[counts.test[0] : counts.test[0] + counts.valid[0]]] = 1
+    if (times := interactions.instants) is None:
+        rows = np.lexsort((interactions.items, interactions.users))
+    else:
+        rows = _by_time(interactions, times, "item_id")
+    parts = [rows[which[interactions.items[rows]] == part] for part in range(3)]
+    settings = {"split": "cold_items", "valid": valid, "test": test, "candidates": candidates, "seed": seed}
+    split = _split(interactions, parts, settings)
+    if candidates == "cold":
+        split = replace(split, valid_among=np.flatnonzero(which == 1), test_among=np.flatnonzero(which == 2))
+    if not (len(split.train) and len(split.valid) and len(split.test)):
+        raise DataError(
+            f"{interactions.name}: split=cold_items leaves no positive for train, validation or test; expected more "
+            f"items than {interactions.num_items}, or other shares than split.valid={valid:g} and split.test={test:g}"
+        )
+    return split
+
+
 def tied_last_positives(interactions: Interactions) -> int:
     """Count the users whose last two positives share a timestamp, so that the rule for ties picks the test item."""
     if (instants := interactions.instants) is None:
@@ -218,6 +263,8 @@ def _split(
         in_time=in_time,
         in_time_overall=in_time_overall,
         dropped=len(interactions) - sum(map(len, kept)),
+        item_features=interactions.item_features,
+        user_features=interactions.user_features,
     )
 
 
@@ -294,4 +341,13 @@ def _fold_last(
     return rows[np.lexsort((chosen, groups))], tested
 
 
-SPLITS = Registry("split", {"leave_one_out": leave_one_out, "ratio": ratio, "random": random, "temporal": temporal})
+SPLITS = Registry(
+    "split",
+    {
+        "leave_one_out": leave_one_out,
+        "ratio": ratio,
+        "random": random,
+        "temporal": temporal,
+        "cold_items": cold_items,
+    },
+)

@@ -16,6 +16,7 @@ from pydantic import Field
 from ncf.core.rng import generator
 from ncf.core.roles import MACHINE
 from ncf.data.cache import cached
+from ncf.data.features import FeatureDigest, FeaturePath, with_features
 from ncf.data.interactions import Counts, Interactions, Least, core, digest_of
 from ncf.errors import ConfigError
 
@@ -41,13 +42,18 @@ def synthetic(
     activity_skew: Annotated[float, Field(ge=0, le=10)],
     min_user_positives: Least,
     min_item_positives: Least,
+    item_features: FeaturePath,
+    item_features_sha256: FeatureDigest,
+    user_features: FeaturePath,
+    user_features_sha256: FeatureDigest,
 ) -> Interactions:
     """Draw distinct (user, item) pairs with timestamps; items that nobody likes are dropped.
 
     Raises:
         ConfigError: `interactions` is less than one per user, or more than half of the items per user.
     """
-    settings = {key: value for key, value in locals().items() if not key.startswith("min_")} | {"root": None}
+    own = {key: value for key, value in locals().items() if not key.startswith(("min_", "item_f", "user_f"))}
+    settings = own | {"root": None}
     if not users <= interactions <= users * (items // 2):
         raise ConfigError(
             f"data.interactions: expected {users} to {users * (items // 2)} (1 to half of the items per user), "
@@ -61,7 +67,8 @@ def synthetic(
         return _assemble(activity, liked, times, items)
 
     drawn = cached(Path(root), "synthetic", digest_of(synthetic=settings), build)
-    return core(drawn, min_user_positives, min_item_positives)
+    data = core(drawn, min_user_positives, min_item_positives)
+    return with_features(data, (item_features, item_features_sha256), (user_features, user_features_sha256))
 
 
 def _activity(users: int, total: int, most: int, skew: float, seed: int) -> np.ndarray:

@@ -68,7 +68,7 @@ def validation_targets(split: Split, device: torch.device | str) -> Targets:
     Raises:
         DataError: there are none, or one is also a training item.
     """
-    return _targets("validation", split, split.valid, [split.train], device)
+    return _targets("validation", split, split.valid, [split.train], device, getattr(split, "valid_among", None))
 
 
 def test_targets(split: Split, device: torch.device | str) -> Targets:
@@ -77,7 +77,7 @@ def test_targets(split: Split, device: torch.device | str) -> Targets:
     Raises:
         DataError: there are none, or one is also a training or validation item.
     """
-    return _targets("test", split, split.test, [split.train, split.valid], device)
+    return _targets("test", split, split.test, [split.train, split.valid], device, getattr(split, "test_among", None))
 
 
 test_targets.__test__ = False  # type: ignore[attr-defined]  # its name would make pytest collect it
@@ -87,7 +87,9 @@ def _called(what: str, ids: np.ndarray | None, index: int) -> str:
     return f"{what} index {index}" if ids is None else f"{what} {ids[index]}"
 
 
-def _targets(name: str, split: Split, part: Pairs, seen: list[Pairs], device: torch.device | str) -> Targets:
+def _targets(name: str, split: Split, part: Pairs, seen: list[Pairs], device: torch.device | str,
+    among: np.ndarray | None = None,
+) -> Targets:  # fmt: skip
     num_items = split.num_items
     if len(part.users) == 0:
         raise DataError(f"{name}: expected at least one positive to evaluate, got none")
@@ -95,6 +97,9 @@ def _targets(name: str, split: Split, part: Pairs, seen: list[Pairs], device: to
     keys = np.sort(np.concatenate([p.users * num_items + p.items for p in seen]))
     keys = keys[np.diff(keys, prepend=-1) > 0]  # np.unique does the same but takes a minute for 20 million
     _refuse_seen(name, split, part, keys)
+    if among is not None:  # what is no candidate is left out as what is seen is
+        others = np.setdiff1d(np.arange(num_items), among)
+        keys = np.union1d(keys, (np.unique(part.users)[:, None] * num_items + others).ravel())
     starts = np.searchsorted(keys, part.users * num_items)
     counts = np.searchsorted(keys, (part.users + 1) * num_items) - starts
     offsets = np.concatenate([[0], np.cumsum(counts)])

@@ -10,11 +10,15 @@ from torch.overrides import TorchFunctionMode
 from ncf.core.registry import Registry
 from ncf.models.als import ALS, IALS
 from ncf.models.base import GradientRecommender, RatingRecommender, Recommender
+from ncf.models.cease import CEASE
+from ncf.models.content import Content, ContentKNN
 from ncf.models.dropout import Dropout
 from ncf.models.ease import EASE
 from ncf.models.gmf import GMF
+from ncf.models.hybrid import Hybrid
 from ncf.models.knn import ItemKNN, UserKNN
 from ncf.models.mf import MF
+from ncf.models.mf_features import MFFeatures
 from ncf.models.mlp import MLP
 from ncf.models.multitask import MultiTask
 from ncf.models.neumf import NeuMF
@@ -27,6 +31,8 @@ __all__ = [
     "MODELS",
     "Dropout",
     "GradientRecommender",
+    "Hybrid",
+    "MFFeatures",
     "NonGradientRecommender",
     "PretrainedNeuMF",
     "RatingRecommender",
@@ -50,6 +56,11 @@ MODELS = Registry(
         "als": ALS,
         "ials": IALS,
         "ease": EASE,
+        "content": Content,
+        "content_knn": ContentKNN,
+        "hybrid": Hybrid,
+        "cease": CEASE,
+        "mf_features": MFFeatures,
     },
 )
 

@@ -14,7 +14,13 @@ _LOGITS_AT_ONCE = 2**14  # of new users, in one step of their fit: larger activa
 
 
 class Recommender(nn.Module, ABC):
-    """A model that scores the whole catalogue for each user."""
+    """A model that scores the whole catalogue for each user.
+
+    Attributes:
+        scores_cold: whether it can tell items without training positives apart, as split=cold_items asks.
+    """
+
+    scores_cold: ClassVar[bool] = False
 
     @abstractmethod
     def score(self, users: Tensor) -> Tensor:

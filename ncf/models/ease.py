@@ -12,6 +12,7 @@ from ncf.data.split import Split
 from ncf.errors import ConfigError, TrainingError
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
+from ncf.models.recency import Decay, HalfLife, recent
 
 _MATRICES = 3.0  # (I, I) float64 matrices that a fit holds at its peak
 _LARGEST_CONDITION = 1e12  # of X'X + l2 Id; beyond, fewer than four digits of the float64 weights are right
@@ -22,9 +23,18 @@ class EASE(NonGradientRecommender):
 
     weights: Tensor  # (I, I)
 
-    def __init__(self, num_users: int, num_items: int, *, l2: Annotated[float, Field(gt=0)]) -> None:
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        l2: Annotated[float, Field(gt=0)],
+        decay: Decay = "positions",
+        half_life: HalfLife = None,
+    ) -> None:
         super().__init__()
         self.num_users, self.num_items, self.l2 = num_users, num_items, l2
+        self.decay, self.half_life = decay, half_life
 
     def fit(self, split: Split) -> None:
         """Compute W_ij = -P_ij / P_jj off the diagonal, with P = (X'X + l2 Id)^-1 (eq. 8), in float64.
@@ -38,7 +48,7 @@ class EASE(NonGradientRecommender):
         precision = self._inverse(matrix)
         weights = precision.div_(-precision.diagonal().clone())
         self.keep("weights", weights.fill_diagonal_(0))
-        self.keep_history(matrix)
+        self.keep_history(recent(matrix, split.train, self.decay, self.half_life))
 
     def _inverse(self, matrix: sparse.csr_matrix) -> Tensor:
         """Return P (I, I) float64 of the users' histories `matrix` (U, I); at most three such matrices at a time."""
@@ -75,4 +85,4 @@ class EASE(NonGradientRecommender):
 
     def fold_in(self, histories: Histories) -> Tensor:
         """`histories` of B users -> scores of every item (B, I): r W."""
-        return sum_rows(self.weights, histories.items, histories.counts)
+        return sum_rows(self.weights, histories.items, histories.counts, histories.weights)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from ncf.data.split import Split
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
+from ncf.models.recency import Decay, HalfLife, recent
 
 Similarity = Literal["cosine", "pearson"]
 
@@ -155,13 +156,27 @@ class UserKNN(_NearestNeighbours):
 
 
 class ItemKNN(_NearestNeighbours):
-    """score(u, i) = sum of similarities to those of i's k nearest items that user u has."""
+    """score(u, i) = sum of similarities to those of i's k nearest items that user u has, times their recency."""
+
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        k: Annotated[int, Field(ge=1)],
+        similarity: Similarity,
+        shrinkage: Annotated[float, Field(ge=0)],
+        decay: Decay = "positions",
+        half_life: HalfLife = None,
+    ) -> None:
+        super().__init__(num_users, num_items, k=k, similarity=similarity, shrinkage=shrinkage)
+        self.decay, self.half_life = decay, half_life
 
     def fit(self, split: Split) -> None:
         """Find the neighbours of each item."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         self.keep_neighbours(matrix.T.tocsr())
-        self.keep_history(matrix)
+        self.keep_history(recent(matrix, split.train, self.decay, self.half_life))
 
     def score(self, users: Tensor) -> Tensor:
         """users (B,) -> scores of every item (B, I)."""

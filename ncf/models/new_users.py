@@ -29,11 +29,13 @@ class Histories:
         items: (E,) int64: those of the first user in ascending order, then those of the next, each once a user.
         counts: (B,) int64, the number of items of each user.
         ratings: (E,) float32, those of the items; None if unknown.
+        weights: (E,) float32, how much each item counts; None: all alike.
     """
 
     items: Tensor
     counts: Tensor
     ratings: Tensor | None = None
+    weights: Tensor | None = None
 
     @property
     def owners(self) -> Tensor:
@@ -41,9 +43,9 @@ class Histories:
         return torch.repeat_interleave(self.counts)
 
     def dense(self, num_items: int) -> Tensor:
-        """Return (B, I) float32, 1 where the user has the item."""
+        """Return (B, I) float32, 1 where the user has the item, or its weight."""
         ones = torch.zeros(len(self.counts), num_items, device=self.items.device)
-        ones[self.owners, self.items] = 1
+        ones[self.owners, self.items] = 1 if self.weights is None else self.weights
         return ones
 
     def matrix(self, num_items: int, values: Tensor | None = None) -> sparse.csr_matrix:
@@ -59,8 +61,8 @@ class Histories:
         while True:
             end = max(start + 1, int(np.searchsorted(ends, ends[start] + limit, "right")) - 1)
             own = slice(ends[start], ends[min(end, len(ends) - 1)])
-            ratings = None if self.ratings is None else self.ratings[own]
-            yield Histories(self.items[own], self.counts[start:end], ratings)
+            ratings, weights = (None if v is None else v[own] for v in (self.ratings, self.weights))
+            yield Histories(self.items[own], self.counts[start:end], ratings, weights)
             if end >= len(self.counts):
                 return
             start = end

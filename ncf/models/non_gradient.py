@@ -53,20 +53,29 @@ class NonGradientRecommender(Recommender):
         self.register_buffer(name, tensor.float() if tensor.is_floating_point() else tensor.long())
 
     def keep_history(self, matrix: sparse.csr_matrix) -> None:
-        """Store the users' training items: `starts` (U+1,) offsets into `history_items` (N,)."""
+        """Store the users' training items: `starts` (U+1,) offsets into `history_items` (N,), and weights but 1."""
         self.keep("starts", matrix.indptr)
         self.keep("history_items", matrix.indices)
+        if (matrix.data != 1).any():
+            self.keep("history_weights", matrix.data)
 
     def history(self, users: Tensor) -> tuple[Tensor, Tensor]:
         """users (B,) -> their training items (E,), ordered by user, and the number of items of each (B,)."""
+        entries, counts = self._entries(users)
+        return self.get_buffer("history_items")[entries], counts
+
+    def _entries(self, users: Tensor) -> tuple[Tensor, Tensor]:
+        """users (B,) -> where their training items stand in what `keep_history` stored (E,), and how many (B,)."""
         starts = self.get_buffer("starts")
         counts = starts[users + 1] - starts[users]
         shift = torch.repeat_interleave(starts[users] - (counts.cumsum(0) - counts), counts)
-        return self.get_buffer("history_items")[shift + torch.arange(len(shift), device=users.device)], counts
+        return shift + torch.arange(len(shift), device=users.device), counts
 
     def histories(self, users: Tensor) -> Histories:
         """users (B,) -> their training items, to score them as `fold_in` does new users."""
-        return Histories(*self.history(users))
+        weights = getattr(self, "history_weights", None)
+        own = None if weights is None else weights[self._entries(users)[0]]
+        return Histories(*self.history(users), weights=own)
 
 
 def positives_matrix(pairs: Pairs, num_users: int, num_items: int) -> sparse.csr_matrix:
@@ -77,8 +86,8 @@ def positives_matrix(pairs: Pairs, num_users: int, num_items: int) -> sparse.csr
     return matrix
 
 
-def sum_rows(table: Tensor, rows: Tensor, counts: Tensor) -> Tensor:
-    """Sum rows of `table` (R, C) to (B, C): the first `counts[0]` of `rows` (E,), the next `counts[1]`, ..."""
+def sum_rows(table: Tensor, rows: Tensor, counts: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum rows (E,) of `table` (R, C), times `weights` (E,), to (B, C): the first `counts[0]`, then `counts[1]`, ..."""
     if not len(rows):
         return table.new_zeros(len(counts), table.shape[1])
-    return F.embedding_bag(rows, table, counts.cumsum(0) - counts, mode="sum")
+    return F.embedding_bag(rows, table, counts.cumsum(0) - counts, mode="sum", per_sample_weights=weights)

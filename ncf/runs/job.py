@@ -17,7 +17,7 @@ from ncf.data.split import Pairs, Split
 from ncf.evaluation import Ranks, test_targets, validation_targets
 from ncf.evaluation.ratings import HeldOutRatings, rating_errors, refuse_without_ratings
 from ncf.losses import JointLoss, needs
-from ncf.runs import artifacts, checkpoint, pretraining, resume
+from ncf.runs import artifacts, checkpoint, hybrids, pretraining, resume
 from ncf.runs.checkpoint import Checkpoint
 from ncf.runs.identity import config_hash, registered
 from ncf.runs.plan import RunPlan, pick_device, refuse_without_cuda
@@ -75,6 +75,7 @@ class Job:
         result = {
             **{part: plan.evaluation.metrics(r) | self._errors(getattr(split, part)) for part, r in ranks.items()},
             "tied_positives": {part: r.tied_positives() for part, r in ranks.items()},
+            **({"chosen": trainer.model.chosen} if isinstance(trainer.model, models.Hybrid) else {}),
             "best_epoch": trainer.progress.best_epoch,
             "epochs": len(history),
             "weights_sha256": checkpoint.digest(trainer.model.state_dict()),
@@ -150,10 +151,14 @@ def build_trainer(
     """
     run, settings = plan.run, plan.trainer
     model = models.build(plan.model, split.num_users, split.num_items, generator(run.seed, "initialisation"))
+    if isinstance(model, models.Hybrid):
+        hybrids.start(model, split, plan.evaluation, settings.monitor)
     if isinstance(model, models.NonGradientRecommender):
         return OneFit(model, split, device, hooks["save"], hooks["stopped"])
     if isinstance(model, models.PretrainedNeuMF):
         pretraining.start(model, split)
+    if isinstance(model, models.MFFeatures):
+        model.use_features(split)
     assert isinstance(model, models.GradientRecommender)
     if isinstance(plan.loss, JointLoss):
         refuse_without_ratings(split)

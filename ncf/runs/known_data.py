@@ -7,6 +7,7 @@ A run folder may come from a stranger, and its settings name a folder to keep da
   the content already, and nothing of another file can show up in a message or as a title;
 - the run's own `data.root` is followed only below the working folder, and there to no link that leads out of it; else
   the default root is;
+- files of features are not read at all: a finished model does without;
 - nothing is fetched or stored: what is not prepared yet is prepared in memory.
 """
 
@@ -40,6 +41,7 @@ def split_of(settings: Mapping[str, Any], root: Path | None, archive: Path | Non
         data["root"] = _root(data["root"], root)
     if isinstance(data.get("archive", 0), str | None):
         data["archive"] = str(archive) if archive is not None else _archive(data)
+    data |= {key: None for key in data if key.startswith(("item_features", "user_features"))}
     with storing_nothing():
         return read_split({**settings, "data": data})
 

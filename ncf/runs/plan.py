@@ -121,12 +121,25 @@ def _refuse_half_of_two_tasks(plan: RunPlan) -> None:
             raise ConfigError(f"{key}: expected {other} with loss={loss}, which trains by the plain step")
 
 
+def _refuse_cold_items(plan: RunPlan) -> None:
+    """Raise ConfigError if items without training positives are held out, and the model cannot tell them apart."""
+    settings = plan.settings
+    able = getattr(plan.model.func, "scores_cold", False) and plan.model.keywords.get("weight") != 0
+    if settings["split"]["name"] == "cold_items" and not able:
+        others = ", ".join(name for name, model in MODELS.items() if getattr(model, "scores_cold", False))
+        raise ConfigError(
+            f"split: model={settings['model']['name']} learns nothing of an item without training positives, so that "
+            f"split=cold_items would measure noise; expected another split, or one of model={others}"
+        )
+
+
 def _refuse_contradictions(plan: RunPlan) -> None:
     """Raise ConfigError for settings that are valid individually but not together."""
     trainer = plan.trainer
     groups_per_batch(trainer.batch_size, plan.run.neg_ratio)
     names = [*plan.evaluation.names, *(ERRORS if plan.rates else ())]
     _refuse_half_of_two_tasks(plan)
+    _refuse_cold_items(plan)
     if trainer.monitor not in names and not _fitted_at_once(plan.model.func):
         raise ConfigError(f"trainer.monitor: expected one of {', '.join(names)}, got {trainer.monitor!r}")
     if trainer.compile and plan.settings["optimizer"]["name"] == "row_adam":

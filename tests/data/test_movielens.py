@@ -86,8 +86,8 @@ def test_a_set_without_movies_has_no_titles(prepare: Prepare, tmp_path: Path) ->
     ("changes", "complaint"),
     [
         ({"treshold": 4}, "data.treshold: unknown key, expected one of archive, duplicates, "
-                          "min_item_positives, min_user_positives, root, scale, sha256, threshold, url (did you "
-                          "mean 'threshold'?)"),
+                          "item_features, item_features_sha256, min_item_positives, min_user_positives, root, scale, "
+                          "sha256, threshold, url, user_features, user_features_sha256 (did you mean 'threshold'?)"),
         ({"threshold": "high"}, "data.threshold: "),
         ({"threshold": float("nan")}, "data.threshold: "),
         ({"duplicates": "ignore"}, "data.duplicates: "),

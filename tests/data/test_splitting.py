@@ -17,6 +17,7 @@ from ncf.core.config import component
 from ncf.data import SPLITS, Interactions, Pairs, Split
 from ncf.data.splitting import Ties, leave_one_out, tied_last_positives
 from ncf.errors import ConfigError, DataError
+from ncf.evaluation import test_targets, validation_targets
 
 TOY = [(0, 0, 30), (1, 0, 5), (0, 1, 10), (0, 2, 20), (1, 1, 9), (2, 3, 7), (0, 3, 30)]
 
@@ -104,7 +105,7 @@ def test_the_digest_covers_data_and_rule() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"split\.ties"):
         component("split", SPLITS, {"name": "leave_one_out", "ties": "random"})
-    with pytest.raises(ConfigError, match=r"split\.name: expected one of leave_one_out, .*, got 'ratios'"):
+    with pytest.raises(ConfigError, match=r"split\.name: expected one of cold_items, leave_one_out, .*, got 'ratios'"):
         component("split", SPLITS, {"name": "ratios"})
 
 
@@ -414,3 +415,30 @@ def test_the_digest_covers_every_setting_that_matters() -> None:
     }  # fmt: skip
     digests = [made(name, data, **changed).digest for name, all_of in changes.items() for changed in all_of]
     assert len(set(digests)) == len(digests)
+
+
+def test_cold_items_have_no_training_positive_and_stay_candidates() -> None:
+    rows = [(user, item, user * 50 + item) for user in range(8) for item in range(20) if (user + item) % 3]
+    split = made("cold_items", interactions_of(rows), valid=0.2, test=0.1, seed=3, candidates="all")
+    of = {name: set(getattr(split, name).items.tolist()) for name in ("train", "valid", "test")}
+    assert not of["train"] & of["valid"]
+    assert not of["train"] & of["test"]
+    assert not of["valid"] & of["test"]
+    assert (len(of["valid"]), len(of["test"])) == (4, 2)
+    everything = sorted(pairs(split.train) + pairs(split.valid) + pairs(split.test))
+    assert len(everything) + split.dropped == len(rows)
+    targets = test_targets(split, "cpu")
+    seen = Counter(user for user, _ in pairs(split.train) + pairs(split.valid))
+    assert targets.candidates.tolist() == [split.num_items - seen[user] for user, _ in pairs(split.test)]
+    cold = made("cold_items", interactions_of(rows), valid=0.2, test=0.1, seed=3)
+    assert test_targets(cold, "cpu").candidates.tolist() == [2] * len(cold.test)
+    assert validation_targets(cold, "cpu").candidates.tolist() == [4] * len(cold.valid)
+    assert cold.digest != split.digest
+    again = made("cold_items", interactions_of(rows), valid=0.2, test=0.1, seed=4)
+    assert set(again.test.items.tolist()) != of["test"]
+    assert again.digest != split.digest
+
+
+def test_too_few_items_for_cold_ones_are_refused() -> None:
+    with pytest.raises(DataError, match="split=cold_items leaves no positive for train, validation or test"):
+        made("cold_items", interactions_of([(0, 0, 1), (0, 1, 2)]), valid=0.1, test=0.1, seed=0)

@@ -26,12 +26,24 @@ class FinishedRuns(dict[str, Path]):
         self._root, self._base = root, base
 
     def __missing__(self, name: str) -> Path:
-        choices = OVERRIDES.get(name, (f"model={name}",))
+        choices = OVERRIDES.get(name, (f"model={name}", *self._own(name)))
         kept = [o for o in small(self._root) if choices[0] == "model=neumf" or not o.startswith("model.")]
         self[name] = self._base / name
         self[name].mkdir()
         train(compose(*kept, *choices), self[name])
         return self[name]
+
+    def _own(self, name: str) -> tuple[str, ...]:
+        """What models of content, and of other runs, cannot do without: features of the items, and the runs."""
+        if name == "hybrid":
+            return (f"model.parts=['{self['ease']}','{self['puresvd']}']",)
+        if name not in ("content", "content_knn", "cease", "mf_features"):
+            return ()
+        path = self._base / "items.csv"
+        words = ("star", "war", "love", "night", "king", "day")
+        lines = [f"{i},{words[i % 6]} {words[i % 5]},{'AB'[i % 2]}|{'CDE'[i % 3]}" for i in range(200)]
+        path.write_text("\n".join(["item_id,plot:text,kinds:category", *lines]) + "\n")
+        return (f"data.item_features='{path}'",)
 
 
 @pytest.fixture(scope="session")

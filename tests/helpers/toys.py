@@ -38,7 +38,13 @@ PLAIN: dict[str, Any] = {
 }
 
 # Values for the keys that no YAML can have a default for.
-REQUIRED = {"archive": "some.csv", "candidates": 40, "pretrained_gmf": "gmf", "pretrained_mlp": "mlp"}
+REQUIRED = {
+    "archive": "some.csv",
+    "candidates": 40,
+    "pretrained_gmf": "gmf",
+    "pretrained_mlp": "mlp",
+    "parts": ["a", "b"],
+}
 
 
 def pairs(rows: Iterable[tuple[int, int]]) -> Pairs:

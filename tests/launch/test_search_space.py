@@ -17,7 +17,10 @@ MODELS = sorted(path.stem for path in SPACES.glob("*.yaml"))
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_space_suggests_what_the_checks_accept(model: str) -> None:
-    towers = [f"model.pretrained_{key}=x" for key in ("gmf", "mlp", "digest")] if model == "neumf_pretrained" else []
+    towers = {
+        "neumf_pretrained": [f"model.pretrained_{key}=x" for key in ("gmf", "mlp", "digest")],
+        "hybrid": ["model.parts=[a,b]", "model.sources=[{model: {name: ease}}, {model: {name: gmf}}]"],
+    }.get(model, [])
     trial, space = optuna.create_study().ask(), read_space(space_path(model, None), composed(f"model={model}", *towers))
     chosen = {key: suggest(trial, key, options) for key, options in space.items()}
     assert chosen

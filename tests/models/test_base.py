@@ -19,8 +19,9 @@ from ncf.models.new_users import Histories
 from ncf.models.non_gradient import positives_matrix
 
 EVERYONE = torch.arange(USERS)
-INNER_PRODUCTS = {"gmf", "mf", "multitask", "puresvd", "als", "ials"}
+INNER_PRODUCTS = {"gmf", "mf", "mf_features", "multitask", "puresvd", "als", "ials", "content"}
 EMBEDDED = INNER_PRODUCTS | {"mlp", "neumf", "neumf_pretrained"}
+BY_CONTENT = {"content", "content_knn", "cease"}
 
 
 @pytest.fixture(params=MODELS)
@@ -98,7 +99,7 @@ def test_users_and_items_without_training_positives_are_scored(name: str) -> Non
     )  # fmt: skip
     scores = ready(name, replace(SPLIT, train=train)).score(EVERYONE)
     assert scores.isfinite().all()
-    if name != "als":
+    if name not in ("als", "hybrid", *BY_CONTENT):
         assert (scores[:, 9] <= 1e-6).all()
 
 
@@ -130,7 +131,7 @@ def test_a_new_users_scores_do_not_depend_on_the_other_new_users(name: str) -> N
     assert model.fold_in(Histories(LISTS.items[:0], LISTS.counts[:0], torch.ones(0))).shape == (0, ITEMS)
 
 
-@pytest.mark.parametrize("name", ["ease", "item_knn", "puresvd", "popularity"])
+@pytest.mark.parametrize("name", ["ease", "item_knn", "puresvd", "popularity", "content", "content_knn", "cease"])
 def test_the_training_items_of_a_user_folded_in_give_the_users_scores_to_the_bit(name: str) -> None:
     model = ready(name)
     matrix = positives_matrix(SPLIT.train, USERS, ITEMS)
@@ -188,7 +189,7 @@ def test_item_embeddings_have_a_row_an_item_and_no_graph(name: str) -> None:
         assert not embeddings.requires_grad
 
 
-@pytest.mark.parametrize("name", sorted(EMBEDDED))
+@pytest.mark.parametrize("name", sorted(EMBEDDED - BY_CONTENT))
 def test_an_items_embedding_moves_with_its_own_weights_alone(name: str) -> None:
     model = given_weights(name)
     before = model.item_embeddings()
@@ -222,5 +223,5 @@ def test_a_recommender_that_only_scores_has_no_vectors_and_one_that_does_not_sco
 
 
 def test_a_model_is_trained_by_gradient_or_fitted_without() -> None:
-    assert set(BY_GRADIENT) == {"gmf", "mlp", "neumf", "neumf_pretrained", "mf", "multitask"}
+    assert set(BY_GRADIENT) == {"gmf", "mlp", "neumf", "neumf_pretrained", "mf", "mf_features", "multitask"}
     assert set(BY_GRADIENT) | set(WITHOUT_GRADIENT) == set(MODELS)

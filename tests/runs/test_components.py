@@ -87,12 +87,19 @@ SCHEDULE = {
     "period": Role(since=None), "decay": Role(since=0.1),
 }  # fmt: skip
 DROPOUT = {"dropout": Role(since=0.0)}
+FILES = {f"{what}_features": Role("machine", since=None) for what in ("item", "user")}
+FILES |= {f"{what}_features_sha256": Role(since=None) for what in ("item", "user")}
+CORE |= FILES
+DECAY = {"decay": Role(since="positions"), "half_life": Role(since=None)}
 RELEASES = [f"data.ml-{size}" for size in ("100k", "1m", "10m", "20m", "25m", "32m")]
 ROLES = {
     "split.leave_one_out": {"back": Role(since=0)},
     "data.csv": {"root": MACHINE, "archive": MACHINE, "time": Role(since="s"), **CORE},
     "data.synthetic": {"root": MACHINE, **CORE},
     **{name: {"root": MACHINE, "archive": MACHINE, **CORE} for name in RELEASES},
+    **{f"model.{name}": DECAY for name in ("ease", "item_knn", "cease")},
+    **{f"model.{name}": {"word_file": MACHINE, **DECAY} for name in ("content", "content_knn")},
+    "model.hybrid": {"parts": MACHINE},
     "model.mlp": DROPOUT,
     "model.neumf": DROPOUT,
     "model.neumf_pretrained": {"pretrained_gmf": MACHINE, "pretrained_mlp": MACHINE, **DROPOUT},

@@ -50,7 +50,7 @@ BEGAN = resolved(compose())
 FREE = {
     "trainer.epochs", "trainer.patience",  # how long to train
     "trainer.threads", "trainer.cuda_graph", "trainer.checkpoint_every", "evaluation.memory_mb",  # of the machine
-    "data.root", "data.archive",  # where files lie
+    "data.root", "data.archive", "data.item_features", "data.user_features",  # where files lie
     "trainer.progress", "tracking.name", "dynamics", "registration", "resume",  # what is shown or kept beside it
 }  # fmt: skip
 
