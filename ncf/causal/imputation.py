@@ -24,7 +24,8 @@ def imputation(panel: Panel, *, level: float = 0.95) -> Estimate:
     for what, seen, names in (("unit", fitted.any(1), panel.units), ("period", fitted.any(0), panel.periods)):
         if not seen.all():
             raise StatisticsError(
-                f"imputation: expected untreated observations of every {what}, found none of {names[~seen][0]}"
+                f"imputation: expected untreated observations of every {what}, found none of {names[~seen][0]}; "
+                f"leave out every such {what}"
             )
     effects = TwoWay(fitted)
     gaps = effects.residuals(panel.outcome)

@@ -130,7 +130,10 @@ def _analysed(data: Panel, names: list[str], control: str, draws: int, level: fl
     results, studies, groups = {}, {}, None
     if "twfe" in names:
         results["twfe"] = twfe(data, level=level)
-        if data.absorbing and (data.first > 0).any() and _has_reference(data):
+        if not (data.first == len(data.periods)).any():
+            notes.append("no event study of twfe: without units that are never treated, effects by time since treatment "
+                         "cannot be told from a trend")  # fmt: skip
+        elif data.absorbing and _has_reference(data):
             studies["twfe"] = event_study(data, level=level, draws=draws, rng=numpy_generator(seed, "rollout/twfe"))
     if "group_time" in names:
         groups = group_time(data, control=control)

@@ -136,3 +136,11 @@ def test_bad_settings() -> None:
     separated = units((UNITS.confounders[:, 0] > 0) * 1.0, UNITS.outcome, UNITS.confounders)
     with pytest.raises(StatisticsError, match="the confounders separate the arms, so that scores are 0 or 1"):
         effect(separated)
+
+
+def test_an_outcome_model_without_a_part_is_told() -> None:
+    units, _ = drawn(3, 400)
+    found = effect(units, estimator=["standardise", "aipw", "ipw"], folds=1, outcome_model="boosting")
+    told = [note for note in found.warnings if "outcome_model has no part" in note]
+    assert [note.split(":")[0] for note in told] == ["standardise", "aipw"]
+    assert not any("outcome_model" in note for note in effect(units, estimator="standardise").warnings)

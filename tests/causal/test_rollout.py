@@ -47,3 +47,13 @@ def test_units_treated_from_the_start_and_weights_on_the_treated_are_told() -> N
     assert any("10 units were treated from the start" in note for note in found.warnings)
     assert any("against others that are treated already" in note for note in found.warnings)
     assert found.overview["always_treated"] == 10
+
+
+def test_without_units_never_treated_the_rest_is_still_found() -> None:
+    panel, _ = staggered(np.random.default_rng(1), first=(3, 5, 7))
+    found = rollout(panel, estimators=["twfe", "group_time"], control="not_yet", draws=99)
+    assert list(found.results) == ["twfe", "group_time"]
+    assert list(found.studies) == ["group_time"]
+    assert any("no event study of twfe" in note for note in found.warnings)
+    with pytest.raises(StatisticsError, match="found none of 7; leave out every such period"):
+        rollout(panel, estimators=["imputation"], draws=99)
