@@ -21,6 +21,10 @@ from ncf.stats.estimate import Estimate, table
 
 ESTIMATORS = ("twfe", "group_time", "imputation")
 SMALL_COHORT = 5
+NO_STUDY = (
+    "no event study of twfe: without units that are never treated, effects by time since treatment cannot be told from "
+    "a trend"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +134,12 @@ def _analysed(data: Panel, names: list[str], control: str, draws: int, level: fl
     results, studies, groups = {}, {}, None
     if "twfe" in names:
         results["twfe"] = twfe(data, level=level)
-        if not (data.first == len(data.periods)).any():
-            notes.append("no event study of twfe: without units that are never treated, effects by time since treatment "
-                         "cannot be told from a trend")  # fmt: skip
-        elif data.absorbing and _has_reference(data):
-            studies["twfe"] = event_study(data, level=level, draws=draws, rng=numpy_generator(seed, "rollout/twfe"))
+        if data.absorbing and _has_reference(data):
+            if (data.first == len(data.periods)).any():
+                rng = numpy_generator(seed, "rollout/twfe")
+                studies["twfe"] = event_study(data, level=level, draws=draws, rng=rng)
+            else:
+                notes.append(NO_STUDY)
     if "group_time" in names:
         groups = group_time(data, control=control)
         results["group_time"] = groups.average(level=level)

@@ -15,8 +15,8 @@ STAGGERED = (
 )
 FEW_UNITS = 20
 _WHO_NOT_WHEN = (
-    "it has to begin in some units while others are untreated; a column that is the same in all periods of a unit says "
-    "who, not since when"
+    ": it has to begin in some units while others are untreated; a column that is the same in all periods of a unit "
+    "says who, not since when"
 )
 
 
@@ -134,9 +134,7 @@ def _regressed(panel: Panel, x: Array, y: Array, names: list[str]) -> tuple[Arra
     raw = np.sqrt(w.sum())
     if (scale < 1e-9 * raw).any() or np.linalg.matrix_rank(cross / np.outer(scale, scale), tol=1e-9) < len(names):
         weak = names[int(np.argmin(scale))]
-        advice = (
-            f": {_WHO_NOT_WHEN}" if names == ["treatment"] else "; units that are never treated would tell them apart"
-        )
+        advice = _WHO_NOT_WHEN if names == ["treatment"] else "; units that are never treated would tell them apart"
         raise StatisticsError(f"{weak}: expected something that units and periods alone do not explain{advice}")
     values = np.linalg.solve(cross, np.einsum("it,itk,it->k", w, x, y))
     rest = y - x @ values

@@ -172,7 +172,8 @@ def contour(found: Effect) -> Figure | None:
 
 def _name(ax: Axes, marks: pd.DataFrame, edge: float) -> None:
     """Draw the measured confounders; a name that would cover an earlier one goes above it."""
-    line, placed = 0.027 * edge, []
+    line = 0.027 * edge
+    placed: list[tuple[float, float, float]] = []
     for _, mark in marks.sort_values("outcome").iterrows():
         x, y = float(mark["treatment"]), float(mark["outcome"])
         ax.plot(x, y, "D", color=COLOURS[0], markersize=4)

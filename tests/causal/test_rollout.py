@@ -6,6 +6,7 @@ from panels import castle_frame, staggered
 
 from ncf.causal.panel import Panel
 from ncf.causal.rollout import rollout
+from ncf.stats.checks import StatisticsError
 
 
 def test_from_python_a_frame_gives_the_same() -> None:
