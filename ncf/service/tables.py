@@ -1,10 +1,12 @@
 """Tables of answers: a row for each method and replication, and what many replications say of a method."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ncf.core.command_line import text_table
 from ncf.service.designs.base import CLICKS, Answer, Design
 from ncf.service.sample import Sample
 
@@ -55,7 +57,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     Columns design, method, estimand, replications, truth, mean, bias and its Monte Carlo error, sd, error (mean
     standard error), coverage, rejects (share with p <= .05), names (share with the sign of the effect in clicks a
-    session), sessions and shown_b (means).
+    session), sessions and shown_b (means); of a single replication also low, high and finding.
     """
     rows = []
     for key, own in table.groupby(_KEYS, sort=False):
@@ -69,6 +71,36 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                 "error": own["standard_error"].mean(), "coverage": covers, "rejects": (own["p"] <= 0.05).mean(),
                 "names": (np.sign(value) == np.sign(own["effect"])).mean(), "sessions": own["sessions"].mean(),
                 "shown_b": own["shown_b"].mean(),
-            }
+            } | ({} if count > 1 else own[["low", "high", "finding"]].iloc[0].to_dict())
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def shown(result: Mapping[str, Any]) -> str:
+    """Format the result of a service: the truth, and a line for each method."""
+    value, methods = result["value"], result["methods"]
+    head = (
+        f"truth: {result['effect']:+.4f} clicks a session on all days "
+        f"(on A's lists {value['run']:.4f}, on B's {value['against']:.4f})\n"
+    )
+    many = result["replications"] > 1
+    columns = _MANY if many else _ONE
+    return head + text_table(list(columns), [[_cell(row.get(key)) for key in columns.values()] for row in methods])
+
+
+_ONE = {
+    "design": "design", "method": "method", "estimand": "estimand", "estimate": "mean", "low": "low", "high": "high",
+    "truth": "truth", "finding": "finding", "sessions": "sessions", "shown B": "shown_b",
+}  # fmt: skip
+_MANY = {
+    "design": "design", "method": "method", "truth": "truth", "mean": "mean", "bias": "bias", "± MC": "bias_error",
+    "SD": "sd", "error": "error", "coverage": "coverage", "rejects": "rejects", "names winner": "names",
+}  # fmt: skip
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 or (value.is_integer() and value) else f"{value:.4f}"
+    return str(value)

@@ -166,7 +166,7 @@ class Trained(World):
         if self.popularity:
             liking = liking + self.popularity * _standardised(rankers.seen.sum(0, keepdim=True).double().log1p())
         place = _places(liking, rankers.seen)
-        relevance = self.lowest + (self.highest - self.lowest) / (1 + place / self.depth)
+        relevance = self.lowest + (self.highest - self.lowest) / (1 + place.double() / self.depth)
         return pool_of(_sound(rankers.first), _sound(rankers.second), relevance, rankers.seen, self)
 
 
