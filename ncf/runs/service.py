@@ -148,8 +148,6 @@ def open_service(plan: ServicePlan, folder: Path, stopped: Callable[[], bool]) -
     service = Service(
         plan.world, pool, plan.policy, run.days, run.before, run.seed, device, two and two.offline
     )  # fmt: skip
-    for design in plan.designs.values():
-        design.check_runs(service)
     remove_temporaries(folder)
     return ServiceJob(folder, plan, service, registration, stopped)
 

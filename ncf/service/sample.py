@@ -71,9 +71,9 @@ class Sample:
         """Return the draws of each replication, stacked."""
         return torch.stack([draw(self.stream(purpose, r, block)) for r in self.replications])
 
-    def order(self, block: int) -> Tensor:
-        """Return the users of each replication in a random order, (R, N), for an assignment of its own."""
-        n, device = self.service.world.users, self.service.device
+    def order(self, block: int, units: int | None = None) -> Tensor:
+        """Return the users of each replication, or as many other units, in a random order, (R, N), to be assigned."""
+        n, device = units or self.service.world.users, self.service.device
         return self._draw("assignment", block, lambda g: torch.randperm(n, generator=g, device=device))
 
     def uniform(self, block: int) -> Tensor:

@@ -45,9 +45,6 @@ class Design(ABC):
     def check(self, service: Service) -> None:  # noqa: B027  most go with any service
         """Raise ConfigError if the design does not go with the service."""
 
-    def check_runs(self, service: Service) -> None:  # noqa: B027
-        """Raise ConfigError if the design does not go with the runs that the service was made from."""
-
     @abstractmethod
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
         """Yield the answers of each replication of a sample, in order."""
