@@ -36,7 +36,8 @@ def register(group: str, name: str, component: Component) -> None:
     """Make `component` available as `group=name`: `ncf.register("loss", "hinge", Hinge)`.
 
     Args:
-        group: data, split, sampler, model, loss, optimizer, evaluation, tracking, environment, agent, world, policy or design.
+        group: data, split, sampler, model, loss, optimizer, evaluation, tracking, environment, agent, world, policy or
+            design.
         name: of the component, on the command line and in YAML.
         component: a class or function whose keyword-only parameters are the YAML keys, annotated with their ranges.
 

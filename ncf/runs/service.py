@@ -83,7 +83,8 @@ class ServiceJob:
     def run(self) -> Result | None:
         """Ask every design in every replication and write the result, `result.json` last; return None if stopped."""
         begun, run = perf_counter(), self.plan.run
-        tables, bar = [], tqdm(total=run.replications, unit=" replications", disable=not run.progress)
+        tables: list[pd.DataFrame] = []
+        bar = tqdm(total=run.replications, unit=" replications", disable=not run.progress)
         for sample in samples(self.service, run.replications):
             if self.stopped():
                 bar.close()
@@ -142,11 +143,11 @@ def open_service(plan: ServicePlan, folder: Path, stopped: Callable[[], bool]) -
     made = Service(plan.world, _no_pool(), plan.policy, run.days, run.before, run.seed, device)
     for design in plan.designs.values():
         design.check(made)  # before minutes of loading
-    pool = plan.world.pool(two and two.rankers, run.seed)
+    pool = plan.world.pool(None if two is None else two.rankers, run.seed)
     plan.world.refuse_certain(pool)
     pool = Pool(*(part.to(device) for part in (pool.items, pool.relevance, pool.first, pool.second)))
     service = Service(
-        plan.world, pool, plan.policy, run.days, run.before, run.seed, device, two and two.offline
+        plan.world, pool, plan.policy, run.days, run.before, run.seed, device, None if two is None else two.offline
     )  # fmt: skip
     remove_temporaries(folder)
     return ServiceJob(folder, plan, service, registration, stopped)
@@ -204,5 +205,3 @@ def _scores(loaded: LoadedRun) -> Tensor:
     users = np.arange(loaded.split.num_users)
     parts = np.array_split(users, max(1, -(-len(users) // _USERS_AT_ONCE)))
     return torch.cat([loaded._scores(part) for part in parts])
-
-

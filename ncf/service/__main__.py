@@ -1,4 +1,4 @@
-"""`python -m ncf.service run=A against=B world.run=C`: ask every method what B does; beside the truth."""
+"""`python -m ncf.service run=A against=B world.run=C`: ask every method what a new ranker does; the truth is known."""
 
 import re
 import sys
@@ -10,8 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from ncf.core.compose import CONF
-from ncf.launch import hydra_app
-from ncf.launch.hydra_app import hydra_job
+from ncf.launch.hydra_app import hydra_job, run
 from ncf.runs.service import ServiceJob, open_service, plan_service
 
 
@@ -64,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    hydra_app.run(main, "service")
+    run(main, "service")

@@ -147,18 +147,15 @@ class Sample:
         relevance, attention = service.pool.relevance.float(), service.attention.float()
         scores, places = service.scores(arm), service.world.places
         bases = self.base.reshape(-1)
-        if service.policy.fixed:
-            lists = service.policy.draw(scores, places, self.stream("exploration", 0))
-            chances = relevance.gather(1, lists) * attention
-        else:
+        always = service.policy.draw(scores, places, self.stream("exploration", 0))  # (U, K), if lists are fixed
+        chances = relevance.gather(1, always) * attention
+        drawn = None
+        if not service.policy.fixed:
             drawn = self.lists(lambda base, g: service.policy.draw(scores[base], places, g), arm)
         found = torch.empty(len(self.cell), dtype=torch.int16, device=service.device)
         for rows in self.blocks():
             base = bases[self.user[rows]]
-            if service.policy.fixed:
-                chance = chances[base]
-            else:
-                chance = relevance[base].gather(1, drawn[rows]) * attention
+            chance = chances[base] if drawn is None else relevance[base].gather(1, drawn[rows]) * attention
             if gain is not None:
                 chance = chance * gain[rows, None]
             found[rows] = self.clicked(rows, chance).sum(1, dtype=torch.int16)

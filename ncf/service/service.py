@@ -1,4 +1,4 @@
-"""A service: a world, a policy, and the question what it does to show B's lists instead of A's, with its exact answer."""
+"""A service: a world, a policy, and the question what showing B's lists instead of A's does, with the exact answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

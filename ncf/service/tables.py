@@ -42,8 +42,8 @@ def _row(replication: int, design: str, answer: Answer, effect: float, margin: f
     return {
         "replication": replication, "design": design, "method": answer.method, "estimand": answer.estimand,
         "value": e.value, "standard_error": e.standard_error, "low": e.low, "high": e.high, "truth": answer.truth,
-        "effect": effect, "p": e.p(), "finding": finding, "n": e.n, "sessions": answer.sessions,
-        "shown_b": answer.shown_b, **dict(answer.numbers),
+        "effect": effect, "p": e.p(), "finding": finding, "n": e.n, "sessions": answer.cost.sessions,
+        "shown_b": answer.cost.shown_b, **dict(answer.numbers),
     }  # fmt: skip
 
 

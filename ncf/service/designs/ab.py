@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from ncf.online.means import cuped, ratio
-from ncf.service.designs.base import Answer, Design, chosen, refuse_small_arms
+from ncf.service.designs.base import Answer, Cost, Design, chosen, refuse_small_arms
 from ncf.service.sample import Sample, numpy
 from ncf.service.service import Service
 
@@ -34,9 +34,9 @@ class ABTest(Design):
         for r in range(len(sample)):
             clicks = np.where(treated[r], found.clicks_b[r], found.clicks_a[r])
             sessions, t = found.sessions[r], treated[r]
-            cost = {"sessions": float(sessions.sum()), "shown_b": float(sessions[t].sum())}
-            answers = [Answer("A/B", ratio(clicks, sessions, t).absolute, truth, **cost)]
+            cost = Cost(float(sessions.sum()), float(sessions[t].sum()))
+            answers = [Answer("A/B", ratio(clicks, sessions, t).absolute, truth, cost=cost)]
             if sample.service.before:
                 adjusted = cuped(clicks, found.covariates(r), t, denominator=sessions)
-                answers.append(Answer("A/B, CUPED", adjusted.absolute, truth, **cost))
+                answers.append(Answer("A/B, CUPED", adjusted.absolute, truth, cost=cost))
             yield answers

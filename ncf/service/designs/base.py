@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,18 @@ from ncf.stats.estimate import Estimate
 CLICKS = "clicks a session"
 
 
+class Cost(NamedTuple):
+    """What a method takes.
+
+    Attributes:
+        sessions: sessions that it looks at.
+        shown_b: and how many of them were shown B.
+    """
+
+    sessions: float = 0.0
+    shown_b: float = 0.0
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What one method says in one replication.
@@ -24,8 +37,7 @@ class Answer:
         estimate: in the unit of its estimand.
         truth: what it estimates, exact; NaN where the exact value is of another unit.
         estimand: what that is.
-        sessions: sessions that the method looks at.
-        shown_b: and how many of them were shown B.
+        cost: what the method takes.
         numbers: further numbers by name, a column each.
     """
 
@@ -33,8 +45,7 @@ class Answer:
     estimate: Estimate
     truth: float
     estimand: str = CLICKS
-    sessions: float = 0.0
-    shown_b: float = 0.0
+    cost: Cost = Cost()
     numbers: tuple[tuple[str, float], ...] = ()
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from ncf.errors import ConfigError
 from ncf.online.clusters import cluster_means, cluster_robust
 from ncf.online.means import welch
-from ncf.service.designs.base import Answer, Design, chosen, refuse_small_arms
+from ncf.service.designs.base import Answer, Cost, Design, chosen, refuse_small_arms
 from ncf.service.sample import Sample, linearised, numpy
 from ncf.service.service import Service
 
@@ -39,9 +39,9 @@ class ClusterABTest(Design):
         for r in range(len(sample)):
             t, sessions = treated[r][region], found.sessions[r]
             values = linearised(np.where(t, found.clicks_b[r], found.clicks_a[r]), sessions)
-            cost = {"sessions": float(sessions.sum()), "shown_b": float(sessions[t].sum())}
+            cost = Cost(float(sessions.sum()), float(sessions[t].sum()))
             yield [
-                Answer("clusters, as if users", welch(values, t).absolute, truth, **cost),
-                Answer("clusters, robust", cluster_robust(values, t, region).absolute, truth, **cost),
-                Answer("clusters, means", cluster_means(values, t, region).absolute, truth, **cost),
+                Answer("clusters, as if users", welch(values, t).absolute, truth, cost=cost),
+                Answer("clusters, robust", cluster_robust(values, t, region).absolute, truth, cost=cost),
+                Answer("clusters, means", cluster_means(values, t, region).absolute, truth, cost=cost),
             ]

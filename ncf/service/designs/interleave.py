@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ncf.errors import ConfigError
 from ncf.online.preferences import preferences
-from ncf.service.designs.base import Answer, Design
+from ncf.service.designs.base import Answer, Cost, Design
 from ncf.service.policies import ranked
 from ncf.service.sample import Sample, numpy
 from ncf.service.service import Service
@@ -36,7 +36,7 @@ class Interleave(Design):
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
         service = sample.service
-        lists, teams, chances, truth = _drafts(service)
+        teams, chances, truth = _drafts(service)
         rows = (sample.day > 0).nonzero()[:, 0]
         codes = (sample.coins(COINS)[rows] * len(teams)).long()
         user = sample.user[rows]
@@ -47,22 +47,22 @@ class Interleave(Design):
         lengths = torch.bincount(user // service.world.users, minlength=len(sample)).tolist()
         for own, whose in zip(credit.split(lengths), user.split(lengths), strict=True):
             found = preferences(["A", "B"], numpy(own), clusters=whose.cpu().numpy(), method="team_draft")[0]
-            cost = {"sessions": float(len(own)), "shown_b": len(own) / 2}
-            yield [Answer("interleaving", found.estimate, truth, PREFERENCE, **cost)]
+            cost = Cost(float(len(own)), len(own) / 2)
+            yield [Answer("interleaving", found.estimate, truth, PREFERENCE, cost=cost)]
 
 
 @cache
-def _drafts(service: Service) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Return all team drafts, and the exact preference.
+def _drafts(service: Service) -> tuple[Tensor, Tensor, float]:
+    """Return of all X team drafts the team (X, K) of each place and the chances of a click (U, X, K), float32.
 
-    Lists (U, X, K), the team (X, K) of each place, chances of a click (U, X, K) float32, and the preference.
+    And the exact preference, the mean over users and drafts.
     """
     orders = [ranked(service.scores(arm), service.world.places) for arm in (0, 1)]
     lists, teams = team_drafts(orders[0], orders[1], service.pool.items.shape[1])
     users = len(lists)
     relevance = service.pool.relevance.gather(1, lists.reshape(users, -1)).reshape(lists.shape)
     chances = relevance * service.attention
-    return lists, teams, chances.float(), float((chances * (2 * teams - 1)).sum(2).mean())
+    return teams, chances.float(), float((chances * (2 * teams - 1)).sum(2).mean())
 
 
 def team_drafts(first: Tensor, second: Tensor, candidates: int) -> tuple[Tensor, Tensor]:

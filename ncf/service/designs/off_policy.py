@@ -13,7 +13,7 @@ from torch import Tensor
 from ncf.data.feedback import LoggedFeedback
 from ncf.off_policy.estimators import dr, ips, snips
 from ncf.off_policy.rounds import Rounds
-from ncf.service.designs.base import Answer, Design
+from ncf.service.designs.base import Answer, Cost, Design
 from ncf.service.policies import PlackettLuce, Temperature
 from ncf.service.sample import Sample, numpy
 from ncf.service.service import Service
@@ -88,9 +88,9 @@ class OffPolicy(Design):
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
         chances = _chances(sample.service, self.temperature)
         for logs in self.logs(sample):
-            cost = {"sessions": len(logs.click) / sample.service.world.places, "shown_b": 0.0}
+            cost = Cost(len(logs.click) / sample.service.world.places, 0.0)
             truth = float(sample.service.undisturbed)
-            yield [Answer(name, found, truth, **cost) for name, found in _estimates(sample.service, logs, chances)]
+            yield [Answer(name, found, truth, cost=cost) for name, found in _estimates(sample.service, logs, chances)]
 
     def feedback(self, sample: Sample) -> LoggedFeedback:
         """Return the logs of a sample's first replication as a table of logged feedback."""

@@ -18,7 +18,7 @@ from ncf.causal.propensity import scores
 from ncf.causal.units import Units, units
 from ncf.causal.weighting import ipw
 from ncf.online.means import welch
-from ncf.service.designs.base import Answer, Design
+from ncf.service.designs.base import Answer, Cost, Design
 from ncf.service.sample import Sample, linearised, numpy
 from ncf.stats.checks import Array
 from ncf.stats.estimate import Estimate
@@ -58,12 +58,10 @@ class OptIn(Design):
             values = linearised(np.where(t, found.clicks_b[r], found.clicks_a[r]), sessions)
             always = found.sessions_before[r][:, None]
             views = {"seen": enthusiasm[r][:, None], "proxy": proxy[r][:, None], "unseen": np.empty((len(t), 0))}
-            columns = {
-                view: np.column_stack([own, always]) if np.ptp(always) else own for view, own in views.items()
-            }
-            cost = {"sessions": float(sessions.sum()), "shown_b": float(sessions[t].sum())}
+            columns = {view: np.column_stack([own, always]) if np.ptp(always) else own for view, own in views.items()}
+            cost = Cost(float(sessions.sum()), float(sessions[t].sum()))
             yield [
-                Answer(f"opt-in, {name}", estimate, sample.service.effect, numbers=numbers, **cost)
+                Answer(f"opt-in, {name}", estimate, sample.service.effect, numbers=numbers, cost=cost)
                 for name, estimate, numbers in _estimates(values, t, columns)
             ]
 

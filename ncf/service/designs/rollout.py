@@ -12,7 +12,7 @@ from ncf.causal.group_time import group_time
 from ncf.causal.panel import Panel
 from ncf.causal.twfe import twfe
 from ncf.errors import ConfigError
-from ncf.service.designs.base import Answer, Design
+from ncf.service.designs.base import Answer, Cost, Design
 from ncf.service.sample import Sample, linearised, numpy
 from ncf.service.service import Service
 from ncf.stats.checks import Array
@@ -63,8 +63,8 @@ class Rollout(Design):
         for r in range(len(sample)):
             sessions, on = numpy(sample.counts[r, :, 1:]), treated[r].cpu().numpy()
             panel = _panel(linearised(numpy(clicks[r]), sessions), on)
-            cost = {"sessions": float(sessions.sum()), "shown_b": float(sessions[on].sum())}
-            yield [Answer(f"rollout, {name}", found, truth, **cost) for name, found in _estimates(panel)]
+            cost = Cost(float(sessions.sum()), float(sessions[on].sum()))
+            yield [Answer(f"rollout, {name}", found, truth, cost=cost) for name, found in _estimates(panel)]
 
 
 def _panel(outcome: Array, treated: Array) -> Panel:
