@@ -28,6 +28,9 @@ class Cost(NamedTuple):
     shown_b: float = 0.0
 
 
+_NO_COST = Cost()
+
+
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What one method says in one replication.
@@ -45,7 +48,7 @@ class Answer:
     estimate: Estimate
     truth: float
     estimand: str = CLICKS
-    cost: Cost = Cost()
+    cost: Cost = _NO_COST
     numbers: tuple[tuple[str, float], ...] = ()
 
 

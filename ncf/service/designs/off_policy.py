@@ -72,18 +72,18 @@ class OffPolicy(Design):
         scores, places = service.pool.first, service.world.places
         kept = ((sample.day > 0) & (sample.coins(LOGGED) < self.share)).nonzero()[:, 0]
         lists = sample.lists(lambda base, g: self.logging.draw(scores[base], places, g), LISTS)[kept]
-        base, user = sample.base.reshape(-1)[sample.user[kept]], sample.user[kept]
-        chance = service.pool.relevance.float()[base].gather(1, lists) * service.attention.float()
+        user = sample.user[kept]
+        whose = sample.base.reshape(-1)[user]
+        chance = service.pool.relevance.float()[whose].gather(1, lists) * service.attention.float()
         clicks = sample.clicked(kept, chance)
-        items = service.pool.items[base].gather(1, lists)
-        replication, rows = user // service.world.users, user % service.world.users
-        lengths = torch.bincount(replication, minlength=len(sample)).tolist()
-        place = torch.arange(places, device=service.device).expand_as(lists)
-        wide = [v[:, None].expand_as(lists) for v in (rows, base, sample.day[kept])]
-        columns = [v.split(lengths) for v in (*wide, items, place, lists, clicks)]
+        items = service.pool.items[whose].gather(1, lists)
+        lengths = torch.bincount(user // service.world.users, minlength=len(sample)).tolist()
+        places_of = torch.arange(places, device=service.device).expand_as(lists)
+        wide = [v[:, None].expand_as(lists) for v in (user % service.world.users, whose, sample.day[kept])]
+        columns = [v.split(lengths) for v in (*wide, items, places_of, lists, clicks)]
         for parts in zip(*columns, strict=True):
-            *whole, clicked = (part.reshape(-1).cpu().numpy() for part in parts)
-            yield Logs(*whole, clicked.astype(np.float64))
+            user, base, day, item, place, candidate, click = (part.reshape(-1).cpu().numpy() for part in parts)
+            yield Logs(user, base, day, item, place, candidate, click.astype(np.float64))
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
         chances = _chances(sample.service, self.temperature)
