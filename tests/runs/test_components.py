@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from quickly import composed
 from toys import compose
 
@@ -47,6 +48,9 @@ def node_of(group: str, name: str) -> Any:
     """What a file of a group says, in the configuration of a run or of a simulation."""
     if group in SIMULATION_GROUPS:
         return compose_any([f"{group}={name}"], root="simulate")[group]
+    if group == "design":  # of which several may be chosen, each under its name
+        ((own, node),) = compose_any([f"design=[{name}]"], root="service").design.items()
+        return OmegaConf.create({"name": own, **node})
     if group in SERVICE_GROUPS:
         return compose_any([f"{group}={name}"], root="service")[group]
     return composed(f"{group}={name}")[group]
@@ -63,11 +67,7 @@ def test_the_groups_are_those_of_the_configuration() -> None:
 @pytest.mark.parametrize("group", REGISTRIES)
 def test_every_component_has_a_file_and_every_file_a_component(group: str) -> None:
     """Files may share a component: MovieLens comes in five sizes."""
-    files = [path.stem for path in (CONF / group).glob("*.yaml")]
-    if group == "design":  # of which several may be chosen, each under its name
-        names = {str(name) for stem in files for name in node_of(group, f"[{stem}]")}
-    else:
-        names = {str(node_of(group, stem).name) for stem in files}
+    names = {str(node_of(group, path.stem).name) for path in (CONF / group).glob("*.yaml")}
     assert names == set(REGISTRIES[group])
 
 
