@@ -22,5 +22,5 @@ def test_fewer_days_than_waves_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^design\.rollout\.waves: expected fewer waves than days=3, .*, got 3$"):
         design("rollout", waves=3).check(service(days=3))
     design("rollout", waves=3).check(service(days=4))
-    with pytest.raises(ConfigError, match=r"^design\.rollout\.waves: expected groups of at least 2 of 400 users"):
-        design("rollout", waves=250).check(service(days=300))
+    with pytest.raises(ConfigError, match=r"^design\.rollout\.waves: expected groups of at least 2 of 80 users"):
+        design("rollout", waves=40).check(service(days=50, users=80))
