@@ -16,7 +16,15 @@ from ncf.runs.service import plan_service
 from ncf.service.__main__ import listed, service
 from ncf.service.tables import shown
 
-SMALL = ["world.users=60", "world.places=3", "world.candidates=6", "days=4", "before=2", "device=cpu", "world.regions=8"]
+SMALL = [
+    "world.users=60",
+    "world.places=3",
+    "world.candidates=6",
+    "days=4",
+    "before=2",
+    "device=cpu",
+    "world.regions=8",
+]
 
 
 def asked(folder: Path, *overrides: str) -> dict[str, object] | None:
