@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pandas as pd
+
 from ncf.core.compose import compose
 from ncf.core.config import bind, component
 from ncf.runs.identity import resolved
-from ncf.service import DESIGNS, POLICIES, WORLDS, Design, Policy, Service, World
+from ncf.service import DESIGNS, POLICIES, WORLDS, Design, Policy, Service, World, samples
+from ncf.service.tables import ask, summary
 
 SMALL: dict[str, Any] = {"users": 400, "places": 3, "candidates": 6, "regions": 20, "base_users": 50}
 
@@ -37,3 +40,10 @@ def service(shown: Policy | None = None, *, days: int = 6, before: int = 6, seed
     """A small synthetic service."""
     made = world(**(SMALL | keys))
     return Service(made, made.pool(None, seed), shown or policy(), days, before, seed)
+
+
+def asked(made: Service, replications: int, names: list[str] | None = None) -> pd.DataFrame:
+    """What `summary` says of many replications, by method."""
+    designs = {name: design(name) for name in names or DESIGNS}
+    tables = [ask(designs, sample, 0.01) for sample in samples(made, replications)]
+    return summary(pd.concat(tables)).set_index("method")

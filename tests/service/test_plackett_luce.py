@@ -1,4 +1,4 @@
-"""Chances of items at places of a Plackett-Luce list: against all lists, sums, limits, and more items than lists fit."""
+"""Chances of items at places of a Plackett-Luce list: against all lists, sums, limits, many items."""
 
 import itertools
 

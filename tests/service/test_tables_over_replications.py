@@ -3,10 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from toy_services import design, service
-
-from ncf.service import DESIGNS, Service, samples
-from ncf.service.tables import ask, summary
+from toy_services import asked, service
 
 RIGHT = [
     "logs, IPS", "logs, SNIPS", "logs, DR", "A/B", "A/B, CUPED", "clusters, robust", "clusters, means", "interleaving",
@@ -17,13 +14,6 @@ BIASED = [
     "logs, naive", "logs, item means", "opt-in, naive", "opt-in, matching, proxy", "opt-in, AIPW, proxy",
     "opt-in, AIPW, unseen", "opt-in, double ML, unseen", "rollout, before/after",
 ]  # fmt: skip
-
-
-def asked(made: Service, replications: int, names: list[str] | None = None) -> pd.DataFrame:
-    """What `summary` says of many replications, by method."""
-    designs = {name: design(name) for name in names or DESIGNS}
-    tables = [ask(designs, sample, 0.01) for sample in samples(made, replications)]
-    return summary(pd.concat(tables)).set_index("method")
 
 
 def refuse_bias_and_wrong_coverage(found: pd.DataFrame, replications: int) -> None:
@@ -70,25 +60,3 @@ def test_a_against_a_is_found_to_differ_as_often_as_it_should() -> None:
     logs = asked(made, 5, ["off_policy", "offline"])
     assert (logs["mean"] == 0).all()
     assert (logs["rejects"] == 0).all()
-
-
-def test_growing_effects_mislead_two_way_fixed_effects_and_not_group_time() -> None:
-    made = service(users=600, days=9, learning=1.5, half_life=3.0, trend=0.0, highest=0.25)
-    found = asked(made, 60, ["rollout"])
-    bias, error = found["bias"], found["bias_error"]
-    assert abs(bias["rollout, group-time"]) <= 3 * error["rollout, group-time"]
-    assert bias["rollout, two-way fixed effects"] < -4 * error["rollout, two-way fixed effects"]
-
-
-def test_a_hidden_confounder_is_within_the_bound_of_its_strength() -> None:
-    made, designs = service(users=800), {"opt_in": design("opt_in", confounding=2.0)}
-    table = pd.concat([ask(designs, sample, 0.01) for sample in samples(made, 8)])
-    own = table[table["method"] == "opt-in, double ML, unseen"]
-    actual = (own["value"] - own["truth"]).mean()
-    assert own["hidden_outcome"].between(0, 1).all()
-    assert own["hidden_treatment"].mean() > 0.05
-    assert actual > 0
-    assert own["largest_bias"].mean() > actual - 3 * own["value"].std() / 8**0.5
-    seen = table[table["method"] == "opt-in, double ML, seen"]
-    assert (seen["largest_bias"] == 0).all()
-    assert (own["evalue"] > seen["evalue"].mean()).all()
