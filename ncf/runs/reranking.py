@@ -1,0 +1,79 @@
+"""Recommend from candidates of a finished run: found exactly or by an index, and re-ranked or not."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ncf.evaluation.ranking import chunk_size
+from ncf.retrieval.candidates import Candidates, best
+from ncf.retrieval.greedy import Reranker
+from ncf.runs.loading import LoadedRun
+
+_USERS_AT_ONCE = 512  # whose lists are chosen together: their tables still fit in a core's cache
+_MEMORY_MB = 64  # for one chunk of scores
+
+Source = Callable[[np.ndarray, int], Candidates]
+"""Indices of users (B,) and a number of candidates -> the best items that those users do not have."""
+
+
+def by_score(run: LoadedRun) -> Source:
+    """Return the source that scores every item, as every model can."""
+
+    def found(users: np.ndarray, count: int) -> Candidates:
+        scores = torch.from_numpy(run.score(run.split.user_ids[users].tolist())).clone()
+        scores[tuple(map(torch.from_numpy, run.seen[users].nonzero()))] = -torch.inf
+        return best(torch.from_numpy(users), scores, count)
+
+    return found
+
+
+def recommend(
+    run: LoadedRun,
+    user_ids: Sequence[Any],
+    k: int,
+    source: Source,
+    reranker: Reranker | None = None,
+    candidates: int = 100,
+    progress: Callable[[int], object] = lambda users: None,
+) -> pd.DataFrame:
+    """Return a list of `k` items for each user, as `LoadedRun.recommend` does.
+
+    Args:
+        source: finds the candidates.
+        reranker: chooses from `candidates` of them; None takes the k best.
+        progress: called after each chunk with its number of users.
+
+    Returns:
+        Columns user_id, rank (from 1), item_id, and title and genres if known, score, and, re-ranked, `place`: the rank
+        before that.
+
+    Raises:
+        As `LoadedRun.recommend`.
+    """
+    users = run.indices("user", user_ids)
+    step = min(_USERS_AT_ONCE, chunk_size(run.split.num_items, _MEMORY_MB))
+    parts = []
+    for start in range(0, max(1, len(users)), step):
+        some = users[start : start + step]
+        found = source(some, k if reranker is None else candidates)
+        chosen = None if reranker is None else reranker.choose(found, k)
+        parts.append(_frame(run, some, found, chosen))
+        progress(len(some))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _frame(run: LoadedRun, users: np.ndarray, found: Candidates, chosen: Tensor | None) -> pd.DataFrame:
+    items, scores = (found.items, found.scores) if chosen is None else found.at(chosen)
+    there = (scores > -torch.inf).numpy()
+    columns = {
+        "user_id": np.repeat(run.split.user_ids[users], there.sum(1)),
+        "rank": np.broadcast_to(np.arange(1, there.shape[1] + 1), there.shape)[there],
+    }
+    columns |= run.described(items.numpy()[there]) | {"score": scores.numpy()[there]}
+    if chosen is not None:
+        columns["place"] = chosen.numpy()[there] + 1
+    return pd.DataFrame(columns)
