@@ -35,7 +35,9 @@ class Calibrated(Reranker):
         length = 0
 
         def objective() -> Tensor:
-            return relevance - (1 - self.weight) * divergence(tastes[:, None], (mixtures + total[:, None]) / (length + 1))
+            return relevance - (1 - self.weight) * divergence(
+                tastes[:, None], (mixtures + total[:, None]) / (length + 1)
+            )
 
         def take(at: Tensor) -> None:
             nonlocal length

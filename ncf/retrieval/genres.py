@@ -18,7 +18,9 @@ def item_genres(split: Split) -> Tensor:
     lists = [] if split.genres is None else [list(filter(None, text.split("|"))) for text in split.genres.tolist()]
     names = sorted({name for one in lists for name in one})
     if not names:
-        raise DataError(f"{split.name}: expected genres of items, found none; rerank=mmr similarity=co_occurrence needs none")
+        raise DataError(
+            f"{split.name}: expected genres of items, found none; rerank=mmr similarity=co_occurrence needs none"
+        )
     column = {name: place for place, name in enumerate(names)}
     table = torch.zeros(split.num_items, len(names))
     for item, one in enumerate(lists):

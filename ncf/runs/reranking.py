@@ -1,5 +1,6 @@
 """Recommend from candidates of a finished run: found exactly or by an index, and re-ranked or not."""
 
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,9 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ncf.core.command_line import Parser
+from ncf.errors import ConfigError
 from ncf.evaluation.ranking import chunk_size
 from ncf.retrieval.candidates import Candidates, best
 from ncf.retrieval.greedy import Reranker
+from ncf.retrieval.rerankers import BY_SIMILARITY, CANDIDATES, RERANKERS, SIMILARITY, WEIGHT, Reranking, reranking
+from ncf.retrieval.similarity import SIMILARITIES
 from ncf.runs.loading import LoadedRun
 
 _USERS_AT_ONCE = 512  # whose lists are chosen together: their tables still fit in a core's cache
@@ -18,6 +23,32 @@ _MEMORY_MB = 64  # for one chunk of scores
 
 Source = Callable[[np.ndarray, int], Candidates]
 """Indices of users (B,) and a number of candidates -> the best items that those users do not have."""
+
+
+def add_options(options: Parser) -> None:
+    """Add what a command that re-ranks asks for; `asked` reads it."""
+    options.add_argument(
+        "--rerank", help=f"choose each list from the user's best items for variety: {', '.join(RERANKERS)}"
+    )
+    options.add_argument(
+        "--lambda", dest="weight", type=float,
+        help=f"weight of relevance in it, from 0 to 1 ({WEIGHT}); for popularity_cap the largest share of popular items",
+    )  # fmt: skip
+    options.add_argument(
+        "--similarity",
+        help=f"what makes items alike, for {' and '.join(BY_SIMILARITY)}: {', '.join(SIMILARITIES)} ({SIMILARITY})",
+    )
+    options.add_argument("--candidates", type=int, help=f"items that a list is chosen from ({CANDIDATES}, at least k)")
+
+
+def asked(options: Namespace, k: int) -> Reranking | None:
+    """Return what the options of `add_options` say; None if nothing is re-ranked. Raises ConfigError."""
+    if options.rerank is not None:
+        return reranking(options.rerank, options.weight, options.similarity, options.candidates, k)
+    given = {"lambda": options.weight, "similarity": options.similarity, "candidates": options.candidates}
+    if named := [name for name, value in given.items() if value is not None]:
+        raise ConfigError(f"{named[0]}: expected rerank=, which it belongs to, found none")
+    return None
 
 
 def by_score(run: LoadedRun) -> Source:
