@@ -67,8 +67,8 @@ def parser() -> command_line.Parser:
         "--retrieval",
         choices=index_file.RETRIEVALS,
         default=index_file.EXACT,
-        help="exact: every item is scored; faiss_hnsw or faiss_ivf: an index of item vectors, which is kept in the run's "
-        "folder, and whose recall is shown (needs faiss, of the extra ann)",
+        help="exact: every item is scored; faiss_hnsw or faiss_ivf: an index of item vectors, which is kept in the "
+        "run's folder and whose recall is shown (faiss is of the extra ann)",
     )
     return options
 

@@ -24,7 +24,7 @@ _SEED = 1234
 def faiss() -> Any:
     """Return the library. Raises ConfigError if it is not installed."""
     try:
-        import faiss as library  # noqa: PLC0415  an extra
+        import faiss as library
     except ImportError:
         raise ConfigError("retrieval: faiss is not installed; pip install 'ncf[ann]' brings it") from None
     return library
@@ -163,7 +163,7 @@ def _graph(arrays: Mapping[str, np.ndarray], count: int, room: np.ndarray) -> tu
 
 
 class IVF(Index):
-    """Cells around centres; a search looks at the items of the nearest cells (Sivic and Zisserman 2003; Johnson et al.).
+    """Cells around centres; a search looks at the items of the nearest cells (Sivic and Zisserman 2003).
 
     One more coordinate makes all item vectors equally long, so that the highest inner product is the least distance
     (Bachrach et al. 2014): cells of inner products would leave long vectors to the wrong centres.

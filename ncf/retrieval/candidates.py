@@ -47,6 +47,6 @@ class Candidates:
 
 
 def best(users: Tensor, scores: Tensor, count: int) -> Candidates:
-    """Return the `count` best of `scores` (B, I), fewer if there are no more; -inf rules an item out. Scores hold no NaN."""
+    """Return the `count` best of scores (B, I) without NaN, fewer if there are no more; -inf rules an item out."""
     values, items = top(scores, min(count, scores.shape[1]))
     return Candidates(users, items, values)

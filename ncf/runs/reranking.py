@@ -32,7 +32,7 @@ def add_options(options: Parser) -> None:
     )
     options.add_argument(
         "--lambda", dest="weight", type=float,
-        help=f"weight of relevance in it, from 0 to 1 ({WEIGHT}); for popularity_cap the largest share of popular items",
+        help=f"weight of relevance in it, from 0 to 1 ({WEIGHT}); of popularity_cap, the largest share of popular items",
     )  # fmt: skip
     options.add_argument(
         "--similarity",
