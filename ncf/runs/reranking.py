@@ -18,7 +18,7 @@ from ncf.retrieval.rerankers import BY_SIMILARITY, CANDIDATES, RERANKERS, SIMILA
 from ncf.retrieval.similarity import SIMILARITIES
 from ncf.runs.loading import LoadedRun
 
-_USERS_AT_ONCE = 512  # whose lists are chosen together: their tables still fit in a core's cache
+USERS_AT_ONCE = 512  # whose lists are chosen together: their tables still fit in a core's cache
 _MEMORY_MB = 64  # for one chunk of scores
 
 Source = Callable[[np.ndarray, int], Candidates]
@@ -32,7 +32,7 @@ def add_options(options: Parser) -> None:
     )
     options.add_argument(
         "--lambda", dest="weight", type=float,
-        help=f"weight of relevance in it, from 0 to 1 ({WEIGHT}); of popularity_cap, the largest share of popular items",
+        help=f"weight of relevance in it, from 0 to 1 ({WEIGHT}); of popularity_cap, the largest share of popular ones",
     )  # fmt: skip
     options.add_argument(
         "--similarity",
@@ -86,7 +86,7 @@ def recommend(
         As `LoadedRun.recommend`.
     """
     users = run.indices("user", user_ids)
-    step = min(_USERS_AT_ONCE, chunk_size(run.split.num_items, _MEMORY_MB))
+    step = min(USERS_AT_ONCE, chunk_size(run.split.num_items, _MEMORY_MB))
     parts = []
     for start in range(0, max(1, len(users)), step):
         some = users[start : start + step]
