@@ -1,13 +1,14 @@
 """`python -m experiments.benchmarks.nearest`: indexes against exact search, 1,000,000 items x 64, one core.
 
-Two made-up tables: `skewed` vectors of a low intrinsic dimension (12 of 64, a little noise besides, log-normal lengths),
-as factors of a catalogue tend to be, and `normal` ones, independent in each coordinate, on which no index can do much.
+Two made-up tables: `skewed` vectors of a low intrinsic dimension (12 of 64, a little noise besides, log-normal
+lengths), as factors of a catalogue tend to be, and `normal` ones, independent in each coordinate, on which no index can do much.
 Each index is built once. Exact search (faiss's, and torch's product and top k) and the index answer the same queries by
 turns, at the least effort whose recall@10 is at least .96 on other queries.
 """
 
 import argparse
 import json
+from functools import partial
 
 import torch
 
@@ -55,11 +56,11 @@ def compare(kind: str, name: str, items: int, rounds: int) -> list[Comparison]:
         "faiss exact": lambda: flat.search(queries.numpy(), K),
         "torch exact": lambda: exact.search(queries, K),
     }
+    ours = partial(timed, lambda: index.search(queries, K))
     return [
-        alternate(f"{title}: {other}", lambda: timed(lambda: index.search(queries, K)), lambda work=work: timed(work), rounds,
-                  10.0, **facts)
+        alternate(f"{title}: {other}", ours, partial(timed, work), rounds, 10.0, **facts)
         for other, work in sides.items()
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:

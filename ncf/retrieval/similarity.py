@@ -70,7 +70,8 @@ class Sparse(Similarity):
 
         def near(at: Tensor) -> Tensor:
             chosen = items.gather(1, at[:, None]).expand_as(items)
-            found = self.table[chosen.reshape(-1).numpy(), items.reshape(-1).numpy()]
+            rows, columns = (np.array(t.reshape(-1)) for t in (chosen, items))  # scipy asks for memory of numpy's own
+            found = self.table[rows, columns]
             return torch.from_numpy(np.asarray(found, np.float32).reshape(items.shape))
 
         return near

@@ -30,23 +30,21 @@ class Evaluated:
     Attributes:
         candidates: the best items that a user has neither in training nor in validation.
         expected: (N, K), the most popular ones of them.
-        test: (U, I) sparse, the test positives.
+        positives: the test positives, each as user * I + item.
     """
 
     run: LoadedRun
     k: int
     candidates: Candidates
     expected: Tensor
-    test: object
+    positives: Tensor
 
     def metrics(self, positions: Tensor) -> dict[str, Tensor | float]:
         """Return values (N,), one a user, or one number of all lists, for positions (N, K) as re-rankers give them."""
         run, split, users = self.run, self.run.split, self.candidates.users
         items, scores = self.candidates.at(positions)
         there = scores > -torch.inf
-        rows = users[:, None].expand_as(items).reshape(-1).numpy()
-        hits = np.asarray(self.test[rows, items.reshape(-1).numpy()]).reshape(items.shape) > 0  # type: ignore[index]
-        relevant = torch.from_numpy(hits) & there
+        relevant = torch.isin(users[:, None] * split.num_items + items, self.positives) & there
         held_out = torch.from_numpy(np.bincount(split.test.users, minlength=split.num_users))[users]
         popularity = np.bincount(split.train.items, minlength=split.num_items)
         found: dict[str, Tensor | float] = {
@@ -73,11 +71,13 @@ def evaluated(
 ) -> Evaluated:
     """Return the candidates of every user with a test positive, as full ranking has them."""
     split = run.split
-    test = positives_matrix(split.test, split.num_users, split.num_items).tocsr()
+    positives = torch.from_numpy(split.test.users * split.num_items + split.test.items)
     seen = sum(positives_matrix(p, split.num_users, split.num_items) for p in (split.train, split.valid)).tocsr()
     popularity = torch.from_numpy(np.bincount(split.train.items, minlength=split.num_items)).float()
     users = np.unique(split.test.users)
-    step, found, expected = chunk_size(split.num_items, _MEMORY_MB), [], []
+    step = chunk_size(split.num_items, _MEMORY_MB)
+    found: list[Candidates] = []
+    expected: list[Candidates] = []
     for start in range(0, len(users), step):
         some = users[start : start + step]
         known = tuple(map(torch.from_numpy, seen[some].nonzero()))
@@ -87,7 +87,7 @@ def evaluated(
             kept.append(best(torch.from_numpy(some), values, count))
         progress(len(some))
     whole = Candidates(*(torch.cat([getattr(c, name) for c in found]) for name in ("users", "items", "scores")))
-    return Evaluated(run, k, whole, torch.cat([c.items for c in expected]), test)
+    return Evaluated(run, k, whole, torch.cat([c.items for c in expected]), positives)
 
 
 def trade_off(
