@@ -1,9 +1,9 @@
 """`python -m experiments.benchmarks.nearest`: indexes against exact search, 1,000,000 items x 64, one core.
 
 Two made-up tables: `skewed` vectors of a low intrinsic dimension (12 of 64, a little noise besides, log-normal
-lengths), as factors of a catalogue tend to be, and `normal` ones, independent in each coordinate, on which no index can do much.
-Each index is built once. Exact search (faiss's, and torch's product and top k) and the index answer the same queries by
-turns, at the least effort whose recall@10 is at least .96 on other queries.
+lengths), as factors of a catalogue tend to be, and `normal` ones, independent in each coordinate, on which no index
+can do much. Each index is built once. Exact search (faiss's, and torch's product and top k) and the index answer the
+same queries by turns, at the least effort whose recall@10 is at least .96 on other queries.
 """
 
 import argparse
@@ -74,14 +74,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     faiss().omp_set_num_threads(1)
-    on = machine()
-    found = [
-        c for kind in arguments.vectors for name in arguments.indexes
-        for c in compare(kind, name, arguments.items, arguments.rounds)
-    ]  # fmt: skip
-    if not arguments.no_save:
-        save("nearest", found, on)
-        tabulate()
+    for kind in arguments.vectors:
+        on = machine()
+        found = [c for name in arguments.indexes for c in compare(kind, name, arguments.items, arguments.rounds)]
+        if not arguments.no_save:
+            save(f"nearest_{kind}", found, on)
+            tabulate()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ncf.retrieval.genres import item_genres, user_genres
 from ncf.retrieval.greedy import Reranker
 from ncf.retrieval.mmr import MMR
 from ncf.retrieval.popularity_cap import PopularityCap, head
-from ncf.retrieval.similarity import SIMILARITIES, similarity
+from ncf.retrieval.similarity import SIMILARITIES, similarity_of
 from ncf.retrieval.xquad import XQuAD
 
 BY_SIMILARITY: dict[str, type[MMR] | type[DPP]] = {"mmr": MMR, "dpp": DPP}
@@ -71,7 +71,7 @@ def build(settings: Reranking, split: Split, model: Recommender | None = None) -
         DataError: the data has no genres, or the model no vectors, where they are needed.
     """
     if settings.name in BY_SIMILARITY:
-        return BY_SIMILARITY[settings.name](settings.weight, similarity(str(settings.similarity), split, model))
+        return BY_SIMILARITY[settings.name](settings.weight, similarity_of(str(settings.similarity), split, model))
     if settings.name == CAPPED:
         return PopularityCap(settings.weight, head(np.bincount(split.train.items, minlength=split.num_items)))
     genres = item_genres(split)

@@ -70,7 +70,7 @@ class Sparse(Similarity):
 
         def near(at: Tensor) -> Tensor:
             chosen = items.gather(1, at[:, None]).expand_as(items)
-            rows, columns = (np.array(t.reshape(-1)) for t in (chosen, items))  # scipy asks for memory of numpy's own
+            rows, columns = (t.reshape(-1).numpy().copy() for t in (chosen, items))  # scipy asks for memory of numpy's own
             found = self.table[rows, columns]
             return torch.from_numpy(np.asarray(found, np.float32).reshape(items.shape))
 
@@ -131,7 +131,7 @@ SIMILARITIES: dict[str, Callable[[Split, Recommender | None], Similarity]] = {
 }
 
 
-def similarity(name: str, split: Split, model: Recommender | None = None) -> Similarity:
+def similarity_of(name: str, split: Split, model: Recommender | None = None) -> Similarity:
     """Return the similarity called `name`. Raises ConfigError for an unknown name, and DataError as the others."""
     if name not in SIMILARITIES:
         raise ConfigError(f"similarity: expected one of {', '.join(SIMILARITIES)}, got {name!r}")

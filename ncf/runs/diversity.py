@@ -15,7 +15,7 @@ from ncf.retrieval import lists
 from ncf.retrieval.candidates import Candidates, best
 from ncf.retrieval.genres import item_genres, user_genres
 from ncf.retrieval.rerankers import Reranking, build
-from ncf.retrieval.similarity import genre, similarity
+from ncf.retrieval.similarity import genre, similarity_of
 from ncf.runs.loading import LoadedRun
 from ncf.runs.reranking import USERS_AT_ONCE
 
@@ -52,7 +52,7 @@ class Evaluated:
             "hit": relevant.any(1).double(),
             "serendipity": lists.serendipity(items, relevant, self.expected),
             "similarity by co_occurrence": lists.intra_list_similarity(
-                items, there, similarity("co_occurrence", split, run.model)
+                items, there, similarity_of("co_occurrence", split, run.model)
             ),
         }
         try:
