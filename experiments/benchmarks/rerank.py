@@ -1,7 +1,7 @@
 """`python -m experiments.benchmarks.rerank`: users re-ranked a second, beside a greedy search in numpy, one core.
 
-10 of 100 candidates each, 2,000 users, made-up scores, genres and vectors of 2,000 items. The other side takes a user at
-a time and works with whole arrays of its candidates, as one would write it first. Both choose the same lists, which is
+10 of 100 candidates each, 2,000 users, made-up scores, genres and vectors of 2,000 items. The other side takes one user
+at a time, with whole arrays of its candidates, as one would write it first. Both choose the same lists, which is
 checked before anything is timed. Goal: 5,000 users a second.
 """
 
