@@ -70,7 +70,9 @@ class Sparse(Similarity):
 
         def near(at: Tensor) -> Tensor:
             chosen = items.gather(1, at[:, None]).expand_as(items)
-            rows, columns = (t.reshape(-1).numpy().copy() for t in (chosen, items))  # scipy asks for memory of numpy's own
+            rows, columns = (
+                t.reshape(-1).numpy().copy() for t in (chosen, items)
+            )  # scipy asks for memory of numpy's own
             found = self.table[rows, columns]
             return torch.from_numpy(np.asarray(found, np.float32).reshape(items.shape))
 

@@ -19,7 +19,10 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("best", None, None, None), r"^rerank: expected one of mmr, dpp, xquad, calibrated, popularity_cap, got 'best'$"),
+        (
+            ("best", None, None, None),
+            r"^rerank: expected one of mmr, dpp, xquad, calibrated, popularity_cap, got 'best'$",
+        ),
         (("mmr", 1.01, None, None), r"^lambda: expected a number from 0 .* to 1 .*, got 1.01$"),
         (("mmr", -0.1, None, None), r"^lambda: .* got -0.1$"),
         (("mmr", float("nan"), None, None), r"^lambda: .* got nan$"),

@@ -60,7 +60,9 @@ def test_an_index_is_built_once(name: str, run: LoadedRun, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", INDEXES)
-@pytest.mark.parametrize("damage", ["another run", "changed weights", "cut", "flipped", "empty", "no archive", "effort"])
+@pytest.mark.parametrize(
+    "damage", ["another run", "changed weights", "cut", "flipped", "empty", "no archive", "effort"]
+)
 def test_an_index_of_something_else_is_built_anew_and_that_is_said(
     name: str, damage: str, run: LoadedRun, runs: FinishedRuns, tmp_path: Path
 ) -> None:
@@ -101,7 +103,9 @@ def test_a_folder_that_takes_nothing_costs_only_the_index(run: LoadedRun, monkey
 
 
 def test_what_cannot_be_is_one_line(runs: FinishedRuns, run: LoadedRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"^retrieval: expected a model whose score is an inner product .* found EASE; "):
+    with pytest.raises(
+        DataError, match=r"^retrieval: expected a model whose score is an inner product .* found EASE; "
+    ):
         retrieval(ncf.load(runs["ease"]), "faiss_hnsw", 5, print)
     with pytest.raises(ConfigError, match=r"^retrieval: expected one of exact, faiss_hnsw, faiss_ivf, got 'annoy'$"):
         retrieval(run, "annoy", 5, print)
