@@ -1,4 +1,4 @@
-"""The index of a run: kept beside it, used only with its weights, and the recall that is shown is the recomputed one."""
+"""The index of a run: kept beside it, used only with its weights, and the recall shown is the recomputed one."""
 
 import re
 import shutil
@@ -81,8 +81,9 @@ def test_an_index_of_something_else_is_built_anew_and_that_is_said(
         np.savez(path, **arrays)
     else:
         middle = len(good) // 2
-        path.write_bytes({"cut": good[:middle], "empty": b"", "no archive": b"an index",
-                          "flipped": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]}[damage])  # fmt: skip
+        flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+        contents = {"cut": good[:middle], "empty": b"", "no archive": b"an index", "flipped": flipped}
+        path.write_bytes(contents[damage])
     said: list[str] = []
     found = retrieval(run, name, 5, said.append)(np.arange(60), 5)
     assert re.fullmatch(rf"{re.escape(str(path))}: .*; it is built anew", said[0]), said
