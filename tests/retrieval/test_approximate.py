@@ -73,7 +73,7 @@ def test_a_graph_that_leads_out_of_its_arrays_is_refused(table: tuple[Tensor, Te
         good | {"neighbours": good["neighbours"][:-1]}, good | {"neighbours": good["neighbours"].astype(np.int64)},
         {}, good | {"entry": np.array([1])},
     ):  # fmt: skip
-        with pytest.raises(DataError, match="^expected "):
+        with pytest.raises(DataError, match=r"^expected "):
             HNSW(items, bad)
 
 
@@ -86,7 +86,7 @@ def test_cells_that_are_none_are_refused(table: tuple[Tensor, Tensor]) -> None:
         good | {"centres": good["centres"] * np.nan}, good | {"centres": good["centres"][:0]},
         good | {"centres": good["centres"].astype(np.float64)},
     ):  # fmt: skip
-        with pytest.raises(DataError, match="^expected "):
+        with pytest.raises(DataError, match=r"^expected "):
             IVF(items, bad)
 
 

@@ -1,4 +1,4 @@
-"""What every re-ranker promises: at lambda 1 the order stays, users do not matter to each other, nothing comes twice."""
+"""What every re-ranker promises: at lambda 1 the order stays, users do not affect each other, nothing comes twice."""
 
 import pytest
 import torch
