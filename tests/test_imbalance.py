@@ -11,6 +11,7 @@ from finished_runs import FinishedRuns
 import ncf
 from ncf import imbalance
 from ncf.errors import ConfigError, DataError, NcfError
+from ncf.evaluation.imbalance import HeldOut, best_threshold
 from ncf.runs.loading import LoadedRun
 
 
@@ -46,7 +47,8 @@ def test_all_zeros_have_no_interval_of_the_relative_change(run: LoadedRun) -> No
     nothing = {by: replace(counts, hits=0 * counts.hits) for by, counts in other.counts.items()}
     tables = imbalance.report([replace(other, counts=nothing), other]).split("\n\n")
     rows = [line for line in tables[-1].splitlines()[2:] if "-100.0%" in line]
-    assert rows and not any("-100.0%]" in line or "[-100.0%" in line for line in rows)
+    assert rows
+    assert not any("-100.0%]" in line or "[-100.0%" in line for line in rows)
     assert any(line.endswith("< 0.0001") for line in rows)
 
 
@@ -73,6 +75,9 @@ def test_a_threshold_is_chosen_on_validation(run: LoadedRun) -> None:
     chosen = imbalance.counted(run, n=None)
     assert chosen.rule.startswith("score >= ")
     value = float(chosen.rule.removeprefix("score >= "))
+    best = {part: best_threshold(run.model.score, HeldOut(run.split, part)) for part in ("valid", "test")}
+    assert value == pytest.approx(best["valid"], rel=1e-5)
+    assert value != pytest.approx(best["test"], rel=1e-5)  # to choose on test would be seen
     given = imbalance.counted(run, n=None, threshold=value)
     assert np.abs(given.counts["user"].predicted.sum() - chosen.counts["user"].predicted.sum()) <= 1  # of six digits
 
