@@ -5,6 +5,7 @@ seeds would turn out.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ncf.core import command_line
@@ -26,7 +27,7 @@ def parser() -> command_line.Parser:
         "--rule", choices=("top_n", "threshold"), default="top_n",
         help="what is predicted: top_n, each user's n best unseen items; threshold, every pair from a score on (top_n)",
     )  # fmt: skip
-    options.add_argument("--n", type=int, default=10, help="predictions per user of rule=top_n (10)")
+    options.add_argument("--n", type=int, help="predictions per user of rule=top_n (10)")
     options.add_argument(
         "--threshold", type=float, help="score of rule=threshold (chosen on validation, for the highest micro F1)"
     )
@@ -36,20 +37,32 @@ def parser() -> command_line.Parser:
 def main(arguments: Sequence[str]) -> None:
     """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
-    if options.n < 1:
+    if options.n is not None and options.n < 1:
         raise ConfigError(f"n: expected at least 1, got {options.n}")
+    if options.n is not None and options.rule != "top_n":
+        raise ConfigError("n: expected rule=top_n, which it belongs to, got rule=threshold")
     if options.threshold is not None and options.rule != "threshold":
         raise ConfigError("threshold: expected rule=threshold, which it belongs to, got rule=top_n")
     run = load_asked(options)
     others = [load(path, options.root, options.archive) for path in _folders(options.against)]
     for other in others:
         refuse_other_data(run, other)
-    n = options.n if options.rule == "top_n" else None
-    print(report([counted(each, n, options.threshold) for each in (run, *others)]))
+    runs = [run, *others]
+    n = (options.n or 10) if options.rule == "top_n" else None
+    found = [counted(each, n, options.threshold) for each in runs]
+    print(report([replace(each, name=name) for each, name in zip(found, names([r.folder for r in runs]), strict=True)]))
 
 
 def _folders(text: str | None) -> list[Path]:
     return [Path(name) for name in (text or "").split(",") if name]
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """Return what runs are called: the last parts of their folders, as many as tell different folders apart."""
+    whole = [folder.resolve().parts for folder in folders]
+    lengths = range(1, max(map(len, whole)) + 1)
+    length = next(n for n in lengths if len({parts[-n:] for parts in whole}) == len(set(whole)))
+    return [str(Path(*parts[-length:])) for parts in whole]
 
 
 def refuse_other_data(run: LoadedRun, other: LoadedRun) -> None:
@@ -103,9 +116,11 @@ def _by_tier(runs: Sequence[Served]) -> str:
 def _differences(first: Served, other: Served) -> str:
     rows = []
     for by, name, metric, found in differences(first, other, LEVEL):
-        relative = "" if found.relative is None else f"{found.relative:+.1%} {_interval(found.relative_ends, '+.1%')}"
+        relative = "" if found.relative is None else f"{found.relative:+.1%}"
+        if found.relative not in (None, -1.0):  # of -100%, all 0, the delta method would be certain
+            relative += f" {_interval(found.relative_ends, '+.1%')}"
         absolute = f"{found.difference:+.4f} {_interval(found.ends, '+.4f')}"
-        rows.append([by, name, metric, absolute, relative, f"{found.p:.4f}"])
+        rows.append([by, name, metric, absolute, relative, "< 0.0001" if found.p < 0.0001 else f"{found.p:.4f}"])
     return text_table(["by", "tier", "metric", "difference of means", "relative", "p (Holm)"], rows)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 
 from ncf.errors import ConfigError, DataError
+from ncf.evaluation.metrics import METRICS
+from ncf.evaluation.ratings import ERRORS
 from ncf.report.defaults import default, place
 from ncf.report.kit.naming import level_name, setting_text
 from ncf.runs.tables import FOLD
@@ -222,9 +224,9 @@ class Design:
 
 
 def is_metric(column: str, of_epoch: bool = False) -> bool:
-    """Return whether a column is a metric: valid/ndcg@10; of an epoch's, ties are none."""
+    """Return whether a column is a metric: valid/ndcg@10, test/mse; of an epoch's, ties are none."""
     part, _, name = column.partition("/")
-    known = "@" in name or name in ("mrr", "auc") or (not of_epoch and name == "tied")
+    known = "@" in name or name in METRICS or name in ERRORS or (not of_epoch and name == "tied")
     return part in ("valid", "test") and known
 
 

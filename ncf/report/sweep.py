@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
+from ncf.evaluation.metrics import METRICS
 from ncf.report.arms import Arm, Design, Factor
 from ncf.report.study import (
     COMPANIONS,
@@ -122,7 +123,7 @@ class Sweep:
     def monitored(self) -> str | None:
         """The metric of `curves` that is shown: the primary one if it is there."""
         primary = self.metrics[0].removeprefix("test/")
-        others = [column for column in self.curves.columns if "@" in column or column == "mrr"]
+        others = [column for column in self.curves.columns if column in METRICS or "@" in column]
         return next(iter([name for name in (primary,) if name in self.curves] + others), None)
 
     @cached_property

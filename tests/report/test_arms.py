@@ -6,7 +6,9 @@ import pytest
 from made_up_sweep import runs
 
 from ncf.errors import DataError
-from ncf.report.arms import Arm, Design
+from ncf.evaluation.metrics import METRICS
+from ncf.evaluation.ratings import ERRORS
+from ncf.report.arms import Arm, Design, is_metric
 
 
 def table(*rows: dict[str, object]) -> pd.DataFrame:
@@ -122,3 +124,9 @@ def test_more_arms_than_a_design_has_are_refused() -> None:
         DataError, match=r"expected at most 200 arms, found 240, which differ in loss, optimizer\.lr, model\.factors"
     ):
         _ = Design(frame.assign(**{"model.factors": frame["seed"]}), {}).arms
+
+
+@pytest.mark.parametrize("metric", [*METRICS, *ERRORS])
+def test_no_metric_is_a_setting(metric: str) -> None:
+    column = f"{metric}@10" if metric in METRICS and METRICS[metric].cut else metric
+    assert all(is_metric(f"{part}/{column}") for part in ("valid", "test"))

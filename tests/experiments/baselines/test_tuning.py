@@ -11,7 +11,7 @@ from ncf.models import MODELS
 
 
 def test_every_model_but_popularity_has_a_space() -> None:
-    assert {path.stem for path in tuning.SPACES.glob("*.yaml")} == set(MODELS) - {"popularity", "multitask"}
+    assert {path.stem for path in tuning.SPACES.glob("*.yaml")} == set(MODELS) - {"popularity"}
 
 
 def test_the_yaml_of_a_study_says_what_it_took() -> None:
