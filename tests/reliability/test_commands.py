@@ -78,7 +78,7 @@ COMMANDS: dict[str, Arguments] = {
     "ncf.report": lambda p: [f"results={p.results}", f"registration={p.results.with_name('registration.yaml')}"],
     "ncf.data": lambda p: _data(p),
     "ncf.off_policy": lambda p: [f"log={_log(p)}", "policy=uniform"],
-    "ncf.effect": lambda p: [f"data={_units(p)}", "treatment=t", "outcome=y", "confounders=x", f"page={p.output}"],
+    "ncf.effect": lambda p: [f"data={_units(p)}", "treatment=t", "outcome=y", "confounders=x", f"page={p.output}.html"],
     "ncf.rollout": lambda p: [
         f"data={_panel(p)}",
         "unit=u",
@@ -86,7 +86,7 @@ COMMANDS: dict[str, Arguments] = {
         "treated=d",
         "outcome=y",
         "draws=99",
-        f"page={p.output}",
+        f"page={p.output}.html",
     ],
     "ncf.abtest": lambda p: [f"data={_experiment(p)}", "unit=user", "arm=arm", "metric=clicks", f"output={p.output}"],
     "ncf.interleave": lambda p: [f"data={_experiment(p)}", "session=user", "ranker=arm", "clicks=clicks"],
@@ -227,7 +227,8 @@ def test_a_full_device_as_output_is_one_line_and_stays_a_device(
     option = WRITES_A_FILE[name]
     arguments = [a for a in COMMANDS[name](place) if not a.startswith(f"{option}=")]
     assert typed(name, [*arguments, f"{option}=/dev/full"], monkeypatch) in (1, 2)
-    assert "No space left on device" in one_line(capsys.readouterr().err)
+    said = "a file that ends in .html" if option == "page" else "No space left on device"
+    assert said in one_line(capsys.readouterr().err)
     assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
 
 
@@ -238,7 +239,7 @@ def test_an_output_in_a_folder_that_is_none_is_one_line(
     option = WRITES_A_FILE[name]
     place.output.write_text("a file")
     arguments = [a for a in COMMANDS[name](place) if not a.startswith(f"{option}=")]
-    assert typed(name, [*arguments, f"{option}={place.output / 'x'}"], monkeypatch) in (1, 2)
+    assert typed(name, [*arguments, f"{option}={place.output / 'x.html'}"], monkeypatch) in (1, 2)
     one_line(capsys.readouterr().err)
     assert place.output.read_text() == "a file"
 
