@@ -2,7 +2,8 @@
 
 `ALS` fits observed ratings with user and item biases (Koren, Bell and Volinsky 2009); a row's penalty grows with its
 number of ratings (Zhou et al. 2008). `IALS` fits all cells, positives as 1 and the others as 0 with less weight (Hu,
-Koren and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022; `cg_steps` makes it approximate and fast.
+Koren and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022. It alone has an approximate, faster
+solver, `als_cg`.
 """
 
 from collections.abc import Iterator

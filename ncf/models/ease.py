@@ -10,6 +10,7 @@ from torch import Tensor
 from ncf.core.memory import available
 from ncf.data.split import Split
 from ncf.errors import ConfigError, TrainingError
+from ncf.models.co_occurrence import shared_ones
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 
@@ -42,7 +43,7 @@ class EASE(NonGradientRecommender):
 
     def _inverse(self, matrix: sparse.csr_matrix) -> Tensor:
         """Return P (I, I) float64 of the users' histories `matrix` (U, I); at most three such matrices at a time."""
-        gram = torch.from_numpy((matrix.T @ matrix).toarray())
+        gram = torch.from_numpy(shared_ones(matrix.T.tocsr(), matrix))
         gram.diagonal().add_(self.l2)
         self.go_on()
         norm = gram.sum(0).max()  # |.|_1, as no entry is negative
