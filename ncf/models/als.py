@@ -7,6 +7,7 @@ solver, `als_cg`.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -115,13 +116,13 @@ class IALS(NonGradientRecommender):
         """Take `cg_steps` steps for all users, then for all items, `sweeps` times, from the initial factors of both."""
         (by_user, user_order), (by_item, item_order) = als_cg.both_sides(matrix)
         users, items = self.users.weight, self.items.weight
-        fixed = {"alpha": self.alpha, "steps": self.cg_steps, "go_on": self.go_on}
+        half_step = partial(als_cg.half_step, alpha=self.alpha, steps=self.cg_steps, go_on=self.go_on)
         penalties = [self._penalty(cells.counts, width) for cells, width in zip((by_user, by_item), matrix.shape[::-1])]
         products = by_user.products(users, items)
         for _ in range(self.sweeps):
-            als_cg.half_step(by_user, users, items, products, penalty=penalties[0], **fixed)
+            half_step(by_user, users, items, products, penalty=penalties[0])
             products = products.index_select(0, item_order)
-            als_cg.half_step(by_item, items, users, products, penalty=penalties[1], **fixed)
+            half_step(by_item, items, users, products, penalty=penalties[1])
             products = products.index_select(0, user_order)
 
     def _penalty(self, positives: Tensor, width: int) -> Tensor:
