@@ -26,7 +26,8 @@ from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, su
 
 Similarity = Literal["cosine", "pearson"]
 
-_CHUNK_BYTES = 2**26  # of one dense block of similarities
+_CHUNK_BYTES = 2**26  # of the dense block of shared positives
+_STRIP = 64  # rows of it at a time, whose similarities stay in the processor's cache
 
 
 def neighbours(
@@ -72,11 +73,13 @@ def _blocks(
     other_sizes = np.bincount(others.indices, minlength=columns).astype(np.float64)
     step = max(1, _CHUNK_BYTES // (8 * columns))
     for start in range(0, max(1, vectors.shape[0]), step):
-        shared = shared_ones(vectors[start : start + step], others)
-        block = _similarity(shared, sizes[start : start + step, None], other_sizes, length, similarity)
-        if shrinkage:
-            block *= shared / (shared + shrinkage)
-        yield np.maximum(block, 0, out=block)
+        found = shared_ones(vectors[start : start + step], others)
+        for first in range(0, max(1, len(found)), _STRIP):
+            shared, own = found[first : first + _STRIP], sizes[start + first : start + step, None][:_STRIP]
+            block = _similarity(shared, own, other_sizes, length, similarity)
+            if shrinkage:
+                block *= shared / (shared + shrinkage)
+            yield np.maximum(block, 0, out=block)
 
 
 def _similarity(shared: np.ndarray, a: np.ndarray, b: np.ndarray, length: int, similarity: Similarity) -> np.ndarray:
