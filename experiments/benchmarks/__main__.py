@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from experiments.benchmarks import focal, gpu, sampler, training
+from experiments.benchmarks import fits, focal, gpu, sampler, training
 from experiments.benchmarks.harness import Comparison, machine, save, tabulate
 from experiments.benchmarks.peers import peers_python
 
@@ -15,6 +15,7 @@ SUBJECTS: dict[str, Callable[[str, int], list[Comparison]]] = {
     "sweep": training.sweep,
     "sampler": sampler.sampler,
     "focal": focal.focal,
+    "fits": fits.fits,
     "stacked": training.stacked,
     "roof": training.roof,
     "threads": training.threads,

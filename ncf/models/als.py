@@ -2,10 +2,12 @@
 
 `ALS` fits observed ratings with user and item biases (Koren, Bell and Volinsky 2009); a row's penalty grows with its
 number of ratings (Zhou et al. 2008). `IALS` fits all cells, positives as 1 and the others as 0 with less weight (Hu,
-Koren and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022.
+Koren and Volinsky 2008), with the scaled regularisation of Rendle et al. 2022. It alone has an approximate, faster
+solver, `als_cg`.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -14,8 +16,10 @@ from pydantic import Field
 from scipy import sparse
 from torch import Tensor, nn
 
+from ncf.core.roles import Role
 from ncf.data.split import Split
 from ncf.errors import ConfigError, DataError
+from ncf.models import als_cg
 from ncf.models.base import with_columns
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix
@@ -67,6 +71,9 @@ class IALS(NonGradientRecommender):
     p is 1 with weight c = 1 + alpha for a positive, and 0 with weight 1 for any other cell. With n positives, a user's
     penalty is l2 (alpha n + I)^scaling |w_u|^2 and an item's l2 (alpha n + U)^scaling |h_i|^2: scaling 0 is that of Hu
     et al., 1 is proportional to the total weight of the row's cells (Rendle et al. 2022, section 3.2).
+
+    With `cg_steps`, a half-step takes so many conjugate gradient steps in float32 from the factors of the sweep before,
+    instead of solving for them in float64.
     """
 
     def __init__(
@@ -79,20 +86,24 @@ class IALS(NonGradientRecommender):
         l2: Annotated[float, Field(gt=0)],
         scaling: Annotated[float, Field(ge=0, le=1)],
         sweeps: Annotated[int, Field(ge=1)],
+        cg_steps: Annotated[int, Field(ge=0), Role(since=0)] = 0,
     ) -> None:
         super().__init__()
-        self.alpha, self.l2, self.scaling, self.sweeps = alpha, l2, scaling, sweeps
+        self.alpha, self.l2, self.scaling, self.sweeps, self.cg_steps = alpha, l2, scaling, sweeps, cg_steps
         self.users = nn.Embedding(num_users, factors)
         self.items = nn.Embedding(num_items, factors)
 
     @torch.no_grad()
     def fit(self, split: Split) -> None:
-        """Solve `sweeps` times, in float64, for all users given the items, then for all items given the users.
+        """Solve `sweeps` times for all users given the items, then for all items given the users.
 
         Raises:
             ConfigError: `l2` is too small; see `_solve`.
         """
         matrix = positives_matrix(split.train, split.num_users, split.num_items)
+        if self.cg_steps:
+            self._fit_by_steps(matrix)
+            return
         transposed = matrix.T.tocsr()
         items = self.items.weight.double()
         for _ in range(self.sweeps):
@@ -100,6 +111,23 @@ class IALS(NonGradientRecommender):
             items = self._half_step(transposed, users)
         self.users.weight.copy_(users)
         self.items.weight.copy_(items)
+
+    def _fit_by_steps(self, matrix: sparse.csr_matrix) -> None:
+        """Take `cg_steps` steps for all users, then for all items, `sweeps` times, from the initial factors of both."""
+        (by_user, user_order), (by_item, item_order) = als_cg.both_sides(matrix)
+        users, items = self.users.weight, self.items.weight
+        half_step = partial(als_cg.half_step, alpha=self.alpha, steps=self.cg_steps, go_on=self.go_on)
+        penalties = [self._penalty(cells.counts, width) for cells, width in zip((by_user, by_item), matrix.shape[::-1])]
+        products = by_user.products(users, items)
+        for _ in range(self.sweeps):
+            half_step(by_user, users, items, products, penalty=penalties[0])
+            products = products.index_select(0, item_order)
+            half_step(by_item, items, users, products, penalty=penalties[1])
+            products = products.index_select(0, user_order)
+
+    def _penalty(self, positives: Tensor, width: int) -> Tensor:
+        """Return the factors (R,) of the squared norms of rows with so many `positives` (R,) of `width` cells."""
+        return self.l2 * (self.alpha * positives + width) ** self.scaling
 
     def _half_step(self, matrix: sparse.csr_matrix, fixed: Tensor) -> Tensor:
         """Return factors (R, D) of the rows of `matrix` (R, C), given those of its columns, `fixed` (C, D)."""
@@ -109,7 +137,7 @@ class IALS(NonGradientRecommender):
         for rows, columns, _, entry in _batches(matrix, factors):
             self.go_on()
             features = fixed[columns] * entry[..., None]  # (B, L, D)
-            penalty = self.l2 * (self.alpha * entry.sum(1) + len(fixed)) ** self.scaling
+            penalty = self._penalty(entry.sum(1), len(fixed))
             systems = torch.baddbmm(gram, features.mT, features, alpha=self.alpha)
             systems.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
             solved[rows] = _solve(systems, (1 + self.alpha) * features.sum(1), self.l2)

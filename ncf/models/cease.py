@@ -50,7 +50,8 @@ class CEASE(EASE):
         self._refuse_without_memory()
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         users = self._user_features(split)
-        precision = self._inverse(self._stacked(matrix, users, split))
+        stacked = self._stacked(matrix, users, split)
+        precision = self._inverse(torch.from_numpy((stacked.T @ stacked).toarray()))
         weights = precision.div_(-precision.diagonal().clone()).fill_diagonal_(0)
         own = self.num_items
         self.keep("weights", weights[:own, :own].contiguous())

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from scipy import sparse
 from torch import Tensor
 
 from ncf.core.memory import available
 from ncf.data.split import Split
 from ncf.errors import ConfigError, TrainingError
+from ncf.models.co_occurrence import shared_ones
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 from ncf.models.recency import Decay, HalfLife, recent
@@ -45,14 +45,13 @@ class EASE(NonGradientRecommender):
         """
         self._refuse_without_memory()
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
-        precision = self._inverse(matrix)
+        precision = self._inverse(torch.from_numpy(shared_ones(matrix.T.tocsr(), matrix)))
         weights = precision.div_(-precision.diagonal().clone())
         self.keep("weights", weights.fill_diagonal_(0))
         self.keep_history(recent(matrix, split.train, self.decay, self.half_life))
 
-    def _inverse(self, matrix: sparse.csr_matrix) -> Tensor:
-        """Return P (I, I) float64 of the users' histories `matrix` (U, I); at most three such matrices at a time."""
-        gram = torch.from_numpy((matrix.T @ matrix).toarray())
+    def _inverse(self, gram: Tensor) -> Tensor:
+        """Return P (I, I) float64 for X'X (I, I), which is overwritten; at most three such matrices at a time."""
         gram.diagonal().add_(self.l2)
         self.go_on()
         norm = gram.sum(0).max()  # |.|_1, as no entry is negative

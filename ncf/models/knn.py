@@ -20,13 +20,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.data.split import Split
+from ncf.models.co_occurrence import shared_ones
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
 from ncf.models.recency import Decay, HalfLife, recent
 
 Similarity = Literal["cosine", "pearson"]
 
-_CHUNK_BYTES = 2**26  # of one dense block of similarities
+_CHUNK_BYTES = 2**26  # of the dense block of shared positives
+_STRIP = 64  # rows of it at a time, whose similarities stay in the processor's cache
 
 
 def neighbours(
@@ -72,11 +74,13 @@ def _blocks(
     other_sizes = np.bincount(others.indices, minlength=columns).astype(np.float64)
     step = max(1, _CHUNK_BYTES // (8 * columns))
     for start in range(0, max(1, vectors.shape[0]), step):
-        shared = (vectors[start : start + step] @ others).toarray()
-        block = _similarity(shared, sizes[start : start + step, None], other_sizes, length, similarity)
-        if shrinkage:
-            block *= shared / (shared + shrinkage)
-        yield np.maximum(block, 0, out=block)
+        found = shared_ones(vectors[start : start + step], others)
+        for first in range(0, max(1, len(found)), _STRIP):
+            shared, own = found[first : first + _STRIP], sizes[start + first : start + step, None][:_STRIP]
+            block = _similarity(shared, own, other_sizes, length, similarity)
+            if shrinkage:
+                block *= shared / (shared + shrinkage)
+            yield np.maximum(block, 0, out=block)
 
 
 def _similarity(shared: np.ndarray, a: np.ndarray, b: np.ndarray, length: int, similarity: Similarity) -> np.ndarray:
@@ -89,8 +93,16 @@ def _similarity(shared: np.ndarray, a: np.ndarray, b: np.ndarray, length: int, s
 
 def _nearest(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the columns of the k highest of each row of `block` (B, R), k capped at R, and their values: (B, k)."""
-    order = np.argsort(-block, axis=1, kind="stable")[:, :k]
-    return order, np.take_along_axis(block, order, axis=1)
+    k = min(k, block.shape[1])
+    least = np.partition(block, block.shape[1] - k, axis=1)[:, -k, None]
+    taken = block >= least
+    if (tied := taken.sum(1) > k).any():
+        above, equal = block[tied] > least[tied], block[tied] == least[tied]
+        taken[tied] = above | (equal & (equal.cumsum(1) <= k - above.sum(1, keepdims=True)))
+    chosen = taken.nonzero()[1].reshape(len(block), k)  # lower indices first, which the stable sort keeps
+    values = np.take_along_axis(block, chosen, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    return np.take_along_axis(chosen, order, axis=1), np.take_along_axis(values, order, axis=1)
 
 
 class _NearestNeighbours(NonGradientRecommender):

@@ -9,10 +9,14 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, svds
 from torch import Tensor
 
+from ncf.core.rng import generator
+from ncf.core.roles import Role
 from ncf.data.split import Split
 from ncf.errors import ConfigError
 from ncf.models.new_users import Histories
 from ncf.models.non_gradient import NonGradientRecommender, positives_matrix, sum_rows
+
+_OVERSAMPLING = 10  # directions beyond those that are kept (Halko et al. 2011, section 4.2)
 
 
 class PureSVD(NonGradientRecommender):
@@ -20,7 +24,14 @@ class PureSVD(NonGradientRecommender):
 
     item_factors: Tensor  # (I, D)
 
-    def __init__(self, num_users: int, num_items: int, *, factors: Annotated[int, Field(ge=1)]) -> None:
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        *,
+        factors: Annotated[int, Field(ge=1)],
+        power_iterations: Annotated[Annotated[int, Field(ge=0)] | None, Role(since=None)] = None,
+    ) -> None:
         super().__init__()
         if factors >= min(num_users, num_items):
             raise ConfigError(
@@ -28,14 +39,32 @@ class PureSVD(NonGradientRecommender):
                 f"got {factors}"
             )
         self.num_users, self.num_items, self.factors = num_users, num_items, factors
+        self.power_iterations = power_iterations
 
     def fit(self, split: Split) -> None:
-        """Compute the truncated SVD by Lanczos iteration (ARPACK) from a fixed start vector."""
+        """Compute the truncated SVD, to convergence or with `power_iterations`."""
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
+        found = self._converged if self.power_iterations is None else self._randomised
+        self.keep("item_factors", found(matrix))
+        self.keep_history(matrix)
+
+    def _converged(self, matrix: sparse.csr_matrix) -> np.ndarray:
+        """Return Q (I, D) by Lanczos iteration (ARPACK) from a fixed start vector."""
         start = np.ones(min(matrix.shape))
         _, _, right = svds(self._stoppable(matrix), k=self.factors, v0=start, return_singular_vectors="vh")
-        self.keep("item_factors", np.ascontiguousarray(right[::-1].T))
-        self.keep_history(matrix)
+        return np.ascontiguousarray(right[::-1].T)
+
+    def _randomised(self, matrix: sparse.csr_matrix) -> Tensor:
+        """Return an approximate Q (I, D) by subspace iteration from a fixed random start (Halko et al. 2011, 4.4)."""
+        narrow = matrix.astype(np.float32)
+        width = min(self.factors + _OVERSAMPLING, *matrix.shape)
+        basis = torch.randn(matrix.shape[1], width, generator=generator(0, "initialisation"))
+        for _ in range(1 + (self.power_iterations or 0)):
+            self.go_on()
+            basis = torch.linalg.qr(torch.from_numpy(narrow.T @ (narrow @ basis.numpy()))).Q
+        image = torch.from_numpy(narrow @ basis.numpy()).double()
+        vectors = torch.linalg.eigh(image.T @ image).eigenvectors.flip(1)[:, : self.factors]
+        return basis.double() @ vectors
 
     def _stoppable(self, matrix: sparse.csr_matrix) -> LinearOperator:
         """Return `matrix` as an operator whose products, of which ARPACK asks for hundreds, can stop the fit."""

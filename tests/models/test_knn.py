@@ -8,6 +8,7 @@ import torch
 from scipy import sparse
 from toy_models import SPLIT, dense_positives
 
+from ncf.core.rng import numpy_generator
 from ncf.data.split import Pairs
 from ncf.models import MODELS, knn
 from ncf.models.knn import Similarity, UserKNN, neighbours, neighbours_of
@@ -65,6 +66,17 @@ def test_scores_equal_brute_force(
 def test_equal_similarities_keep_the_lower_index() -> None:
     block = np.array([[0.0, 0.5, 0.5, 0.5]])
     assert knn._nearest(block, 2)[0].tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+@pytest.mark.parametrize("k", [1, 7, 30, 100])
+def test_the_nearest_are_those_of_a_stable_sort(levels: int, k: int) -> None:
+    """With one level all are tied, with three many at the cut; of a thousand hardly any."""
+    block = numpy_generator(0, "synthetic").integers(0, levels, (20, 30)) / 7
+    order = np.argsort(-block, axis=1, kind="stable")[:, :k]
+    indices, values = knn._nearest(block, k)
+    assert np.array_equal(indices, order)
+    assert np.array_equal(values, np.take_along_axis(block, order, axis=1))
 
 
 def test_similarities_by_hand() -> None:

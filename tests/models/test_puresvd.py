@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from toy_models import SPLIT, dense_positives
+from toys import random_split
 
 from ncf.errors import ConfigError
 from ncf.models.puresvd import PureSVD
@@ -39,3 +40,26 @@ def test_two_fits_are_equal_to_the_bit() -> None:
 def test_as_many_factors_as_the_matrix_has_rows_or_columns_are_refused(users: int, items: int) -> None:
     with pytest.raises(ConfigError, match=r"^model.factors: expected fewer than 12, .* got 12$"):
         PureSVD(users, items, factors=12)
+
+
+def test_the_randomised_one_converges_to_the_same_scores_with_its_iterations() -> None:
+    """On a matrix of more columns than the factors and what is drawn beyond them, where none would be exact."""
+    split = random_split(60, 50)
+    exact = PureSVD(60, 50, factors=3)
+    exact.fit(split)
+    errors = []
+    for power_iterations in (0, 2, 10, 100):
+        model = PureSVD(60, 50, factors=3, power_iterations=power_iterations)
+        model.fit(split)
+        errors.append(float((model.score(torch.arange(60)) - exact.score(torch.arange(60))).abs().max()))
+    assert errors[0] > 10 * errors[2] > 0
+    assert errors[3] < 1e-5
+    again = PureSVD(60, 50, factors=3, power_iterations=100)
+    again.fit(split)
+    assert torch.equal(again.item_factors, model.item_factors)
+
+
+def test_a_randomised_basis_is_no_wider_than_the_matrix() -> None:
+    model = PureSVD(12, 15, factors=11, power_iterations=2)
+    model.fit(SPLIT)
+    torch.testing.assert_close(model.score(EVERYONE), fitted(11).score(EVERYONE), rtol=0, atol=1e-5)
