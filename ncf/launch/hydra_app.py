@@ -22,7 +22,7 @@ from ncf.core.compose import CONF, compose
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
-from ncf.launch import log_file, run_folder
+from ncf.launch import log_file, processes, run_folder
 from ncf.launch.driver import driving, end_with_driver, is_driver
 from ncf.runs import resume
 from ncf.runs.components import CHOICES
@@ -60,7 +60,8 @@ def hydra_job(train: Train) -> Callable[[DictConfig], float | None]:
                 return None  # it is recorded in the run folder
             if not isinstance(error, NcfError):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            if processes.to_be_said(error):
+                print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2 if isinstance(error, BAD_INPUT) else 1) from None
 
     return _job
@@ -85,6 +86,8 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
 
     Of a simulation it is the mean regret.
     """
+    if processes.beside(cfg):
+        return processes.follow(train, cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone, simulated = HydraConfig.get().mode == RunMode.RUN, is_simulation(cfg)
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
@@ -99,7 +102,7 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
     if result is None:
         if alone:
             command = "ncf.simulate" if simulated else "ncf.train"
-            print(f"stopped; resume with python -m {command} resume={folder}", file=sys.stderr)
+            print(f"stopped; resume with {processes.launcher()} -m {command} resume={folder}", file=sys.stderr)
         raise SystemExit(STOPPED)
     if alone:
         say(f"{regrets(result) if simulated else table(result)}\n{folder}")
@@ -175,7 +178,7 @@ def run(main: Callable[[], object], root: str = "train") -> None:
         refuse_unknown_options(arguments, lambda: compose([], root=root))
         trust.check_arguments(arguments, CONF, CHOICES)
         refuse_missing_run(arguments)
-        sys.argv[1:] = resume.spelt_out(arguments, CHOICES)
+        sys.argv[1:] = [*resume.spelt_out(arguments, CHOICES), *processes.without_folder()]
         with driving():
             main()
     except KeyboardInterrupt:
