@@ -12,15 +12,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
-from torchrec.distributed import comm_ops
-from torchrec.distributed.embedding import EmbeddingCollectionSharder
-from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
-from torchrec.distributed.types import ShardingEnv
-from torchrec.modules.embedding_configs import EmbeddingConfig
-from torchrec.modules.embedding_modules import EmbeddingCollection
-from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from ncf.training.distributed.group import Group
+from ncf.training.distributed.quiet import quiet
+
+with quiet():
+    from torchrec.distributed import comm_ops
+    from torchrec.distributed.embedding import EmbeddingCollectionSharder
+    from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
+    from torchrec.distributed.types import ShardingEnv
+    from torchrec.modules.embedding_configs import EmbeddingConfig
+    from torchrec.modules.embedding_modules import EmbeddingCollection
+    from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 KINDS = {"auto": ["row_wise", "table_wise"], "row": ["row_wise"], "table": ["table_wise"]}
 _MULTIPLE = 4  # the kernels' rows are multiples of four numbers; the rest stays 0, and its gradient is 0
@@ -92,7 +95,8 @@ class Tables:
         self._group = group
         widths = sorted({shape.width for shape in shapes.values()})
         self._names = [[name for name in shapes if shapes[name].width == width] for width in widths]  # one width each
-        self._collections = [self._sharded(names, KINDS[sharding]) for names in self._names]
+        with quiet():
+            self._collections = [self._sharded(names, KINDS[sharding]) for names in self._names]
         self.shards = {shard.name: shard for collection in self._collections for shard in self._shards_of(collection)}
         self.whole = {
             _table(key): tensor for part in self._collections for key, tensor in part.state_dict().items()
