@@ -40,6 +40,7 @@ _METADATA = {  # all that the description of a checkpoint of tensors is made of
     "torch.distributed.checkpoint.filesystem": {"_StorageInfo", "StorageInfo", "_StoragePrefix"},
     "torch.serialization": {"_get_layout"},
     "torch": {"Size", "strided", "float32", "float64", "int64"},
+    "pathlib": {"PosixPath", "WindowsPath"},
     "collections": {"OrderedDict"},
 }  # fmt: skip
 
