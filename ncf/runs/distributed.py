@@ -30,8 +30,8 @@ try:
     from ncf.training import distributed as on
 except ImportError as error:  # nothing of torchrec is imported elsewhere
     raise ConfigError(
-        f"trainer.sharding: trainer=distributed needs torchrec and fbgemm ({error}): pip install -c constraints.txt "
-        "'ncf[distributed]' and, as docs/scale.md says, torchrec and fbgemm-gpu-cpu without their dependencies"
+        f"trainer.sharding: trainer=distributed needs torchrec, which is not there ({error}): "
+        "pip install 'ncf[distributed]' && pip install --no-deps torchrec==1.8.0 fbgemm-gpu-cpu==1.8.0"
     ) from None
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def _again(folder: Path) -> str:
 
 def _refuse_unsupported(plan: RunPlan, group: on.Group) -> None:
     """Raise ConfigError for settings that do not suit several processes."""
-    on.refuse_model(plan.model)
+    on.refuse_model(plan.model, plan.settings["model"]["name"])
     on.refuse_optimizer(plan.settings["optimizer"])
     if isinstance(plan.loss, JointLoss):
         raise ConfigError(f"loss: expected one of logits with trainer=distributed, got {plan.settings['loss']['name']}")

@@ -112,13 +112,12 @@ class ShardedModel(GradientRecommender):
         assert self.tables is not None
         pieces: dict[str, list[Tensor]] = {name: [] for name in self.tables.shapes}
         for start in range(0, max(shape.rows for shape in self.tables.shapes.values()), at_once):
-            ids = {
-                name: torch.arange(start, min(start + at_once, shape.rows) if group.rank == 0 else start)
-                if start < shape.rows
-                else torch.empty(0, dtype=torch.int64)
+            ends = {
+                name: min(start + at_once, shape.rows) if group.rank == 0 else 0
                 for name, shape in self.tables.shapes.items()
             }
-            for name, rows in self.tables.fetch({n: i.to(group.device) for n, i in ids.items()}).items():
+            ids = {name: torch.arange(start, max(start, end), device=group.device) for name, end in ends.items()}
+            for name, rows in self.tables.fetch(ids).items():
                 pieces[name].append(rows.cpu().clone())
         return {name: torch.cat(rows) for name, rows in pieces.items()}
 
@@ -139,12 +138,8 @@ def build(
 ) -> ShardedModel:
     """Return `make(num_users, num_items)` sharded, with the weights that `ncf.models.build` draws from `stream`.
 
-    No process ever holds more of a sharded table than its own rows.
-
-    Raises:
-        ConfigError: the model cannot be sharded.
+    No process ever holds more of a sharded table than its own rows and a piece that is being drawn.
     """
-    refuse_unsupported(make)
     model = undrawn(make, num_users, num_items)
     if sharding == "data":
         tables, users, items = None, [], []
@@ -160,12 +155,11 @@ def build(
     return ShardedModel(model.to(group.device), tables, users, items)
 
 
-def refuse_unsupported(make: partial[Any]) -> None:
-    """Raise ConfigError for a model that cannot be sharded."""
+def refuse_unsupported(make: partial[Any], name: str) -> None:
+    """Raise ConfigError for a model, called `name`, that cannot be sharded."""
     if make.func not in SUPPORTED:
         known = ", ".join(kind.__name__.lower() for kind in SUPPORTED)
-        found = getattr(make.func, "__name__", str(make.func))
-        raise ConfigError(f"model: expected one of {known} with trainer=distributed, got {found}")
+        raise ConfigError(f"model: expected one of {known} with trainer=distributed, got {name}")
     if make.keywords.get("dropout"):
         raise ConfigError(
             f"model.dropout: expected 0.0 with trainer=distributed, got {make.keywords['dropout']}: what is dropped "

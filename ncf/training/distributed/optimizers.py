@@ -88,6 +88,5 @@ class ShardedOptimizer(LazyOptimizer):
 
 
 def optimizer_for(settings: Mapping[str, Any], bound: partial[Any], model: ShardedModel) -> ShardedOptimizer:
-    """Return the optimizer that the settings name. Raises ConfigError for what is not supported."""
-    refuse_unsupported(settings)
+    """Return the optimizer that the settings name, which `bound` holds the learning rate of."""
     return ShardedOptimizer(model, bound.keywords["lr"], settings["name"] in _ADAPTIVE)
