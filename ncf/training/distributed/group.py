@@ -98,9 +98,9 @@ def agreed(group: Group) -> Iterator[None]:
     if all(each is None for each in found):
         return
     rank, (_, text) = next((rank, each) for rank, each in enumerate(found) if each is not None)
-    error = own or TrainingError(f"rank {rank}: {text}")
-    error.agreed = True  # type: ignore[attr-defined]
-    raise error
+    told = own or TrainingError(f"rank {rank}: {text}")
+    told.agreed = True  # type: ignore[attr-defined]
+    raise told
 
 
 @contextmanager

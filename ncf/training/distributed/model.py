@@ -99,7 +99,9 @@ class ShardedModel(GradientRecommender):
         A collective operation, which moves `at_once` rows of each table at a time.
         """
         found = {
-            name: tensor.detach().cpu() for name, tensor in self.inner.state_dict().items() if isinstance(tensor, Tensor)
+            name: tensor.detach().cpu()
+            for name, tensor in self.inner.state_dict().items()
+            if isinstance(tensor, Tensor)
         }
         paths = {rows.table: name for name, rows in self.inner.named_modules() if isinstance(rows, Rows)}
         whole = {} if self.tables is None else self._whole(group, at_once)
@@ -121,7 +123,7 @@ class ShardedModel(GradientRecommender):
                 pieces[name].append(rows.cpu().clone())
         return {name: torch.cat(rows) for name, rows in pieces.items()}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:  # type: ignore[override]
         """Return the dense weights by name, and the local rows of each table."""
         shards = {} if self.tables is None else self.tables.shards
         return {**self.inner.state_dict(), **{f"table.{name}": shard.weight for name, shard in shards.items()}}
@@ -141,9 +143,10 @@ def build(
     No process ever holds more of a sharded table than its own rows and a piece that is being drawn.
     """
     model = undrawn(make, num_users, num_items)
-    if sharding == "data":
-        tables, users, items = None, [], []
-    else:
+    tables: Tables | None = None
+    users: list[Rows] = []
+    items: list[Rows] = []
+    if sharding != "data":
         tables, users, items = _sharded(model, num_items, sharding, group)
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):

@@ -1,4 +1,4 @@
-"""Silence of torchrec and fbgemm, which log pages of information, and of their warnings, which concern their authors."""
+"""Silence for torchrec and fbgemm, which log pages of information, and warnings that concern their authors."""
 
 import logging
 import warnings

@@ -113,12 +113,12 @@ class Tables:
         module = EmbeddingCollection(tables=configs, device=torch.device("meta"))
         constraints = {n: ParameterConstraints(sharding_types=kinds, compute_kernels=["fused"]) for n in names}
         topology = Topology(world_size=self._group.size, compute_device=self._group.device.type)
-        planner = EmbeddingShardingPlanner(topology=topology, constraints=constraints)  # type: ignore[arg-type]
+        planner = EmbeddingShardingPlanner(topology=topology, constraints=constraints)
         sharder: Any = EmbeddingCollectionSharder()
         plan = planner.collective_plan(nn.ModuleDict({"part": module}), [sharder], dist.group.WORLD)
         found = plan.get_plan_for_module("part")
         assert found is not None
-        env = ShardingEnv.from_process_group(dist.group.WORLD)  # type: ignore[arg-type]
+        env = ShardingEnv.from_process_group(dist.group.WORLD)
         return sharder.shard(module, found, env, self._group.device)
 
     def _shards_of(self, collection: Any) -> Iterator[Shard]:

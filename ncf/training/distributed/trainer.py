@@ -11,7 +11,7 @@ class GroupTrainer(Trainer):
     """Trains as `Trainer` does; rank 0 decides when to save, and the sum of each step whether to stop."""
 
     def __init__(self, step: PartStep, *args: Any, group: Group, **kwargs: Any) -> None:
-        super().__init__(step, *args, stopped=lambda: step.stop, **kwargs)
+        super().__init__(step, *args, **{"stopped": lambda: step.stop, **kwargs})
         self._group = group
 
     def due(self, epoch_end: bool = False) -> bool:

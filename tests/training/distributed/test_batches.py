@@ -1,5 +1,7 @@
 """The parts of a batch: together they are the batch of one process, whatever the number of processes."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -25,9 +27,7 @@ def arguments(split: Split, batch_size: int) -> tuple:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
-def test_parts_of_every_batch_make_up_the_batch_of_one_process(
-    processes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_every_batch_make_up_the_batch_of_one_process(processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ncf.training.batches._BLOCK_DRAWS", 4 * 60)  # several blocks an epoch
     whole = Batches(SPLIT.train, *arguments(SPLIT, 100))
     parts = [PartBatches(SPLIT.train, *arguments(SPLIT, 100), group=group) for group in of(processes)]
@@ -57,6 +57,6 @@ def test_parts_are_whole_users_and_all_rows(processes: int) -> None:
     ranges = [part_of(train, group) for group in of(processes)]
     assert ranges[0][0] == 0
     assert ranges[-1][1] == len(train)
-    assert all(before[1] == after[0] for before, after in zip(ranges, ranges[1:]))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(ranges))
     owners = [set(train.users[low:high].tolist()) for low, high in ranges]
     assert sum(map(len, owners)) == len(set(train.users.tolist()))

@@ -1,5 +1,7 @@
 """Which process ranks what: whole chunks, each once."""
 
+import itertools
+
 import pytest
 import torch
 from several import require_torchrec
@@ -25,6 +27,6 @@ def test_ranks_of_parts_are_the_ranks_of_the_whole() -> None:
     scores = torch.randn(23, 40, generator=torch.Generator().manual_seed(1)).round(decimals=1)  # with ties
     whole = rank(scores.__getitem__, targets, 5)
     cuts = [0, 7, 7, 20, len(targets)]
-    parts = [rank(scores.__getitem__, part(targets, slice(a, b)), 5) for a, b in zip(cuts, cuts[1:]) if a < b]
+    parts = [rank(scores.__getitem__, part(targets, slice(a, b)), 5) for a, b in itertools.pairwise(cuts) if a < b]
     assert torch.equal(whole.above, torch.cat([p.above for p in parts]))
     assert torch.equal(whole.tied, torch.cat([p.tied for p in parts]))
