@@ -76,11 +76,6 @@ class Group:
         dist.all_reduce(values)
         return values
 
-    def leave(self) -> None:
-        """Take leave of the others; must not be called once one is lost."""
-        if dist.is_initialized():
-            dist.destroy_process_group()
-
 
 @contextmanager
 def agreed(group: Group) -> Iterator[None]:
