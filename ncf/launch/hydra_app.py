@@ -190,7 +190,8 @@ def run(main: Callable[[], object], root: str = "train") -> None:
     except Exception as error:
         if _run_began:
             raise
-        print(f"error: {explained(error, CONF)}", file=sys.stderr)
+        if processes.speaks():
+            print(f"error: {explained(error, CONF)}", file=sys.stderr)
         raise SystemExit(2) from None
     if _failed:
         print(

@@ -25,6 +25,11 @@ def _several() -> bool:
     return _number("WORLD_SIZE", 1) > 1 and "MASTER_ADDR" in os.environ
 
 
+def speaks() -> bool:
+    """Return whether this process is the one to tell what all processes of a run find alike, such as a wrong key."""
+    return not (_several() and _number("RANK", 0) > 0)
+
+
 def beside(cfg: DictConfig) -> bool:
     """Return whether this process works beside rank 0 of its run.
 
@@ -38,12 +43,12 @@ def beside(cfg: DictConfig) -> bool:
             f"trainer: expected trainer=distributed for {_number('WORLD_SIZE', 1)} processes of torchrun; without it, "
             "start one process by python -m"
         )
-    return _number("RANK", 0) > 0
+    return not speaks()
 
 
 def without_folder() -> list[str]:
     """Return the overrides of Hydra with which a process other than rank 0 leaves no folder behind."""
-    return ["hydra.run.dir=.", "hydra.output_subdir=null"] if _several() and _number("RANK", 0) > 0 else []
+    return ["hydra.run.dir=.", "hydra.output_subdir=null"] if not speaks() else []
 
 
 def follow(train: Callable[..., dict[str, Any] | None], cfg: DictConfig) -> float:
@@ -59,7 +64,7 @@ def to_be_said(error: Exception) -> bool:
     if getattr(error, "first", True) is False:
         return False
     known_to_all = getattr(error, "agreed", False) or isinstance(error, ConfigError)
-    return not (known_to_all and _several() and _number("RANK", 0) > 0)
+    return speaks() or not known_to_all
 
 
 def launcher() -> str:
