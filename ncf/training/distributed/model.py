@@ -18,7 +18,7 @@ from ncf.training.distributed.group import Group
 from ncf.training.distributed.tables import Shape, Tables
 
 SUPPORTED = (GMF, MLP, NeuMF, MF)
-_DRAWN_AT_ONCE = 2**22  # numbers of a table, a multiple of 16: torch draws normal numbers in groups of 16
+_DRAWN_AT_ONCE = 2**20  # numbers of a table, a multiple of 16: torch draws normal numbers in groups of 16
 
 
 class Rows(nn.Module):
@@ -219,10 +219,9 @@ def _keep(numbers: Tensor, start: int, columns: int, weight: Tensor, first: int)
     """Copy what `numbers`, from position `start` of the flat table, has of the rows of `weight` (R, W)."""
     low, high = max(start, first * columns), min(start + len(numbers), (first + len(weight)) * columns)
     if low < high:
-        position = torch.arange(low - first * columns, high - first * columns)
         own = numbers[low - start : high - start].to(weight.device)
         if weight.shape[1] == columns:
-            weight.view(-1)[position[0] : int(position[-1]) + 1] = own
+            weight.view(-1)[low - first * columns : high - first * columns] = own
         else:
-            position = position.to(weight.device)
+            position = torch.arange(low - first * columns, high - first * columns, device=weight.device)
             weight[position // columns, position % columns] = own
