@@ -7,7 +7,7 @@ ARGS ?=
 STUDY := experiments/focal_loss
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data train test test-slow lint sweep tune status report bandits bench clean
+.PHONY: help setup setup-distributed data train test test-slow lint sweep tune status report bandits bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ test: $(READY)  ## run the tests (about 4 minutes on two cores)
 
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale
 	$(RUN) -m pytest -m slow -n 0 --timeout 3600
+
+setup-distributed: $(READY)  ## add torchrec, for one run on several processes (docs/scale.md); its own dependencies would bring CUDA
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[distributed]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt torchrec fbgemm-gpu-cpu
 
 lint: $(READY)  ## style, forbidden calls, layers and types
 	$(VENV)/bin/ruff check .

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from toys import small
 
-HEAVY = ("torch._dynamo", "torch._inductor", "sympy", "scipy.stats", "scipy.optimize", "matplotlib", "optuna", "joblib")
+HEAVY = (
+    "torch._dynamo", "torch._inductor", "sympy", "scipy.stats", "scipy.optimize", "matplotlib", "optuna", "joblib",
+    "torchrec", "fbgemm_gpu", "ncf.runs.distributed", "ncf.training.distributed",
+)  # fmt: skip
 SAID = "imported: "
 SCRIPT = f"""
 import sys

@@ -23,7 +23,7 @@ from ncf.core.compose import CONF, compose
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
-from ncf.launch import log_file, run_folder
+from ncf.launch import log_file, processes, run_folder
 from ncf.launch.driver import driving, end_with_driver, is_driver
 from ncf.runs import resume
 from ncf.runs.components import CHOICES
@@ -62,7 +62,8 @@ def hydra_job(train: Train) -> Callable[[DictConfig], float | None]:
                 return None  # it is recorded in the run folder
             if not isinstance(error, NcfError):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            if processes.to_be_said(error):
+                print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2 if isinstance(error, BAD_INPUT) else 1) from None
 
     return _job
@@ -87,6 +88,8 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
 
     Of a simulation it is the mean regret, of a service the effect.
     """
+    if processes.beside(cfg):
+        return processes.follow(train, cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone, kind = HydraConfig.get().mode == RunMode.RUN, _kind(cfg)
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
@@ -100,7 +103,8 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
         result = train(cfg, folder, stopped, functools.partial(_begin, cfg, folder))
     if result is None:
         if alone:
-            print(f"stopped; {kind.onward.format(folder)}", file=sys.stderr)
+            onward = kind.onward.format(folder).replace("python", processes.launcher(), 1)
+            print(f"stopped; {onward}", file=sys.stderr)
         raise SystemExit(STOPPED)
     if alone:
         say(f"{kind.shown(result)}\n{folder}")
@@ -205,7 +209,7 @@ def run(main: Callable[[], object], root: str = "train") -> None:
         refuse_unknown_options(arguments, lambda: compose([], root=root))
         trust.check_arguments(arguments, CONF, CHOICES)
         refuse_missing_run(arguments)
-        sys.argv[1:] = resume.spelt_out(arguments, CHOICES)
+        sys.argv[1:] = [*resume.spelt_out(arguments, CHOICES), *processes.without_folder()]
         with driving():
             main()
     except KeyboardInterrupt:
@@ -217,7 +221,8 @@ def run(main: Callable[[], object], root: str = "train") -> None:
     except Exception as error:
         if _run_began:
             raise
-        print(f"error: {explained(error, CONF)}", file=sys.stderr)
+        if processes.speaks():
+            print(f"error: {explained(error, CONF)}", file=sys.stderr)
         raise SystemExit(2) from None
     if _failed:
         print(

@@ -28,6 +28,7 @@ from ncf.models.pretrained import PretrainedNeuMF
 from ncf.models.puresvd import PureSVD
 
 __all__ = [
+    "EMBEDDING_STD",
     "MODELS",
     "Dropout",
     "GradientRecommender",
@@ -38,6 +39,8 @@ __all__ = [
     "RatingRecommender",
     "Recommender",
     "build",
+    "draw",
+    "undrawn",
 ]
 
 MODELS = Registry(
@@ -66,7 +69,7 @@ MODELS = Registry(
 
 M = TypeVar("M", bound=nn.Module)
 
-_EMBEDDING_STD = 0.01
+EMBEDDING_STD = 0.01
 
 
 class _Undrawn(TorchFunctionMode):
@@ -78,19 +81,29 @@ class _Undrawn(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def undrawn(make: partial[M], num_users: int, num_items: int) -> M:
+    """Return `make(num_users, num_items)` on the meta device: it has shapes, but takes no memory."""
+    with torch.device("meta"), _Undrawn():  # allocates and draws nothing: the global generator is not used
+        return make(num_users, num_items)
+
+
 def build(make: partial[M], num_users: int, num_items: int, stream: torch.Generator) -> M:
     """Return `make(num_users, num_items)` on the CPU, with all weights drawn from `stream`.
 
     Embeddings are N(0, 0.01); linear layers are uniform within 1 / sqrt(fan-in), as by default in PyTorch.
     """
-    with torch.device("meta"), _Undrawn():  # allocates and draws nothing: the global generator is not used
-        model = make(num_users, num_items)
+    model = undrawn(make, num_users, num_items)
     model._apply(lambda meta: torch.empty(meta.shape, dtype=meta.dtype))  # to_empty imports sympy, half a second
     for module in model.modules():
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=_EMBEDDING_STD, generator=stream)
-        elif isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5
-            nn.init.uniform_(module.weight, -bound, bound, generator=stream)
-            nn.init.uniform_(module.bias, -bound, bound, generator=stream)
+        draw(module, stream)
     return model
+
+
+def draw(module: nn.Module, stream: torch.Generator) -> None:
+    """Draw the initial weights of one module from `stream`; of other kinds than the two above, do nothing."""
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=EMBEDDING_STD, generator=stream)
+    elif isinstance(module, nn.Linear):
+        bound = module.in_features**-0.5
+        nn.init.uniform_(module.weight, -bound, bound, generator=stream)
+        nn.init.uniform_(module.bias, -bound, bound, generator=stream)

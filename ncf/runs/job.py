@@ -63,13 +63,17 @@ class Job:
 
     def finish(self) -> Result:
         """Rank the held-out positives (the first use of test data) and write the result, `result.json` last."""
-        plan, split, trainer = self.plan, self.split, self.trainer
-        device = pick_device(plan.run.device)
-        score, evaluate = trainer.model.score, plan.evaluation.evaluate
+        device = pick_device(self.plan.run.device)
+        score, evaluate = self.trainer.model.score, self.plan.evaluation.evaluate
         ranks: dict[str, Ranks] = {
-            "valid": evaluate(score, validation_targets(split, device)),
-            "test": evaluate(score, test_targets(split, device)),
+            "valid": evaluate(score, validation_targets(self.split, device)),
+            "test": evaluate(score, test_targets(self.split, device)),
         }
+        return self.write(ranks, checkpoint.digest(self.trainer.model.state_dict()))
+
+    def write(self, ranks: dict[str, Ranks], weights: str | None) -> Result:
+        """Write `ranks` and the result of the run, whose weights have the SHA-256 `weights`; `result.json` last."""
+        plan, split, trainer = self.plan, self.split, self.trainer
         write_ranks(self.folder, split, ranks)
         history = trainer.progress.history
         result = {
@@ -78,13 +82,13 @@ class Job:
             **({"chosen": trainer.model.chosen} if isinstance(trainer.model, models.Hybrid) else {}),
             "best_epoch": trainer.progress.best_epoch,
             "epochs": len(history),
-            "weights_sha256": checkpoint.digest(trainer.model.state_dict()),
+            "weights_sha256": weights,
             "seed": plan.run.seed,
             "config": plan.settings,
             "config_hash": config_hash(plan.settings),
             "registration": self.registration,
             "data_digest": split.digest,
-            "device": str(device),
+            "device": str(pick_device(plan.run.device)),
             "timings": {key: sum(line[key] for line in history) for key in ("train_seconds", "valid_seconds")},
             **artifacts.environment(),
         }
@@ -107,6 +111,10 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
         DataError: the data is invalid.
         CheckpointError: `folder` holds a run with other settings, or no checkpoint that can be read.
     """
+    if plan.trainer.sharding is not None:
+        from ncf.runs import distributed  # the only place that chooses it
+
+        return distributed.open_job(plan, folder, stopped)
     device = pick_device(plan.run.device)
     refuse_without_cuda(plan, device)
     registration = registered(plan.run.registration)

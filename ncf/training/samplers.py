@@ -67,8 +67,12 @@ class NegativeSampler:
 
     def draw(self, users: Tensor, count: int, stream: torch.Generator) -> Tensor:
         """Draw `count` negatives for each of `users` (B,): (B, count) int64, independent, with replacement."""
-        # A float64 has 53 random bits, so floor(rand * n) < n, and is uniform to within n * 2**-53.
         unit = torch.rand(len(users), count, dtype=torch.float64, device=users.device, generator=stream)
+        return self.at(users, unit)
+
+    def at(self, users: Tensor, unit: Tensor) -> Tensor:
+        """Return the negatives of `users` (B,) that the uniform numbers `unit` (B, K) float64 in [0, 1) stand for."""
+        # A float64 has 53 random bits, so floor(rand * n) < n, and is uniform to within n * 2**-53.
         position = (unit * self._free[users, None]).long()
         passed = _count_up_to(self._keys, users[:, None] * self._stride + position)
         if self._ends is None or self._before is None:

@@ -32,4 +32,5 @@ class TrainerSettings:
     compile: Annotated[bool, Role(since=False)]
     cuda_graph: Annotated[Literal["auto"] | bool, MACHINE]
     precision: Annotated[Literal["float32", "tf32", "bfloat16"], Role(since="float32")]
+    sharding: Annotated[Literal["auto", "row", "table", "data"] | None, Role("machine", since=None)]
     progress: Annotated[bool, DISPLAY]

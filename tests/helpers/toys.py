@@ -34,6 +34,7 @@ PLAIN: dict[str, Any] = {
     "compile": False,
     "cuda_graph": "auto",
     "precision": "float32",
+    "sharding": None,
     "progress": False,
 }
 

@@ -117,7 +117,7 @@ def _one_by_one(root: Tensor, last: Tensor, count: Tensor) -> Tensor:
     return (scaled[..., None] / (root[:, None] + shift[..., None])).sum(1)
 
 
-class _LazyEmbedding:
+class LazyEmbedding:
     """One embedding's weight (R, D) and the moments of its rows; row i is what dense Adam has after step last[i]."""
 
     def __init__(self, weight: Tensor, lr: float, missed: MissedUpdates) -> None:
@@ -161,7 +161,10 @@ class _LazyEmbedding:
                 "enters the loss; use optimizer=adam"
             )
         gradient = self.weight.grad.coalesce()
-        rows, values = gradient.indices()[0], gradient.values()
+        self.apply(gradient.indices()[0], gradient.values(), found_inf)
+
+    def apply(self, rows: Tensor, values: Tensor, found_inf: Tensor | None) -> None:
+        """Step `rows` (R',), distinct and up to date, by their gradients (R', D), unless `found_inf` () is 1."""
         weight, mean, square = (t.index_select(0, rows) for t in (self.weight, self.exp_avg, self.exp_avg_sq))
         adam_step(
             [weight], [values], [mean], [square], [], [self.step.float()], fused=True, found_inf=found_inf,
@@ -195,7 +198,7 @@ class RowAdam(LazyOptimizer):
         super().__init__(model.parameters(), {"lr": lr})
         embeddings = [m for m in model.modules() if isinstance(m, nn.Embedding) and m.weight.requires_grad]
         missed = MissedUpdates(next(model.parameters()).device)
-        lazy = {module.weight: _LazyEmbedding(module.weight, lr, missed) for module in embeddings}
+        lazy = {module.weight: LazyEmbedding(module.weight, lr, missed) for module in embeddings}
         for module in embeddings:
             module.sparse = True
             own = lazy[module.weight]
