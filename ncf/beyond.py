@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from ncf.errors import ConfigError
 from ncf.evaluation import EVALUATIONS, FullRanking, Ranks, SampledRanking, Targets, beyond_accuracy, test_targets
 from ncf.evaluation.ranking import chunk_size
 from ncf.evaluation.top import top
+from ncf.retrieval.rerankers import Reranking
+from ncf.runs import diversity, reranking
 from ncf.runs.identity import completed
 from ncf.runs.loading import LoadedRun, add_options, load_asked
 
@@ -30,6 +33,10 @@ def parser() -> command_line.Parser:
     options = command_line.Parser("ncf.beyond", __doc__)
     add_options(options)
     options.add_argument("--k", type=int, default=10, help="cut-off (10)")
+    reranking.add_options(options)
+    options.add_argument(
+        "--page", type=Path, help="with rerank=: HTML file of the trade-off over lambda to write (extra report)"
+    )
     return options
 
 
@@ -38,10 +45,39 @@ def main(arguments: Sequence[str]) -> None:
     options = parser().parse(arguments)
     if options.k < 1:
         raise ConfigError(f"k: expected at least 1, got {options.k}")
+    settings = reranking.asked(options, options.k)
+    if settings is not None:
+        print(reranked(load_asked(options), options.k, settings, options.page))
+        return
+    if options.page is not None:
+        raise ConfigError("page: expected rerank=, whose trade-off it shows, found none")
     run = load_asked(options)
     with tqdm(total=2 * len(run.split.test.users), unit=" users", delay=2, leave=False) as bar:
         shown = report(run, options.k, bar.update)
     print(shown)
+
+
+def reranked(run: LoadedRun, k: int, settings: Reranking, page: Path | None = None) -> str:
+    """Return metrics of the plain lists beside those of the re-ranked ones, as text; write the page over lambda.
+
+    Raises:
+        ConfigError: k exceeds the number of items, or the page needs what is not installed.
+        DataError: the data has no genres, or the model no vectors, where they are needed.
+        FileError: the page cannot be written.
+    """
+    if k > run.split.num_items:
+        raise ConfigError(f"k: expected at most {run.split.num_items}, the number of items, got {k}")
+    if page is None:
+        found = diversity.trade_off(run, k, [settings])
+    else:
+        from ncf.report import diversity_page  # here: without a page, no matplotlib is needed
+
+        found = diversity.trade_off(run, k, [settings, *diversity.curve(settings)])
+        title = f"What variety costs: {settings.name} {settings.similarity or ''}, {run.folder.name}, lists of {k}"
+        diversity_page.write(found.drop(index=1), page, title)
+    named = found.columns[4:]
+    rows = [[f"{name}@{k}", *(float(found[name].iloc[row]) for row in (0, 1))] for name in named]
+    return f"{settings}\n\n{text_table(['metric', 'plain', 're-ranked'], rows)}"
 
 
 def report(run: LoadedRun, k: int, progress: Progress = lambda count: None) -> str:

@@ -30,7 +30,7 @@ def parser() -> command_line.Parser:
     add("--outcome", required=True, help="column of numbers")
     add("--confounders", default="", help="columns of numbers that may have moved both: a,b,c or [a,b,c]")
     add("--categories", default="", help="further confounders whose values are names")
-    add("--cluster", help="column of clusters of units that are not independent")
+    add("--cluster", help="column of clusters of units that are not independent; at least as many as folds")
     add("--unit", help="column of ids, which must not repeat")
     add("--scores", help="column of propensity scores that are known; otherwise they are estimated")
     add("--estimator", default="aipw", help=f"some of {', '.join(ESTIMATORS)}, or all (aipw)")
@@ -46,14 +46,15 @@ def parser() -> command_line.Parser:
     add(
         "--repeats",
         type=int,
-        help="divisions into folds whose predictions are averaged (10 below 20,000 units, else 1)",
+        help="divisions into folds whose predictions are averaged (10 below 20,000 units, else 1); forests and "
+        "boosting take minutes with 10: repeats=1 for a first look",
     )
     add("--form", choices=FORMS, help="of dml (partially_linear for ATE and ATO, else interactive)")
-    add("--clip", type=float, default=0.0, help="move scores of dml and aipw into [clip, 1 - clip] (0)")
+    add("--clip", type=float, default=0.0, help="move cross-fitted scores of dml and aipw into [clip, 1 - clip] (0)")
     add("--trim", help="keep units with scores within these bounds: 0.1,0.9; or best")
     add("--refit", type=_flag, default=True, help="estimate the scores again on the units kept (yes)")
     add("--normalised", type=_flag, default=True, help="of ipw: Hajek; no: Horvitz-Thompson (yes)")
-    add("--neighbours", type=int, default=1, help="of match (1)")
+    add("--neighbours", type=int, default=1, help="of match: units that stand in for one (1)")
     add("--replace", type=_flag, default=True, help="of match: one unit may stand in for several (yes)")
     add("--caliper", help="of match: largest distance, as 0.1, or as 0.2sd of the logit or score (none)")
     add("--scale", default="logit", choices=SCALES, help="of match: distances on this scale (logit)")

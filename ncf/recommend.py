@@ -6,6 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,12 +22,17 @@ from ncf.core.rng import numpy_generator
 from ncf.data.feedback import LoggedFeedback, append
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy.policies import draw_lists
+from ncf.retrieval import build
+from ncf.runs import index_file, reranking
 from ncf.runs.loading import LoadedRun, add_options, load_asked
 
 _RECENT = 10  # positives of the user shown for comparison
 _USERS_AT_ONCE = 1000  # users per block of output
 _DRAWN_AT_ONCE = 100  # users whose scores are held at once
 _EVERYONE = ("all", "*")
+
+Recommend = Callable[[Sequence[Any], Callable[[int], object]], pd.DataFrame]
+"""Ids of users, and what is told of progress -> their items."""
 
 
 def parser() -> command_line.Parser:
@@ -56,6 +62,14 @@ def parser() -> command_line.Parser:
     )
     options.add_argument("--seed", type=int, help="of the draw (a new one, which is shown)")
     options.add_argument("--log", type=Path, help="CSV file to add what was drawn to, for python -m ncf.off_policy")
+    reranking.add_options(options)
+    options.add_argument(
+        "--retrieval",
+        choices=index_file.RETRIEVALS,
+        default=index_file.EXACT,
+        help="exact: every item is scored; faiss_hnsw or faiss_ivf: an index of item vectors, which is kept in the "
+        "run's folder and whose recall is shown (faiss is of the extra ann)",
+    )
     return options
 
 
@@ -67,6 +81,9 @@ def main(arguments: Sequence[str]) -> None:
     if options.ratings is not None and options.items is None:
         raise ConfigError("ratings: expected items=<ids>, which they rate, found none")
     _check_draw(options)
+    reranking.asked(options, options.k)
+    if options.user is None or options.temperature is not None:
+        _refuse_candidates(options)
     run = load_asked(options)
     show = _similar if options.items_like is not None else _to_new_user if options.items is not None else _recommended
     blocks = show(run, options)
@@ -111,10 +128,11 @@ def _to_new_user(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
 def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     """Yield the output, a block of users at a time; all ids are checked before anything is written."""
     ids = _asked(run, options.user)
+    recommend = _way(run, options)
     with tqdm(total=len(ids), unit="users", disable=options.output is None) as bar:
         for start in range(0, len(ids), _USERS_AT_ONCE):
             some = ids[start : start + _USERS_AT_ONCE]
-            items = _ranked_or_drawn(run, some, options, bar.update)
+            items = recommend(some, bar.update)
             if options.format == "csv":
                 yield as_csv(items, header=start == 0)
             else:
@@ -136,12 +154,33 @@ def _check_draw(options: argparse.Namespace) -> None:
         print(f"seed={options.seed} repeats this draw", file=sys.stderr)
 
 
-def _ranked_or_drawn(
-    run: LoadedRun, ids: Sequence[Any], options: argparse.Namespace, progress: Callable[[int], object]
+def _refuse_candidates(options: argparse.Namespace) -> None:
+    """Raise ConfigError for re-ranking or an index where items are not ranked for known users."""
+    if options.rerank is not None or options.retrieval != index_file.EXACT:
+        name = "retrieval" if options.rerank is None else "rerank"
+        other = "temperature, which draws items" if options.temperature is not None else "none"
+        raise ConfigError(f"{name}: expected user= alone, whose items are ranked, found {other}")
+
+
+def _way(run: LoadedRun, options: argparse.Namespace) -> Recommend:
+    """Return how items are found: by rank, drawn, or chosen from candidates."""
+    if options.temperature is not None:
+        return partial(_drawn_in_parts, run, options)
+    settings = reranking.asked(options, options.k)
+    if settings is None and options.retrieval == index_file.EXACT:
+        return lambda ids, progress: run.recommend(ids, options.k, progress)
+    reranker = None if settings is None else build(settings, run.split, run.model)
+    count = options.k if settings is None else settings.candidates
+    source = reranking.by_score(run)
+    if options.retrieval != index_file.EXACT:
+        source = index_file.retrieval(run, options.retrieval, count, partial(print, file=sys.stderr))
+    return lambda ids, progress: reranking.recommend(run, ids, options.k, source, reranker, count, progress)
+
+
+def _drawn_in_parts(
+    run: LoadedRun, options: argparse.Namespace, ids: Sequence[Any], progress: Callable[[int], object]
 ) -> pd.DataFrame:
-    """Return the items of each user as `LoadedRun.recommend` does, with a column propensity if they are drawn."""
-    if options.temperature is None:
-        return run.recommend(ids, options.k, progress)
+    """Return items drawn for each user as `LoadedRun.recommend` does, with a column propensity; log them if asked."""
     parts = []
     for start in range(0, len(ids), _DRAWN_AT_ONCE):
         some = ids[start : start + _DRAWN_AT_ONCE]

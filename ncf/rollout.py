@@ -88,7 +88,9 @@ def _section(title: str, frame: pd.DataFrame) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return format(value + 0.0, ".5g") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return format(value + 0.0, ".5g") if abs(value) < 1e5 else f"{value:,.0f}"
+    return value
 
 
 def described(found: Rollout) -> dict[str, Any]:

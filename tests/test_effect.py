@@ -76,7 +76,7 @@ def test_options_reach_the_estimators(table: Path, capsys: pytest.CaptureFixture
     [
         (["treatment=tt"], "expected a column 'tt', found .* did you mean 't'"),
         (["treatment=dose"], "row 3: expected dose as 0 or 1, found 2"),
-        (["outcome=word"], "row 1: expected word as a number, found 'x'"),
+        (["outcome=word"], r"\.csv, row 1: expected word as a number, found 'x'"),
         (["confounders=[a,word]"], "row 1: expected word as a number"),
         (["confounders=[a,same]"], "same: expected a confounder that varies, found 1 in all rows; drop it"),
         (["confounders=[a,twice]"], "twice: .* linear combination of a; drop one"),

@@ -31,7 +31,7 @@ def test_without_a_command_all_are_listed_with_what_they_do(
     assert all(len(line.split()) > 3 for line in lines)
 
 
-VERBS = {"analyse", "draw", "estimate", "prepare", "show", "simulate", "train", "tune", "write"}
+VERBS = {"analyse", "ask", "draw", "estimate", "prepare", "show", "simulate", "train", "tune", "write"}
 
 
 @pytest.mark.parametrize(("name", "summary"), entrance.commands().items())

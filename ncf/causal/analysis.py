@@ -308,6 +308,16 @@ def _predicted(units: Units, own: Scores, settings: Settings, known: bool, inter
 _RUN = {"standardise": _standardise, "ipw": _ipw, "match": _match, "aipw": _aipw, "dml": _dml}
 
 
+def _idle(settings: Settings) -> list[str]:
+    """Name the estimators that an outcome model was asked for in vain, lest their results pass as its own."""
+    if settings.outcome_model == "linear":
+        return []
+    linear = [
+        name for name in settings.estimators if name == "standardise" or (name == "aipw" and not settings.crossed)
+    ]
+    return [f"{name}: outcome_model has no part in it: its outcomes are linear" for name in linear]
+
+
 def _warnings(found: Effect) -> list[str]:
     notes = []
     for result in found.results:
@@ -315,6 +325,7 @@ def _warnings(found: Effect) -> list[str]:
             shown = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
             notes.append(f"{result.name}: |standardised mean difference| above 0.1 after adjustment: {shown}")
         notes += [f"{result.name}: {warning}" for warning in result.estimate.warnings]
+    notes += _idle(found.settings)
     clusters = found.everyone.clusters
     if clusters is not None and (count := len(pd.unique(clusters[found.kept]))) < FEW_CLUSTERS:
         notes.append(f"{count} clusters: with fewer than {FEW_CLUSTERS}, errors by cluster are too small")

@@ -25,8 +25,8 @@ def imputation(panel: Panel, *, level: float = 0.95) -> Estimate:
     for what, seen, names in (("unit", fitted.any(1), panel.units), ("period", fitted.any(0), panel.periods)):
         if not seen.all():
             raise StatisticsError(
-                f"imputation: expected untreated observations of every {what}, found none of {names[~seen][0]}; leave "
-                "its rows out, or ask for other estimators"
+                f"imputation: expected untreated observations of every {what}, found none of {names[~seen][0]}; "
+                f"leave out every such {what}, or ask for other estimators"
             )
     effects = TwoWay(fitted)
     _refuse_unlinked(panel, effects.parts)

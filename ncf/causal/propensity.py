@@ -75,9 +75,15 @@ def given(values: Any) -> Scores:
         where = int(np.flatnonzero(bad)[0])
         raise StatisticsError(
             f"scores: expected probabilities between 0 and 1, got {found[where]:g} at position {where} "
-            f"({int(bad.sum()):,} such): these units are never, or always, treated; trim them, or use another model"
+            f"({int(bad.sum()):,} such); {_advice(found[bad])}"
         )
     return Scores(found)
+
+
+def _advice(bad: Array) -> str:
+    if ((bad < 0) | (bad > 1)).any():
+        return "a propensity score is the probability of treatment, not its logit or a rank"
+    return "these units are never, or always, treated; leave them out, or use a smoother model (logistic)"
 
 
 def trim(values: Array, low: float, high: float) -> Array:

@@ -15,6 +15,10 @@ STAGGERED = (
     "of them negatively; see the shares of the decomposition, and group_time or imputation"
 )
 FEW_UNITS = 20
+_WHO_NOT_WHEN = (
+    ": it has to begin in some units while others are untreated; a column that is the same in all periods of a unit "
+    "says who, not since when"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,9 @@ def twfe(panel: Panel, *, level: float = 0.95) -> Estimate:
     """
     left = TwoWay(panel.weights).residuals(np.stack([panel.treated.astype(float), panel.outcome], -1))
     values, influence = _regressed(panel, left[..., :1], left[..., 1], ["treatment"])
-    found = estimate(float(values[0]), influence[:, 0], estimand="weighted ATT", method="TWFE", level=level)
+    found = estimate(
+        float(values[0]), influence[:, 0], estimand="weighted average of effects", method="TWFE", level=level
+    )
     notes = [STAGGERED] if len(np.unique(panel.first[panel.first < len(panel.periods)])) > 1 else []
     return found.noting(*notes, *_few(panel, staggered=bool(notes)))
 
@@ -122,8 +128,10 @@ def refuse_switching_off(panel: Panel) -> None:
     after = (np.arange(len(panel.periods)) >= panel.first[:, None]) & panel.observed
     wrong = (panel.treated != after).any(1)
     if wrong.any():
-        raise StatisticsError(f"treatment: expected one that stays on, but it ends for {panel.units[wrong][0]}; twfe "
-                              "alone allows it")  # fmt: skip
+        raise StatisticsError(
+            f"treatment: expected one that stays on, but it ends for {panel.units[wrong][0]}; see that periods sort in "
+            "time (as text, w10 comes before w2); for treatment that does end, ask for estimators=twfe alone"
+        )
 
 
 def _regressed(panel: Panel, x: Array, y: Array, names: list[str]) -> tuple[Array, Array]:
@@ -134,7 +142,8 @@ def _regressed(panel: Panel, x: Array, y: Array, names: list[str]) -> tuple[Arra
     raw = np.sqrt(w.sum())
     if (scale < 1e-9 * raw).any() or np.linalg.matrix_rank(cross / np.outer(scale, scale), tol=1e-9) < len(names):
         weak = names[int(np.argmin(scale))]
-        raise StatisticsError(f"{weak}: expected something that units and periods alone do not explain")
+        advice = _WHO_NOT_WHEN if names == ["treatment"] else "; units that are never treated would tell them apart"
+        raise StatisticsError(f"{weak}: expected something that units and periods alone do not explain{advice}")
     values = np.linalg.solve(cross, np.einsum("it,itk,it->k", w, x, y))
     rest = cleared(y - x @ values, largest(y))
     scores = cleared(*(np.einsum("it,itk,it->ik", w, a, b) for a, b in ((x, rest), (np.abs(x), np.abs(rest)))))

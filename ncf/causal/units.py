@@ -120,19 +120,29 @@ def read_units(
         raise ConfigError("confounders: expected at least one column, got none")
     extra = [name for name in (cluster, unit) if name is not None]
     frame = read_frame(data, [*roles, *extra])
+    label = "data" if isinstance(data, pd.DataFrame) else str(data)
     if unit is not None and (again := frame[unit].duplicated()).any():
         row = int(np.flatnonzero(again)[0])
         raise DataError(
-            f"data, row {row + 1}: expected each {unit} once, found {frame[unit].iloc[row]!s:.40} again "
+            f"{label}, row {row + 1}: expected each {unit} once, found {frame[unit].iloc[row]!s:.40} again "
             f"({int(again.sum()):,} such rows); for repeated measurements use ncf.rollout"
         )
-    columns = {name: numbers(frame, name) for name in confounders}
+    columns = {name: _confounder(frame, name, label) for name in confounders}
     for name in categories:
         columns |= _indicators(frame, name)
     return units(
-        binary(frame, treatment), numbers(frame, outcome), np.column_stack(list(columns.values())), list(columns),
-        None if cluster is None else frame[cluster].to_numpy(),
+        binary(frame, treatment, label), numbers(frame, outcome, label), np.column_stack(list(columns.values())),
+        list(columns), None if cluster is None else frame[cluster].to_numpy(),
     )  # fmt: skip
+
+
+def _confounder(frame: pd.DataFrame, name: str, label: str) -> Array:
+    try:
+        return numbers(frame, name, label)
+    except DataError as error:
+        if frame[name].dtype.kind in "biuf":
+            raise
+        raise DataError(f"{error}; a confounder whose values are names belongs in categories={name}") from None
 
 
 def _indicators(frame: pd.DataFrame, name: str) -> dict[str, Array]:

@@ -23,9 +23,11 @@ def explained(error: BaseException, conf: Path) -> str:
     Args:
         conf: the configuration folder, whose files tell which choice of a group has a key that another lacks.
     """
-    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        return f"{group}: expected one of {', '.join(error.options)}, got {name!r}{_meant(name, error.options)}"
+        options = error.options or sorted(_keys_of_choices(group, conf))  # none are given for a list, group=[a,b]
+        if options:
+            return f"{group}: expected one of {', '.join(options)}, got {name!r}{_meant(name, options)}"
     text = " ".join(" ".join(map(str, filter(None, [error, error.__cause__]))).split())
     unknown = re.match(r"Could not override '([^']+)'\. To append", text)
     if unknown and isinstance(error.__cause__, OmegaConfBaseException):

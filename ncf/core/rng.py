@@ -13,8 +13,10 @@ import torch
 Purpose = Literal[
     "initialisation", "shuffle", "negatives", "synthetic", "evaluation", "dropout", "check",
     "world", "requests", "drift", "noise", "exploration", "learning",
+    "users", "sessions", "clicks", "assignment",
 ]  # fmt: skip
-"""What a stream is for; those of the last line are a simulation's, whose epoch is the period."""
+"""What a stream is for; those of the second line are a simulation's, whose epoch is the period, and those of the last a
+service's, whose epoch is the replication."""
 
 
 def generator(

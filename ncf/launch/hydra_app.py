@@ -1,4 +1,4 @@
-"""The command line around a training run or a simulation: arguments, output, exit statuses and signals."""
+"""The command line around a training run, a simulation or a service: arguments, output, exit statuses and signals."""
 
 import functools
 import logging
@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +27,9 @@ from ncf.launch import log_file, run_folder
 from ncf.launch.driver import driving, end_with_driver, is_driver
 from ncf.runs import resume
 from ncf.runs.components import CHOICES
-from ncf.runs.identity import is_simulation
+from ncf.runs.identity import is_service, is_simulation
 from ncf.runs.state import claim, failures_recorded
+from ncf.service.tables import shown
 
 BAD_INPUT = (ConfigError, DataError, CheckpointError)
 """Errors that exit with status 2; later failures exit with 1."""
@@ -83,29 +85,26 @@ def _note_failure(folder: Path) -> None:
 def _one_run(train: Train, cfg: DictConfig) -> float:
     """Make one run and return what sweepers optimise: the monitored validation metric, never a test metric.
 
-    Of a simulation it is the mean regret.
+    Of a simulation it is the mean regret, of a service the effect.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
-    alone, simulated = HydraConfig.get().mode == RunMode.RUN, is_simulation(cfg)
+    alone, kind = HydraConfig.get().mode == RunMode.RUN, _kind(cfg)
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged
     with (
         claim(folder),
         failures_recorded(folder, but=not_recorded),
         stop_flag() as stopped,
-        memory_explained(_TO_LOWER[simulated]),
+        memory_explained(kind.to_lower),
     ):
         _refuse_stray_resume(cfg, folder)
         result = train(cfg, folder, stopped, functools.partial(_begin, cfg, folder))
     if result is None:
         if alone:
-            command = "ncf.simulate" if simulated else "ncf.train"
-            print(f"stopped; resume with python -m {command} resume={folder}", file=sys.stderr)
+            print(f"stopped; {kind.onward.format(folder)}", file=sys.stderr)
         raise SystemExit(STOPPED)
     if alone:
-        say(f"{regrets(result) if simulated else table(result)}\n{folder}")
-    if simulated:
-        return float(result["regret"]["mean"])
-    return float(result["valid"].get(cfg.trainer.monitor, math.nan))  # there is none of a model without epochs
+        say(f"{kind.shown(result)}\n{folder}")
+    return kind.objective(cfg, result)
 
 
 def _begin(cfg: DictConfig, folder: Path) -> None:
@@ -139,15 +138,46 @@ def regrets(result: dict[str, Any]) -> str:
     ])  # fmt: skip
 
 
-_TO_LOWER = (
-    "lower trainer.batch_size, or evaluation.memory_mb if this was during validation",
-    "lower environment.users or environment.items, or agent.factors",
-)
-"""What makes a run, or a simulation, take less memory."""
+_TO_LOWER = "lower trainer.batch_size, or evaluation.memory_mb if this was during validation"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What differs between the kinds of runs.
+
+    Attributes:
+        shown: formats a result.
+        objective: what sweepers optimise.
+        to_lower: what makes a run take less memory.
+        onward: how to go on with the stopped run in folder {}.
+    """
+
+    shown: Callable[[dict[str, Any]], str]
+    objective: Callable[[DictConfig, dict[str, Any]], float]
+    to_lower: str
+    onward: str
+
+
+def _kind(cfg: DictConfig) -> _Kind:
+    if is_service(cfg):
+        return _Kind(
+            shown, lambda cfg, result: float(result["effect"]), "lower world.users, days or world.sessions",
+            "nothing is kept of it; start it again",
+        )  # fmt: skip
+    if is_simulation(cfg):
+        return _Kind(
+            regrets, lambda cfg, result: float(result["regret"]["mean"]),
+            "lower environment.users or environment.items, or agent.factors",
+            "resume with python -m ncf.simulate resume={}",
+        )  # fmt: skip
+    return _Kind(
+        table, lambda cfg, result: float(result["valid"].get(cfg.trainer.monitor, math.nan)),  # none without epochs
+        _TO_LOWER, "resume with python -m ncf.train resume={}",
+    )  # fmt: skip
 
 
 @contextmanager
-def memory_explained(lower: str = _TO_LOWER[0]) -> Iterator[None]:
+def memory_explained(lower: str = _TO_LOWER) -> Iterator[None]:
     """Turn running out of memory within the context into a TrainingError that says which setting to `lower`."""
     try:
         yield

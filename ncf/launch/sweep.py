@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import FrameType
@@ -27,9 +27,10 @@ from ncf.core.signals import STOPPED, handling
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.launch.progress import SweepProgress, progress_line, write_plan
 from ncf.runs.artifacts import read_result
-from ncf.runs.identity import changes, is_simulation, resolved, run_id
+from ncf.runs.identity import changes, is_service, is_simulation, resolved, run_id
 from ncf.runs.own_files import outward_links
 from ncf.runs.plan import plan_run
+from ncf.runs.service import plan_service
 from ncf.runs.simulation import plan_simulation
 from ncf.runs.state import claim, done, record_failure, state
 from ncf.study.outcomes import Chances, chances, describe_chances, from_pilot
@@ -142,14 +143,14 @@ class Sweep:
         ratios: dict[str, int] = {}
         settings: dict[Path, dict[str, Any]] = {}
         checked = set()
-        simulated = is_simulation(self._config)
-        quiet = [*_QUIET, "progress=false" if simulated else "trainer.progress=false"]
+        plan, progress = _kind(self._config)
+        quiet = [*_QUIET, f"{progress}=false"]
         for job in ([*quiet, *given] for given in lists):
             cfg = self._compose(job)
             self._refuse_inner_sweep(cfg)
             seedless = tuple(line for line in job if not re.fullmatch(r"seed=\d+", line))
             if seedless not in checked:
-                (plan_simulation if simulated else plan_run)(cfg)
+                plan(cfg)
                 checked.add(seedless)
             name = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
             if name != Path(name).name:
@@ -223,6 +224,13 @@ class Sweep:
             with contextlib.suppress(NcfError), claim(folder):
                 if not done(folder):
                     record_failure(folder, "its process died without an error: it was killed or ran out of memory")
+
+
+def _kind(cfg: DictConfig) -> tuple[Callable[[DictConfig], object], str]:
+    """Return what checks the settings of such runs, and their setting that shows progress."""
+    if is_service(cfg):
+        return plan_service, "progress"
+    return (plan_simulation, "progress") if is_simulation(cfg) else (plan_run, "trainer.progress")
 
 
 def _finished_in(path: Path) -> set[str]:

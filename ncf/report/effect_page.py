@@ -15,7 +15,7 @@ from ncf.causal.propensity import overlap
 from ncf.core.files import write_text
 from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
-from ncf.report.kit.naming import p_value
+from ncf.report.kit.naming import number_text, p_value
 from ncf.report.kit.prose import Prose
 from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH, percent_ticks
 
@@ -26,37 +26,43 @@ _CONTOURS = 41  # points a side
 def write(found: Effect, path: Path, outcome: str) -> None:
     """Write the page to `path`, whole or not at all. Raises FileError if it cannot be written."""
     figures = inline(FIGURES, found, path.parent)
-    context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found)}
+    context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found),
+               "number": number_text}  # fmt: skip
     write_text(path, Prose(found, html=True).page("effect.html.j2", context))
 
 
 def tables(found: Effect) -> list[Table]:
     """Return estimates, sensitivity, Rosenbaum's bounds where there are pairs, and balance."""
     rows = [
-        [e.method, e.estimand, f"{e.value:.5g}", f"{e.standard_error:.3g}", f"[{e.low:.5g}, {e.high:.5g}]",
+        [e.method, e.estimand, number_text(e.value, 5), number_text(e.standard_error, 3),
+         f"[{number_text(e.low, 5)}, {number_text(e.high, 5)}]",
          p_value(e.p()), f"{e.n:,}", f"{e.effective_n:,.0f}"]
         for e in (found.naive, *found.estimates)
     ]  # fmt: skip
     header = ["method", "estimand", "estimate", "error", f"{found.settings.level:.0%} interval", "p", "units"]
     note = "Units, effective: how many equally weighted units would tell as much, both arms together."
     made = [Table("Estimates", [*header, "effective"], rows, note)]
-    made.append(Table("Sensitivity", [c.replace("_", " ") for c in found.sensitivity], _texts(found.sensitivity, ".3g"),
+    made.append(Table("Sensitivity", [c.replace("_", " ") for c in found.sensitivity], _texts(found.sensitivity, 3),
                       _SENSITIVITY))  # fmt: skip
     if (rosenbaum := found.rosenbaum()) is not None:
         made.append(Table("Rosenbaum's bounds of the one-sided p, pairs without replacement",
-                          ["gamma", "lowest p", "highest p"], _texts(rosenbaum, ".3g")))  # fmt: skip
-    made.append(Table("Balance", [c.replace("_", " ") for c in found.balance], _texts(found.balance, ".4g"),
+                          ["gamma", "lowest p", "highest p"], _bounds(rosenbaum), _ROSENBAUM))  # fmt: skip
+    made.append(Table("Balance", [c.replace("_", " ") for c in found.balance], _texts(found.balance, 4),
                       "Standardised by the deviations of the unadjusted arms, before and after."))  # fmt: skip
     return made
 
 
-def _texts(frame: pd.DataFrame, written: str) -> list[list[str]]:
+def _texts(frame: pd.DataFrame, digits: int) -> list[list[str]]:
     def text(value: Any) -> str:
         if isinstance(value, float):
-            return "" if np.isnan(value) else format(round(value, 12) + 0.0, written)
+            return "" if np.isnan(value) else number_text(round(value, 12) + 0.0, digits)
         return str(value)
 
     return [[text(value) for value in row] for row in zip(*(frame[c].tolist() for c in frame), strict=True)]
+
+
+def _bounds(rosenbaum: pd.DataFrame) -> list[list[str]]:
+    return [[f"{gamma:g}", p_value(low), p_value(high)] for gamma, low, high in rosenbaum.to_numpy().tolist()]
 
 
 def histogram(found: Effect) -> Figure:
@@ -152,20 +158,32 @@ def contour(found: Effect) -> Figure | None:
     units = found.units.varying()[0]
     marks = benchmarks(units)
     edge = _edge(resting, marks)
-    figure = Figure(figsize=(0.72 * WIDTH, 5.0))
+    figure = Figure(figsize=(WIDTH, 5.0))
     ax = figure.subplots()
     _contours(ax, resting, edge)
-    for _, mark in marks.iterrows():
-        if mark["treatment"] <= edge and mark["outcome"] <= edge:
-            ax.plot(mark["treatment"], mark["outcome"], "D", color=COLOURS[0], markersize=4)
-            ax.annotate(_plain(str(mark["confounder"])), (mark["treatment"], mark["outcome"]), (4, 3),
-                        textcoords="offset points", fontsize=7.5, color=COLOURS[0])  # fmt: skip
+    _name(ax, marks[(marks["treatment"] <= edge) & (marks["outcome"] <= edge)], edge)
     robustness = resting.robustness()
     if robustness <= edge:
         ax.plot(robustness, robustness, "*", color=COLOURS[4], markersize=11, zorder=3, clip_on=False)
     ax.set_xlabel("share of the treatment's residual variance that it explains")
     ax.set_ylabel("share of the outcome's residual variance that it explains")
     return figure
+
+
+def _name(ax: Axes, marks: pd.DataFrame, edge: float) -> None:
+    """Draw the measured confounders; a name that would cover an earlier one goes above it."""
+    line = 0.027 * edge
+    placed: list[tuple[float, float, float]] = []
+    for _, mark in marks.sort_values("outcome").iterrows():
+        x, y = float(mark["treatment"]), float(mark["outcome"])
+        ax.plot(x, y, "D", color=COLOURS[0], markersize=4)
+        text = _plain(str(mark["confounder"]))
+        long, at = 0.013 * edge * len(text), y + 0.3 * line
+        for left, right, other in sorted(placed, key=lambda place: place[2]):
+            if x < right and left < x + long and abs(at - other) < line:
+                at = other + line
+        placed.append((x, x + long, at))
+        ax.annotate(text, (x, y), (x + 0.008 * edge, at), textcoords="data", fontsize=7.5, color=COLOURS[0])
 
 
 def _edge(resting: Omitted, marks: pd.DataFrame) -> float:
@@ -208,6 +226,10 @@ CAPTIONS = {
     "Orange: none. Star: the robustness value, equally strong on both axes. Diamonds: as strong as a measured "
     "confounder is beside the others, by linear regressions.",
 }
+_ROSENBAUM = (
+    "The p-value that there is no effect lies between the two if a hidden cause makes one unit of a pair up to gamma "
+    "times as likely, by its odds, to be treated as the other."
+)
 _SENSITIVITY = (
     "e value: risk ratio by which an omitted confounder would have to raise both treatment and outcome to explain the "
     "effect away; limit: the interval. robustness: share of residual variance of both that it would have to explain; "

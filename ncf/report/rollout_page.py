@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ncf.causal.bacon import KINDS
 from ncf.causal.rollout import Rollout
 from ncf.core.files import write_text
 from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
-from ncf.report.kit.naming import p_value
+from ncf.report.kit.naming import number_text, p_value
 from ncf.report.kit.prose import Prose
 from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH
 
@@ -18,14 +19,16 @@ from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH
 def write(found: Rollout, path: Path, outcome: str) -> None:
     """Write the page to `path`, whole or not at all. Raises FileError if it cannot be written."""
     figures = inline(FIGURES, found, path.parent)
-    context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found)}
+    context = {"outcome": outcome, "figures": figures, "captions": CAPTIONS, "tables": tables(found),
+               "number": number_text}  # fmt: skip
     write_text(path, Prose(found, html=True).page("rollout.html.j2", context))
 
 
 def tables(found: Rollout) -> list[Table]:
     """Return estimates, placebos, the decomposition and the randomisation test, as far as there are any."""
     rows = [
-        [e.method, e.estimand, f"{e.value:.5g}", f"{e.standard_error:.3g}", f"[{e.low:.5g}, {e.high:.5g}]",
+        [e.method, e.estimand, number_text(e.value, 5), number_text(e.standard_error, 3),
+         f"[{number_text(e.low, 5)}, {number_text(e.high, 5)}]",
          p_value(e.p())]
         for e in found.results.values()
     ]  # fmt: skip
@@ -33,7 +36,7 @@ def tables(found: Rollout) -> list[Table]:
     made = [Table("Estimates", ["method", "estimand", "estimate", "error", f"{level:.0%} interval", "p"], rows,
                   "Errors are clustered by unit.")]  # fmt: skip
     if found.placebos:
-        rows = [[str(ahead), f"{e.value:.5g}", f"{e.standard_error:.3g}", p_value(e.p())]
+        rows = [[str(ahead), number_text(e.value, 5), number_text(e.standard_error, 3), p_value(e.p())]
                 for ahead, e in found.placebos.items()]  # fmt: skip
         header = ["periods ahead", "estimate", "error", "p"]
         note = "Near 0 if the groups moved alike before they were treated."
@@ -68,6 +71,7 @@ def events(found: Rollout) -> Figure | None:
         ax.plot(x, values, MARKERS[n], color=COLOURS[n], markersize=5, label=name)
         if study.reference is not None:
             ax.plot(study.reference + by, 0, MARKERS[n], color=COLOURS[n], markerfacecolor="white", markersize=5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("periods since treatment began")
     ax.set_ylabel("effect")
     figure.legend(loc="outside lower center", ncols=3)
@@ -128,7 +132,9 @@ FIGURES = {
 CAPTIONS = {
     "cohorts": "Groups by the period in which their treatment began, with their number of units.",
     "events": "Thick: the interval of each effect. Thin: bands that cover all effects of a method together. Before "
-              "treatment, effects should be 0. Hollow: the reference of two-way fixed effects.",
+              "treatment, those of group_time should be 0. Those of twfe too if all units were treated at once; "
+              "otherwise effects that differ between groups leak into it, before treatment as well (Sun and Abraham "
+              "2021). The ends rest on the few groups treated earliest or latest. Hollow: the reference of twfe.",
     "comparisons": "Each point is a difference of differences between two groups. Those against groups that are "
                    "treated already mislead if effects grow.",
 }  # fmt: skip

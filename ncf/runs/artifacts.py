@@ -20,6 +20,7 @@ from ncf.errors import DataError
 FORMAT = 1
 RESULT, RANKS, EPOCHS, DYNAMICS = "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl"
 SIMULATION, PERIODS, FEEDBACK = "simulation", "periods.csv", "feedback.csv"
+SERVICE, ESTIMATES = "service", "estimates.csv"
 _LARGEST_RESULT = 4 * MEGABYTE
 
 
@@ -54,6 +55,19 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "commit": _commit(),
     }
+
+
+class _ServiceResult(BaseModel):
+    """Those of a service."""
+
+    effect: float
+    replications: int
+    methods: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    config: dict[str, Any]
+    config_hash: str
+
+
+_KINDS: dict[Any, type[BaseModel]] = {SIMULATION: _SimulationResult, SERVICE: _ServiceResult}
 
 
 @cache
@@ -96,7 +110,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
             f"found {known.get('format')!r:.40} (ncf {_version(known)!s:.40})"
         )
     try:
-        (_SimulationResult if known.get("kind") == SIMULATION else _Result).model_validate(known)
+        _KINDS.get(str(known.get("kind")), _Result).model_validate(known)
     except ValidationError as error:
         key, reason = ".".join(map(str, error.errors()[0]["loc"])), error.errors()[0]["msg"]
         raise DataError(f"{path}: damaged: key {key!r} of the result is invalid ({reason})") from None

@@ -1,4 +1,4 @@
-"""The configuration groups of a run, and of a simulation, and the components that each chooses from."""
+"""The configuration groups of a run, of a simulation and of a service, and the components that each chooses from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from ncf.evaluation import EVALUATIONS
 from ncf.losses import LOSSES
 from ncf.models import MODELS
 from ncf.runs.tracking import TRACKERS
+from ncf.service import DESIGNS, POLICIES, WORLDS
 from ncf.simulation import AGENTS, ENVIRONMENTS
 from ncf.training.optimizers import OPTIMIZERS
 from ncf.training.samplers import SAMPLERS
@@ -17,12 +18,14 @@ from ncf.training.settings import TrainerSettings
 
 _REGISTRIES = (
     DATASETS, SPLITS, SAMPLERS, MODELS, LOSSES, OPTIMIZERS, EVALUATIONS, TRACKERS, ENVIRONMENTS, AGENTS,
+    WORLDS, POLICIES, DESIGNS,
 )  # fmt: skip
 REGISTRIES: dict[str, Registry] = {registry.group: registry for registry in _REGISTRIES}
 
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 SIMULATION_GROUPS = ("environment", "agent")
-CHOICES = (*GROUPS, "experiment", *SIMULATION_GROUPS)
+SERVICE_GROUPS = ("world", "policy", "design")
+CHOICES = (*GROUPS, "experiment", *SIMULATION_GROUPS, *SERVICE_GROUPS)
 """What is chosen by name on the command line: loss=focal, experiment=ablation_gamma."""
 
 PROTOCOL = ("split", "evaluation", "trainer")
@@ -33,7 +36,8 @@ def register(group: str, name: str, component: Component) -> None:
     """Make `component` available as `group=name`: `ncf.register("loss", "hinge", Hinge)`.
 
     Args:
-        group: data, split, sampler, model, loss, optimizer, evaluation, tracking, environment or agent.
+        group: data, split, sampler, model, loss, optimizer, evaluation, tracking, environment, agent, world, policy or
+            design.
         name: of the component, on the command line and in YAML.
         component: a class or function whose keyword-only parameters are the YAML keys, annotated with their ranges.
 

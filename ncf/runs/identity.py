@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
@@ -47,12 +47,37 @@ class SimulationSettings:
     resume: Annotated[str | None, DISPLAY]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """The top-level keys of conf/service.yaml."""
+
+    run: str | None
+    against: str | None
+    days: Annotated[int, Field(ge=1, le=1000)]
+    before: Annotated[int, Field(ge=0, le=1000)]
+    replications: Annotated[int, Field(ge=1, le=1_000_000)]
+    margin: Annotated[float, Field(gt=0, le=1e6)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    log: Annotated[Literal["none", "csv", "parquet"], DISPLAY]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")]
+    threads: Annotated[int, Field(ge=1, le=1024), MACHINE]
+    progress: Annotated[bool, DISPLAY]
+    registration: Annotated[str | None, DISPLAY]
+
+
+def is_service(settings: Mapping[str, Any] | DictConfig) -> bool:
+    """Return whether these are the settings of a service."""
+    return "world" in settings and "design" in settings
+
+
 def is_simulation(settings: Mapping[str, Any] | DictConfig) -> bool:
     """Return whether these are the settings of a simulation, not of a training run."""
     return "environment" in settings and "agent" in settings
 
 
 def _top_level(settings: Mapping[str, Any]) -> type:
+    if is_service(settings):
+        return ServiceSettings
     return SimulationSettings if is_simulation(settings) else RunSettings
 
 
@@ -126,6 +151,9 @@ def run_id(settings: Mapping[str, Any]) -> str:
     """Return the run's folder name in a sweep: readable, and unique to its settings; f2 is fold 2 of several."""
     if is_simulation(settings):
         names = (str(settings[group]["name"]) for group in ("agent", "environment"))
+        return "-".join([*names, f"s{settings['seed']}", config_hash(settings)[:12]])
+    if is_service(settings):
+        names = (str(settings[group]["name"]) for group in ("world", "policy"))
         return "-".join([*names, f"s{settings['seed']}", config_hash(settings)[:12]])
     names = (str(settings[group]["name"]) for group in ("model", "loss"))
     split = settings.get("split") or {}

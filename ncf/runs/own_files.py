@@ -11,7 +11,7 @@ _WRITTEN = (
     "result.json", "ranks.csv", "metrics.jsonl", "dynamics.jsonl", "failure.json", "train.log", ".lock",
     "wandb_id.txt",
     "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt", "periods.csv",
-    "feedback.csv", "simulate.log",
+    "feedback.csv", "simulate.log", "estimates.csv", "index_faiss_hnsw.npz", "index_faiss_ivf.npz",
 )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class Estimate:
     n: int
     effective_n: float
     degrees: float = float("inf")
-    influence: Array | None = None
+    influence: Array | None = field(default=None, repr=False)  # one number a unit would bury the estimate
     warnings: tuple[str, ...] = ()
     details: dict[str, float] = field(default_factory=dict)
 

@@ -148,3 +148,11 @@ def test_an_outcome_that_confounders_explain_exactly_has_no_effect_and_one_that_
     assert [(e.value, e.standard_error) for e in constant.estimates] == [(0, 0)] * 2
     steep = effect(units(d, 1000 * d + 1e-3 * x[:, 1], x), estimator="ipw")
     assert steep.sensitivity["e_value_limit"][0] > 1e80
+
+
+def test_an_outcome_model_without_a_part_is_told() -> None:
+    units, _ = drawn(3, 400)
+    found = effect(units, estimator=["standardise", "aipw", "ipw"], folds=1, outcome_model="boosting")
+    told = [note for note in found.warnings if "outcome_model has no part" in note]
+    assert [note.split(":")[0] for note in told] == ["standardise", "aipw"]
+    assert not any("outcome_model" in note for note in effect(units, estimator="standardise").warnings)

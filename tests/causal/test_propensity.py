@@ -96,3 +96,9 @@ def test_lalonde_has_no_overlap_for_the_ate() -> None:
     d = frame["treat"].to_numpy()
     assert "185 treated units tell as much as 14.8" in (no_overlap(d, weights(d, own), "ATE") or "")
     assert no_overlap(d, weights(d, own, "ATT"), "ATT") is None
+
+
+@pytest.mark.parametrize(("score", "advice"), [(0.0, "smoother model"), (-1.2, "not its logit")])
+def test_scores_that_are_none_say_why(score: float, advice: str) -> None:
+    with pytest.raises(StatisticsError, match=advice):
+        given(np.array([0.5, score, 0.4]))

@@ -6,6 +6,7 @@ from panels import castle_frame, staggered
 
 from ncf.causal.panel import Panel
 from ncf.causal.rollout import rollout
+from ncf.stats.checks import StatisticsError
 
 
 def test_from_python_a_frame_gives_the_same() -> None:
@@ -96,3 +97,13 @@ def test_two_units_leave_no_error_and_that_is_said() -> None:
     assert sum("its error is 0" in note for note in found.warnings) == 3
     assert found.randomisation is not None
     assert found.randomisation.p == 1
+
+
+def test_without_units_never_treated_the_rest_is_still_found() -> None:
+    panel, _ = staggered(np.random.default_rng(1), first=(3, 5, 7))
+    found = rollout(panel, estimators=["twfe", "group_time"], control="not_yet", draws=99)
+    assert list(found.results) == ["twfe", "group_time"]
+    assert list(found.studies) == ["group_time"]
+    assert any("twfe: its event study is left out" in note for note in found.warnings)
+    with pytest.raises(StatisticsError, match="found none of 7; leave out every such period"):
+        rollout(panel, estimators=["imputation"], draws=99)

@@ -135,9 +135,12 @@ def ending() -> Panel:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: twfe(small().starting(np.full(10, 2))), "treatment: expected something"),
+        (
+            lambda: twfe(small().starting(np.full(10, 2))),
+            "begin in some units while others are untreated; a column that is the same in all",
+        ),
         (lambda: event_study(ending(), rng=rng()), "stays on, but it ends for 0"),
-        (lambda: placebo(ending()), "stays on"),
+        (lambda: placebo(ending()), "stays on, .* estimators=twfe alone"),
         (lambda: event_study(small(), reference=-9, rng=rng()), "reference"),
         (lambda: placebo(small(), ahead=2), "more than 2 periods"),
         (lambda: event_study(small(), draws=5, rng=rng()), "draws"),

@@ -27,7 +27,9 @@ from ncf.launch import hydra_app
 from ncf.runs import artifacts, checkpoint
 from ncf.training import trainer
 
-_OF_HYDRA = ("ncf.train", "ncf.simulate", "audited_train")
+_OF_HYDRA = {
+    "ncf.train": "train", "audited_train": "train", "ncf.simulate": "simulate", "ncf.service.__main__": "service",
+}  # fmt: skip
 UNREAD = "data: the settings are right, so it would be read now"
 Deed = Callable[[], object]
 
@@ -54,7 +56,7 @@ def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) 
         deed()
     command = importlib.import_module(module).main
     if module in _OF_HYDRA:
-        hydra_app.run(command, "simulate" if module == "ncf.simulate" else "train")
+        hydra_app.run(command, _OF_HYDRA[module])
     else:
         command_line.run(command)
 

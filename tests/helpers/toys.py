@@ -70,6 +70,8 @@ def keys_of(group: str, name: str) -> dict[str, Any]:
     """The keys of conf/<group>/<name>.yaml, those that have no default filled in."""
     keys = OmegaConf.to_container(_loaded(group, name))
     assert isinstance(keys, dict)
+    if group == "design":  # whose files hold their keys under the name, since several may be chosen
+        keys = {"name": name, **keys[name]}
     missing = {key for key, value in keys.items() if value == "???"}
     return {str(key): value for key, value in keys.items()} | {key: REQUIRED[key] for key in missing}
 

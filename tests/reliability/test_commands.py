@@ -55,6 +55,18 @@ COMMANDS: dict[str, Arguments] = {
         "periods=2",
         f"hydra.run.dir='{p.output}'",
     ],
+    "ncf.service": lambda p: [
+        f"run={p.run()}",
+        f"against={p.run('puresvd')}",
+        f"world.run={p.run('mf')}",
+        "world.users=60",
+        "world.places=3",
+        "world.candidates=6",
+        "days=5",
+        "device=cpu",
+        "design=ab,interleave",
+        f"hydra.run.dir='{p.output}'",
+    ],
     "ncf.tune": lambda p: ["model=ease", *_data(p), "trials=1", f"folder={p.output}"],
     "ncf.negatives": lambda p: [*_data(p), "evaluation.negatives=9", f"output={p.output.with_suffix('.npz')}"],
     "ncf.beyond": lambda p: [f"run={p.run()}"],
@@ -86,7 +98,7 @@ WRITES_A_FILE = {
     "ncf.effect": "page",
     "ncf.rollout": "page",
 }  # by this option
-HYDRA = {"ncf.train", "ncf.simulate"}
+HYDRA = {"ncf.train", "ncf.simulate", "ncf.service"}
 RESUMABLE = {*HYDRA, "ncf.tune"}  # heed a signal by themselves, and end with 75
 
 

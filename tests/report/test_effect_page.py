@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 from lalonde import SIMPLE, lalonde
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from observed import drawn
 
 from ncf.causal import Effect, effect, units
@@ -90,3 +91,25 @@ def test_the_same_analysis_is_the_same_page(tmp_path: Path) -> None:
     for name in ("a", "b"):
         effect_page.write(effect(UNITS, estimator=["aipw", "match"]), tmp_path / f"{name}.html", "y")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_numbers_are_written_out_and_the_sample_is_named(found: Effect, tmp_path: Path) -> None:
+    effect_page.write(found, tmp_path / "p.html", "re78")
+    page = re.sub(r"<svg.*?</svg>", "", (tmp_path / "p.html").read_text(), flags=re.S)
+    assert not re.search(r"<td>-?[\d.]+e\+\d", page)  # 1e+03 for an error of 1,000 dollars
+    assert page.count("ATE, of the units kept: ") == 4
+    assert "In brackets: 95% intervals." in page
+    assert "up to gamma times as likely" in page
+    bounds = next(table for table in effect_page.tables(found) if table.title.startswith("Rosenbaum"))
+    assert "0" not in {row[1] for row in bounds.rows}  # a small p is no 0
+
+
+def test_names_of_confounders_on_the_contour_do_not_overlap(found: Effect) -> None:
+    with matplotlib.rc_context(RC):
+        figure = effect_page.contour(found)
+        assert figure is not None
+        FigureCanvasAgg(figure).draw()
+        names = [text for text in figure.axes[0].texts if text.get_text() in SIMPLE]
+        boxes = [text.get_window_extent() for text in names]
+    assert len(boxes) == 6
+    assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 from quickly import composed
 from toys import compose
 
@@ -14,7 +15,16 @@ from ncf.core.config import roles
 from ncf.core.roles import DISPLAY, MACHINE, MACHINE_IN_ID, RESULT, Role
 from ncf.errors import ConfigError
 from ncf.losses import BCE, LOSSES
-from ncf.runs.components import CHOICES, GROUPS, PROTOCOL, REGISTRIES, SIMULATION_GROUPS, chosen, register
+from ncf.runs.components import (
+    CHOICES,
+    GROUPS,
+    PROTOCOL,
+    REGISTRIES,
+    SERVICE_GROUPS,
+    SIMULATION_GROUPS,
+    chosen,
+    register,
+)
 from ncf.runs.identity import resolved
 from ncf.runs.plan import plan_run
 from ncf.training.settings import TrainerSettings
@@ -38,13 +48,18 @@ def node_of(group: str, name: str) -> Any:
     """What a file of a group says, in the configuration of a run or of a simulation."""
     if group in SIMULATION_GROUPS:
         return compose_any([f"{group}={name}"], root="simulate")[group]
+    if group == "design":  # of which several may be chosen, each under its name
+        ((own, node),) = compose_any([f"design=[{name}]"], root="service").design.items()
+        return OmegaConf.create({"name": own, **node})
+    if group in SERVICE_GROUPS:
+        return compose_any([f"{group}={name}"], root="service")[group]
     return composed(f"{group}={name}")[group]
 
 
 def test_the_groups_are_those_of_the_configuration() -> None:
     assert {key for key, node in resolved(compose()).items() if isinstance(node, dict)} == set(GROUPS)
-    assert set(REGISTRIES) == (set(GROUPS) - {"trainer"}) | set(SIMULATION_GROUPS)
-    assert set(CHOICES) == {*GROUPS, "experiment", *SIMULATION_GROUPS}
+    assert set(REGISTRIES) == (set(GROUPS) - {"trainer"}) | set(SIMULATION_GROUPS) | set(SERVICE_GROUPS)
+    assert set(CHOICES) == {*GROUPS, "experiment", *SIMULATION_GROUPS, *SERVICE_GROUPS}
     assert set(PROTOCOL) < set(GROUPS)
     assert all((CONF / group).is_dir() for group in CHOICES)
 
@@ -75,7 +90,7 @@ def test_a_component_of_one_s_own_is_chosen_like_any_other() -> None:
 def test_neither_another_s_name_nor_an_unknown_group_is_taken() -> None:
     with pytest.raises(ConfigError, match=r"^register: loss=bce is already registered; expected another name$"):
         register("loss", "bce", Own)
-    with pytest.raises(ConfigError, match=r"^register: expected one of agent, data, .*, tracking, got 'losses'$"):
+    with pytest.raises(ConfigError, match=r"^register: expected one of agent, data, .*, world, got 'losses'$"):
         register("losses", "own", Own)
     assert LOSSES["bce"] is BCE
 

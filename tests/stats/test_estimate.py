@@ -103,3 +103,9 @@ def test_a_table_has_every_number_and_warning() -> None:
 def test_bad_input_is_a_statistics_error(call) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(StatisticsError):
         call()
+
+
+def test_a_printed_estimate_is_a_line() -> None:
+    found = estimate(1.0, np.arange(500.0), estimand="ATE", method="mean")
+    assert "value=1.0" in repr(found)
+    assert len(repr(found)) < 300  # without the 500 influences

@@ -81,7 +81,12 @@ def percent(share: float, digits: int = 0) -> str:
 
 def p_value(p: float) -> str:
     """Two significant digits, or how small it is."""
-    return f"{p:.2g}" if p >= 1e-4 else f"{p:.0e}"
+    return "<1e-300" if p == 0 else f"{p:.2g}" if p >= 1e-4 else f"{p:.0e}"
+
+
+def number_text(value: float, digits: int) -> str:
+    """A number with so many significant digits at least, whole from there on: 0.0123, 1.5, 14,020, never 1.4e+04."""
+    return f"{value:,.0f}" if 10**digits - 0.5 <= abs(value) < 1e12 else f"{value:.{digits}g}"
 
 
 def mean_sd(values: pd.Series) -> str:

@@ -1,0 +1,53 @@
+"""What re-ranking does to a run's lists: the plain ones have the metrics of the run itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from finished_runs import FinishedRuns
+
+import ncf
+from ncf.retrieval.rerankers import reranking
+from ncf.runs.diversity import WEIGHTS, curve, evaluated, trade_off
+from ncf.runs.loading import LoadedRun
+
+
+@pytest.fixture(scope="module")
+def run(runs: FinishedRuns) -> LoadedRun:
+    """A run whose items have genres."""
+    found = ncf.load(runs["ease"])
+    genres = np.array(["A|B", "B", "", "C", "A|C"] * 16)
+    return replace(found, split=replace(found.split, genres=genres))
+
+
+def test_plain_lists_have_the_metrics_of_the_run(run: LoadedRun) -> None:
+    found = trade_off(run, 10, [reranking("mmr", 1.0, "genre", 60, 10), reranking("mmr", 0.2, "genre", 60, 10)])
+    plain, same, other = (found.iloc[row] for row in range(3))
+    assert plain["ndcg"] == pytest.approx(run.result["test"]["ndcg@10"])
+    assert plain["hit"] == pytest.approx(run.result["test"]["hit@10"])
+    assert plain.iloc[4:].equals(same.iloc[4:])
+    assert other["similarity by genre"] < plain["similarity by genre"]
+    assert other["ndcg change"] == pytest.approx(other["ndcg"] - plain["ndcg"])
+    assert other["error of the change"] > 0
+
+
+def test_several_held_out_positives_share_a_list(runs: FinishedRuns) -> None:
+    several = ncf.load(runs["several"])
+    found = trade_off(several, 10, [reranking("popularity_cap", 0.3, None, None, 10)])
+    assert found["ndcg"].iloc[0] == pytest.approx(several.result["test"]["ndcg@10"])
+    assert "similarity by genre" not in found
+    assert found["popularity"].iloc[1] < found["popularity"].iloc[0]
+
+
+def test_candidates_are_those_of_full_ranking(run: LoadedRun) -> None:
+    kept = evaluated(run, 5, 20)
+    split = run.split
+    for row, user in enumerate(kept.candidates.users.tolist()):
+        known = np.concatenate([part.items[part.users == user] for part in (split.train, split.valid)])
+        assert not set(known) & set(kept.candidates.items[row, kept.candidates.there[row]].tolist())
+
+
+def test_a_curve_goes_from_relevance_to_diversity() -> None:
+    made = curve(reranking("mmr", 0.7, "genre", 50, 10))
+    assert [s.weight for s in made] == list(WEIGHTS)
+    assert {s.candidates for s in made} == {50}
