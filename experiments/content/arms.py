@@ -71,7 +71,13 @@ def shared(split: str, block: int) -> list[str]:
     seed = registered()["first_seed"] + blocks(split).index(block)
     key = registered()["splits"][split]["key"]
     registration = REGISTRATION.relative_to(HERE.parents[1])
-    return [*registered()["settings"], f"split={split}", f"{key}={block}", f"seed={seed}", f"registration={registration}"]
+    return [
+        *registered()["settings"],
+        f"split={split}",
+        f"{key}={block}",
+        f"seed={seed}",
+        f"registration={registration}",
+    ]
 
 
 def folder(arm: Arm, block: int, point: int) -> Path:

@@ -87,9 +87,7 @@ def _keep_chance(arm: Arm, block: int) -> None:
     """Keep what a recommender whose scores are all equal has: ties are at their expected metric."""
     plan = plan_run(compose([*shared(arm.split, block), "model=content"]))
     split = plan.split(plan.data())
-    ranks = plan.evaluation.evaluate(
-        lambda users: torch.zeros(len(users), split.num_items), test_targets(split, "cpu")
-    )
+    ranks = plan.evaluation.evaluate(lambda users: torch.zeros(len(users), split.num_items), test_targets(split, "cpu"))
     users = split.user_ids[ranks.users.numpy()].astype(int)
     found = plan.evaluation.per_positive(ranks)
     values = pd.DataFrame({name: found[name].numpy() for name in METRICS}).groupby(users).mean()
