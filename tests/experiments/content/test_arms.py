@@ -1,4 +1,4 @@
-"""The registration is what is run: every point is a plan, pairs share data, and no positive is chosen by and tested on."""
+"""The registration is what is run: every point is a plan, and no positive is chosen by and tested on."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The committed tables are of the registration that is committed, agree with each other, and give the committed page."""
+"""The committed tables are of the committed registration, agree with each other, and give the committed page."""
 
 import hashlib
 
