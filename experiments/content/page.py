@@ -35,6 +35,10 @@ TITLES = {
 RERANKERS = {"mmr": "MMR", "dpp": "DPP", "xquad": "xQuAD", "calibrated": "calibrated"}
 QUESTIONS = {"recency": "Does recency help?", "content": "Does content help?", "cold": "Does it rank cold items?"}
 FOUND = ("better", "worse", "equivalent", "undecided")
+_COSTS = (
+    "Changes from the plain lists. lambda: the weight of relevance. Lambdas are steps, and most lists are less alike than "
+    "the target asks; what the target itself costs lies between two of them in the last table."
+)
 COLOUR = dict(zip(FOUND, (COLOURS[2], COLOURS[4], COLOURS[0], GREY), strict=True))
 
 
@@ -87,9 +91,17 @@ def answer(compared: list[Comparison], cost: list[Cost]) -> str:
         ]
         lines.append(f"- **{asked}** {'; '.join(said)}.")
     target = registered()["variety"]["target"]
-    said = [f"{RERANKERS[c.rerank]} {c.change}, *{c.finding}*" for c in cost if c.change is not None]
+    said = [
+        f"{RERANKERS[c.rerank]} (by {-c.alike:.0%}) {c.change}, *{c.finding}*" for c in cost if c.change is not None
+    ]
     said += [f"{RERANKERS[c.rerank]} does not get there" for c in cost if c.change is None]
-    return "\n".join([*lines, f"- **What does variety cost?** At {target:.0%} less alike in genre: {'; '.join(said)}."])
+    return "\n".join(
+        [*lines, f"- **What does variety cost?** Lists at least {target:.0%} less alike in genre: {'; '.join(said)}."]
+    )
+
+
+def _p(value: float) -> str:
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _pair(each: Comparison) -> str:
@@ -100,8 +112,8 @@ def comparison_table(compared: list[Comparison]) -> Table:
     """Every registered comparison."""
     rows = [
         [
-            _pair(c), f"{c.means[0]:.4f}", f"{c.means[1]:.4f}", str(c.change), f"{c.change.p:.4f}",
-            f"{c.change.p_equivalent:.4f}", c.finding, c.error, str(c.other), str(c.hits),
+            _pair(c), f"{c.means[0]:.4f}", f"{c.means[1]:.4f}", str(c.change), _p(c.change.p),
+            _p(c.change.p_equivalent), c.finding, c.error, str(c.other), str(c.hits),
         ]
         for c in compared
     ]  # fmt: skip
@@ -150,14 +162,14 @@ def cost_table(variety: pd.DataFrame, cost: list[Cost]) -> Table:
         if c.change is None or c.weight is None:
             rows.append([RERANKERS[c.rerank], "none", f"{c.alike:+.1%} at most", "", "", "", "", c.finding])
             continue
-        tests = [f"{c.change.p:.4f}", f"{c.change.p_equivalent:.4f}", c.finding]
+        tests = [_p(c.change.p), _p(c.change.p_equivalent), c.finding]
         covered = f"{coverage[c.rerank][c.weight]:+.1%}"
         rows.append([RERANKERS[c.rerank], f"{c.weight:g}", f"{c.alike:+.1%}", covered, str(c.change), *tests])
     header = [
         "re-ranker", "lambda", "similarity by genre", "items in any list", "NDCG@10", "p (Holm)",
         "p of equivalence (Holm)", "finding",
     ]  # fmt: skip
-    return Table("What variety costs", header, rows, "Changes from the plain lists. lambda: the weight of relevance.")
+    return Table("What variety costs", header, rows, _COSTS)
 
 
 def lambda_table(variety: pd.DataFrame) -> Table:
@@ -228,5 +240,5 @@ def trade_off(variety: pd.DataFrame) -> Figure:
         ax.set_xlabel(f"change of {name}")
     axes[0].axvline(-target, color=GREY, linestyle="--", linewidth=1)
     axes[0].set_ylabel("change of test NDCG@10")
-    axes[0].legend(loc="lower right")
+    axes[0].legend(loc="lower left")
     return titled(figure, "What does variety cost? A point is a lambda; dashed: the registered target")
