@@ -36,8 +36,8 @@ RERANKERS = {"mmr": "MMR", "dpp": "DPP", "xquad": "xQuAD", "calibrated": "calibr
 QUESTIONS = {"recency": "Does recency help?", "content": "Does content help?", "cold": "Does it rank cold items?"}
 FOUND = ("better", "worse", "equivalent", "undecided")
 _COSTS = (
-    "Changes from the plain lists. lambda: the weight of relevance. Lambdas are steps, and most lists are less alike than "
-    "the target asks; what the target itself costs lies between two of them in the last table."
+    "Changes from the plain lists. lambda: the weight of relevance. Lambdas are steps, and most lists are less alike "
+    "than the target asks; what the target itself costs lies between two of them in the last table."
 )
 COLOUR = dict(zip(FOUND, (COLOURS[2], COLOURS[4], COLOURS[0], GREY), strict=True))
 
