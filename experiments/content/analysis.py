@@ -179,7 +179,10 @@ def _compared(
             raise StatisticsError(f"{treatment}, {baseline}: expected the same users in each block")
         both[metric] = _both_errors(t, b)
     metric, other = registered()["metric"], {"users": "both", "both": "users"}[error]
-    means = tuple(float(np.nanmean(table_of(users, arm, metric).to_numpy())) for arm in (baseline, treatment))
+    sides = [table_of(users, arm, metric) for arm in (baseline, treatment)]
+    if error == "both":  # which is over the users of all blocks
+        sides = [side.dropna(axis=1) for side in sides]
+    means = [float(np.nanmean(side.to_numpy())) for side in sides]
     return Comparison(
         question, treatment, baseline, error, (means[0], means[1]), both[metric][error], both[metric][other],
         both["hit@10"][error], _on_validation(results, treatment, baseline), "",
