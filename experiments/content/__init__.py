@@ -1,0 +1,1 @@
+"""Does content help, does recency help, and what does variety cost?"""
