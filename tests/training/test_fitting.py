@@ -25,7 +25,10 @@ def overrides(root: Path, *more: str) -> list[str]:
     return [o for o in small(root, *more) if not o.startswith("model.")]
 
 
-@pytest.mark.parametrize("name", WITHOUT_GRADIENT)
+FITTED = [name for name in WITHOUT_GRADIENT if name != "hybrid"]  # whose parts are trained before
+
+
+@pytest.mark.parametrize("name", FITTED)
 def test_fitting_is_one_step_after_which_the_model_is_ready_and_saved_whole(name: str) -> None:
     model, saved = drawn(name), []
     assert isinstance(model, NonGradientRecommender)
@@ -83,7 +86,7 @@ def test_a_bad_setting_is_refused_by_its_key(root: Path) -> None:
         plan_run(compose(*overrides(root, "model=ease"), "model.l2=0.0"))
 
 
-STOPPABLE = [name for name in WITHOUT_GRADIENT if name != "popularity"]  # which counts once
+STOPPABLE = [name for name in FITTED if name != "popularity"]  # which counts once
 
 
 @pytest.mark.parametrize("name", STOPPABLE)

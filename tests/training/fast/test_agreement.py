@@ -261,7 +261,8 @@ def test_where_terms_cancel_rounding_raises_no_alarm(caplog: pytest.LogCaptureFi
 def test_a_start_without_any_gradient_raises_no_alarm(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """The clamped loss has none where all logits lie below 0: its dead starts."""
     model = model_named(name, std=0.1)
-    biases = {"mf": lambda: model.bias.weight, "multitask": lambda: model.item_bias.weight}
+    biases = {"multitask": lambda: model.item_bias.weight}
+    biases |= dict.fromkeys(("mf", "mf_features"), lambda: model.bias.weight)
     bias = biases.get(name, lambda: model.output.bias)()
     with torch.no_grad():
         bias.fill_(-5.0)
