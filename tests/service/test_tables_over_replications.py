@@ -33,7 +33,7 @@ def refuse_right_looks(found: pd.DataFrame) -> None:
 
 
 def test_right_methods_are_right_and_wrong_ones_are_not() -> None:
-    found = asked(service(users=300, enthusiasm=0.8, region_effect=0.4), 60)
+    found = asked(service(users=500, enthusiasm=0.8, region_effect=0.4), 60)
     refuse_bias_and_wrong_coverage(found, 60)
     refuse_right_looks(found.drop("logs, naive"))  # whose bias is small in this world
     assert found.loc["A/B, CUPED", "sd"] < found.loc["A/B", "sd"]
