@@ -1,6 +1,5 @@
 """`python -m ncf.service`: the table, the run folder, lists of designs, sweeps, and one line for what is wrong."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from ncf.runs.artifacts import read_result
 from ncf.runs.identity import is_service, resolved, run_id
 from ncf.runs.service import plan_service
 from ncf.runs.tables import read_runs
-from ncf.service.__main__ import listed, service
+from ncf.service.__main__ import listed, main, service
 from ncf.service.tables import shown
 
 SMALL = [
@@ -148,15 +147,18 @@ def test_the_identity_is_that_of_what_is_asked() -> None:
     ]  # fmt: skip
 
 
-def test_the_command_as_it_is_typed_and_a_sweep(tmp_path: Path) -> None:
-    """A sweep of one run: it goes through all that a run on its own does."""
-    own = [*SMALL, "world=synthetic", "design=ab,interleave", f"hydra.sweep.dir='{tmp_path}'"]
-    command = [sys.executable, "-m", "ncf.service", "-m", *own, "seed=2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "ncf.report" not in done.stderr + done.stdout  # it shows no services
+def test_the_command_as_it_is_typed_and_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A sweep of one run, in this process: it goes through all that a run on its own does."""
+    own = [*SMALL, "world=synthetic", "design=ab,interleave", "seed=2", f"hydra.sweep.dir='{tmp_path}'"]
+    monkeypatch.setattr(sys, "argv", ["ncf.service", "-m", *own])
+    main()
     (table,) = tmp_path.glob("synthetic-ranked-s2*/estimates.csv")
     assert len(pd.read_csv(table)) == 3
+    said = "".join(capfd.readouterr())
+    assert "results: " in said
+    assert "ncf.report" not in said  # it shows no services
 
 
 def test_a_report_of_services_is_one_line(tmp_path: Path) -> None:
