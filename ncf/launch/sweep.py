@@ -104,7 +104,10 @@ class Sweep:
             raise SystemExit(1 if launch_error or unusable or "failed" in states else STOPPED)
         if jobs:
             registration = None if self._parts is None else str(self._config.registration)
-            say(_where_next(folder, registration, is_simulation(self._config)))
+            if is_service(self._config):  # whose tables no command compares
+                say(visible(f"results: {folder}/*/estimates.csv"))
+            else:
+                say(_where_next(folder, registration, is_simulation(self._config)))
 
     def _registered_jobs(self, given: list[Override]) -> list[list[str]]:
         """Return the registered runs that match `given`, each with the other overrides in `given`."""

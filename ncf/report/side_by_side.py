@@ -20,7 +20,7 @@ from ncf.core.command_line import text_table, visible
 from ncf.core.config import flatten
 from ncf.errors import DataError
 from ncf.report.kit.naming import level_name
-from ncf.runs.artifacts import RANKS, RESULT, SIMULATION
+from ncf.runs.artifacts import RANKS, RESULT, SERVICE, SIMULATION
 from ncf.runs.identity import completed, identity
 from ncf.runs.ranks_file import counted, evaluation_of, metrics_of, read_ranks
 from ncf.runs.tables import FOLD
@@ -83,7 +83,7 @@ def report(runs: Sequence[ComparedRun], part: str) -> str:
     """Return the settings that differ, the metrics, and the paired tests, as text.
 
     Raises:
-        DataError: a result or ranks.csv is damaged, they contradict each other, or one is of a simulation.
+        DataError: a result or ranks.csv is damaged, they contradict each other, or one is of a simulation or service.
     """
     for run in runs:
         if run.result.get("kind") == SIMULATION:
@@ -91,6 +91,8 @@ def report(runs: Sequence[ComparedRun], part: str) -> str:
                 f"{run.folder}: expected a run of ncf.train, found a simulation; python -m ncf.report sweep=<folder> "
                 "compares agents"
             )
+        if run.result.get("kind") == SERVICE:
+            raise DataError(f"{run.folder}: expected a run of ncf.train, found a service; read its estimates.csv")
     runs = averaged(runs)
     differing = differences(runs)
     names = _names(differing, len(runs))

@@ -89,17 +89,17 @@ class ServiceJob:
             if self.stopped():
                 bar.close()
                 return None
-            if not tables and run.log != "none":
-                self._log(sample)
             tables.append(ask(self.plan.designs, sample, run.margin))
             bar.update(len(sample))
         bar.close()
+        if run.log != "none":
+            self._log(Sample(self.service, range(1)))  # drawn again, so that a stopped run keeps nothing
         return self._finish(pd.concat(tables, ignore_index=True), perf_counter() - begun)
 
     def _log(self, sample: Sample) -> None:
         design = self.plan.designs["off_policy"]
         assert isinstance(design, OffPolicy)
-        feedback.write(design.feedback(sample), (self.folder / FEEDBACK).with_suffix(f".{self.plan.run.log}"))
+        feedback.write(design.feedback(sample), _log_file(self.folder, self.plan))
 
     def _finish(self, table: pd.DataFrame, seconds: float) -> Result:
         of_a, of_b = (float(value.mean()) for value in self.service.values)
@@ -138,6 +138,8 @@ def open_service(plan: ServicePlan, folder: Path, stopped: Callable[[], bool]) -
         if changed := changes(finished["config"], plan.settings):
             what = "; ".join(f"{key}: {how}" for key, how in changed.items())
             raise CheckpointError(f"{folder}: holds a service with other settings ({what}); choose another folder")
+        if run.log != "none" and not _log_file(folder, plan).exists():
+            raise CheckpointError(f"{folder}: holds this service without log={run.log}; choose another folder")
         return finished
     two = _Two(run.run, run.against) if run.run is not None and run.against is not None else None
     made = Service(plan.world, _no_pool(), plan.policy, run.days, run.before, run.seed, device)
@@ -151,6 +153,10 @@ def open_service(plan: ServicePlan, folder: Path, stopped: Callable[[], bool]) -
     )  # fmt: skip
     remove_temporaries(folder)
     return ServiceJob(folder, plan, service, registration, stopped)
+
+
+def _log_file(folder: Path, plan: ServicePlan) -> Path:
+    return (folder / FEEDBACK).with_suffix(f".{plan.run.log}")
 
 
 def _no_pool() -> Pool:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ncf.core.balance import resolve_alpha
 from ncf.core.config import flatten
 from ncf.errors import DataError
-from ncf.runs.artifacts import RESULT, SIMULATION, read_result
+from ncf.runs.artifacts import RESULT, SERVICE, SIMULATION, read_result
 from ncf.runs.components import PROTOCOL
 from ncf.runs.identity import completed, identity, role_of
 from ncf.runs.ranks_file import metrics_of, read_ranks
@@ -117,6 +117,8 @@ def _result(folder: Path) -> dict[str, Any]:
         raise DataError(f"{folder}: expected a finished run, found no {RESULT}")
     if result.get("kind") == SIMULATION:
         raise DataError(f"{folder}: expected a run of ncf.train, found a simulation; ncf.report shows those")
+    if result.get("kind") == SERVICE:
+        raise DataError(f"{folder}: expected a run of ncf.train, found a service; read its estimates.csv")
     return result
 
 

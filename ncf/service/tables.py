@@ -1,15 +1,18 @@
 """Tables of answers: a row for each method and replication, and what many replications say of a method."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ncf.core.command_line import text_table
+from ncf.errors import ConfigError
 from ncf.service.designs.base import CLICKS, Answer, Design
 from ncf.service.sample import Sample
+from ncf.stats.checks import StatisticsError
 
+_NOTHING = 1e-12  # an effect of no more is rounding
 _KEYS = ["design", "method", "estimand"]
 
 
@@ -24,15 +27,30 @@ def ask(designs: Mapping[str, Design], sample: Sample, margin: float) -> pd.Data
         designs: name -> design.
         sample: the replications.
         margin: of practical equivalence, in clicks a session.
+
+    Raises:
+        ConfigError: a design has no answer in one of the replications; to leave it out would change what is asked.
     """
     rows = [
         (replication, name, answer)
         for name, design in designs.items()
-        for replication, answers in zip(sample.replications, design.answers(sample), strict=True)
+        for replication, answers in zip(sample.replications, _answers(name, design, sample), strict=True)
         for answer in answers
     ]
     effect = sample.service.effect
     return pd.DataFrame([_row(replication, name, answer, effect, margin) for replication, name, answer in rows])
+
+
+def _answers(name: str, design: Design, sample: Sample) -> Iterator[list[Answer]]:
+    try:
+        yield from design.answers(sample)
+    except StatisticsError as error:
+        first, last = sample.replications[0], sample.replications[-1]
+        which = f"replication {first}" if first == last else f"one of replications {first} to {last}"
+        raise ConfigError(
+            f"design.{name}: expected enough users and sessions to answer, found too few in {which} ({error}); raise "
+            "world.users, world.sessions, days or the design's share, or leave the design out"
+        ) from None
 
 
 def _row(replication: int, design: str, answer: Answer, effect: float, margin: float) -> dict[str, object]:
@@ -57,7 +75,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     Columns design, method, estimand, replications, truth, mean, bias and its Monte Carlo error, sd, error (mean
     standard error), coverage, rejects (share with p <= .05), names (share with the sign of the effect in clicks a
-    session), sessions and shown_b (means); of a single replication also low, high and finding.
+    session, NaN if there is none), sessions and shown_b (means); of a single replication also low, high and finding.
     """
     rows = []
     for key, own in table.groupby(_KEYS, sort=False):
@@ -69,11 +87,18 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                 "replications": count, "truth": truth.iloc[0], "mean": value.mean(),
                 "bias": (value - truth).mean(), "bias_error": spread / np.sqrt(count), "sd": spread,
                 "error": own["standard_error"].mean(), "coverage": covers, "rejects": (own["p"] <= 0.05).mean(),
-                "names": (np.sign(value) == np.sign(own["effect"])).mean(), "sessions": own["sessions"].mean(),
+                "names": _names_winner(own), "sessions": own["sessions"].mean(),
                 "shown_b": own["shown_b"].mean(),
             } | ({} if count > 1 else own[["low", "high", "finding"]].iloc[0].to_dict())
         )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _names_winner(own: pd.DataFrame) -> float:
+    """Return the share of estimates with the sign of the effect; NaN where A and B are worth the same."""
+    if (own["effect"].abs() < _NOTHING).all():
+        return float("nan")
+    return float((np.sign(own["value"]) == np.sign(own["effect"])).mean())
 
 
 def shown(result: Mapping[str, Any]) -> str:
@@ -85,7 +110,7 @@ def shown(result: Mapping[str, Any]) -> str:
     )
     many = result["replications"] > 1
     columns = _MANY if many else _ONE
-    return head + text_table(list(columns), [[_cell(row.get(key)) for key in columns.values()] for row in methods])
+    return head + text_table(list(columns), [[_cell(key, row.get(key)) for key in columns.values()] for row in methods])
 
 
 _ONE = {
@@ -98,9 +123,9 @@ _MANY = {
 }  # fmt: skip
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 or (value.is_integer() and value) else f"{value:.4f}"
+        return f"{value:,.0f}" if key in ("sessions", "shown_b") else f"{value:.4f}"
     return str(value)

@@ -187,6 +187,8 @@ class Synthetic(World):
     highest: Annotated[float, Field(gt=0, le=1)]
 
     def pool(self, rankers: Rankers | None, seed: int) -> Pool:
+        if rankers is not None:
+            raise ConfigError("run, against: expected none for world=synthetic, which makes up A and B; leave them out")
         shape = (3, self.base_users, self.candidates)
         liking, of_a, of_b = torch.randn(shape, generator=generator(seed, "world"), dtype=torch.float64)
         scores = [_standardised(liking + s * noise) for s, noise in ((self.noise_a, of_a), (self.noise_b, of_b))]

@@ -1,5 +1,6 @@
 """Small services for tests, from conf/ with a few settings of their own."""
 
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -13,8 +14,9 @@ from ncf.service.tables import ask, summary
 SMALL: dict[str, Any] = {"users": 400, "places": 3, "candidates": 6, "regions": 20, "base_users": 50}
 
 
+@cache
 def settings(*overrides: str) -> dict[str, Any]:
-    """What conf/service.yaml says, with overrides."""
+    """What conf/service.yaml says, with overrides; read once, for it takes longer than most tests."""
     return resolved(compose(overrides, root="service"))
 
 
@@ -32,7 +34,7 @@ def policy(name: str = "ranked", **keys: Any) -> Policy:
 
 def design(name: str, **keys: Any) -> Design:
     """A design of conf/."""
-    found: Design = bind("design", DESIGNS[name], settings(f"design=[{name}]")["design"][name] | keys)()
+    found: Design = bind("design", DESIGNS[name], settings()["design"][name] | keys)()
     return found
 
 

@@ -124,3 +124,9 @@ def test_a_simulation_is_one_line_that_says_what_reads_it(runs: FinishedRuns) ->
     simulation = side_by_side.ComparedRun(runs["ease"], {"kind": "simulation", "regret": {"mean": 0.1}})
     with pytest.raises(DataError, match=r"found a simulation; python -m ncf\.report sweep=<folder> compares agents"):
         side_by_side.report([simulation], "test")
+
+
+def test_a_service_is_one_line(runs: FinishedRuns) -> None:
+    service = side_by_side.ComparedRun(runs["ease"], {"kind": "service", "effect": 0.1})
+    with pytest.raises(DataError, match=r"expected a run of ncf\.train, found a service; read its estimates\.csv$"):
+        side_by_side.report([service], "test")

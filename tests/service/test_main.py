@@ -1,6 +1,5 @@
 """`python -m ncf.service`: the table, the run folder, lists of designs, sweeps, and one line for what is wrong."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from ncf.errors import CheckpointError, ConfigError, DataError
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import is_service, resolved, run_id
 from ncf.runs.service import plan_service
-from ncf.service.__main__ import listed, service
+from ncf.runs.tables import read_runs
+from ncf.service.__main__ import listed, main, service
 from ncf.service.tables import shown
 
 SMALL = [
@@ -99,6 +99,27 @@ def test_bad_settings_are_one_line(overrides: list[str], said: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_run_that_is_stopped_keeps_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncf.service.sample._SESSIONS_AT_ONCE", 1)  # a replication at a time
+    asked_so_far = iter([False, True])
+    cfg = compose([*SMALL, "world=synthetic", "design=[off_policy]", "replications=2", "log=csv"], root="service")
+    assert service(cfg, tmp_path, stopped=lambda: next(asked_so_far)) is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_a_finished_run_did_not_keep_is_not_passed_over(tmp_path: Path) -> None:
+    own = ["world=synthetic", "design=[off_policy]"]
+    asked(tmp_path, *own)
+    with pytest.raises(CheckpointError, match=r"holds this service without log=csv; choose another folder$"):
+        asked(tmp_path, *own, "log=csv")
+
+
+def test_a_made_up_world_does_not_take_the_runs_of_another(runs: FinishedRuns, tmp_path: Path) -> None:
+    two = [part for part in of_runs(runs) if not part.startswith("world.")]
+    with pytest.raises(ConfigError, match=r"^run, against: expected none for world=synthetic"):
+        asked(tmp_path, "world=synthetic", *two)
+
+
 def test_runs_that_are_missing_or_of_other_data_are_one_line(runs: FinishedRuns, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^run: expected a run folder, but /nowhere does not exist"):
         asked(tmp_path, *of_runs(runs), "against=/nowhere")
@@ -126,14 +147,22 @@ def test_the_identity_is_that_of_what_is_asked() -> None:
     ]  # fmt: skip
 
 
-def test_the_command_as_it_is_typed_and_a_sweep(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ncf.service"]
-    own = [*SMALL, "world=synthetic", "design=ab,interleave", f"hydra.run.dir='{tmp_path / 'one'}'"]
-    done = subprocess.run([*command, *own], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("truth: ")
-    assert done.stdout.count("\n") == 6
-    sweep = [*command, "-m", *own[:-1], "seed=1,2", f"hydra.sweep.dir='{tmp_path / 'sweep'}'"]
-    done = subprocess.run(sweep, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "sweep").glob("synthetic-ranked-s*/estimates.csv"))) == 2
+def test_the_command_as_it_is_typed_and_a_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A sweep of one run, in this process: it goes through all that a run on its own does."""
+    own = [*SMALL, "world=synthetic", "design=ab,interleave", "seed=2", f"hydra.sweep.dir='{tmp_path}'"]
+    monkeypatch.setattr(sys, "argv", ["ncf.service", "-m", *own])
+    main()
+    (table,) = tmp_path.glob("synthetic-ranked-s2*/estimates.csv")
+    assert len(pd.read_csv(table)) == 3
+    said = "".join(capfd.readouterr())
+    assert "results: " in said
+    assert "ncf.report" not in said  # it shows no services
+
+
+def test_a_report_of_services_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    asked(tmp_path / "one", "world=synthetic", "design=[ab]")
+    with pytest.raises(DataError, match=r"expected a run of ncf\.train, found a service; read its estimates\.csv$"):
+        read_runs([tmp_path])

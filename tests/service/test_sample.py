@@ -20,13 +20,13 @@ def test_a_replication_is_the_same_whichever_it_is_stacked_with(name: str) -> No
 
 
 def test_samples_cover_all_replications_in_order() -> None:
-    numbers = [r for sample in samples(service(users=20_000, regions=40), 30) for r in sample.replications]
-    assert numbers == list(range(30))
+    numbers = [r for sample in samples(service(users=20_000, regions=40), 5) for r in sample.replications]
+    assert numbers == list(range(5))
 
 
 @pytest.mark.parametrize("name", ["ranked", "plackett_luce", "epsilon_mixed"])
 def test_clicks_a_session_have_the_means_that_the_truth_says(name: str) -> None:
-    made = service(policy(name), users=20_000, learning=0.5, satiation=0.1, half_life=3.0)
+    made = service(policy(name), users=5_000, learning=0.5, satiation=0.1, half_life=3.0)
     sample = Sample(made, range(8))
     sessions = sample.counts[:, :, 1:].double()
     for arm, clicks in enumerate((sample.clicks_a, sample.clicks_b)):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from toy_services import design, service
 
-from ncf.service import samples
+from ncf.errors import ConfigError
+from ncf.service import Sample, samples
 from ncf.service.tables import ask, shown, summary
 
 
@@ -49,3 +50,23 @@ def test_every_answer_is_a_row_beside_the_truth() -> None:
     text = shown({"effect": made.effect, "value": {"run": 0.5, "against": 0.6}, "replications": 2, "methods": methods})
     assert text.startswith(f"truth: {made.effect:+.4f} clicks a session on all days (on A's lists 0.5000, on B's 0.6")
     assert all(method in text for method in ("offline NDCG@10", "A/B, CUPED", "interleaving"))
+
+
+def test_a_replication_that_a_design_cannot_answer_is_one_line_that_names_the_design() -> None:
+    few = Sample(service(users=20, regions=4, sessions=0.001), range(3, 5))
+    said = r"^design\.off_policy: expected enough users and sessions .* one of replications 3 to 4 \(.*\); raise world"
+    with pytest.raises(ConfigError, match=said):
+        ask({"off_policy": design("off_policy")}, few, 0.01)
+
+
+def test_there_is_no_winner_to_name_where_both_are_worth_the_same() -> None:
+    assert np.isnan(summary(rows([1.5, -2.5]).assign(effect=1e-17)).iloc[0]["names"])
+
+
+def test_counts_are_whole_and_shares_are_not() -> None:
+    methods = summary(rows([1.5]).assign(sessions=0.0)).to_dict("records")
+    line = shown({"effect": 0.1, "value": {"run": 0.5, "against": 0.6}, "replications": 1, "methods": methods})
+    assert line.split()[-2:] == ["0", "5"]
+    many = summary(rows([1.5, 1.6])).to_dict("records")
+    line = shown({"effect": 0.1, "value": {"run": 0.5, "against": 0.6}, "replications": 2, "methods": many})
+    assert "1.0000" in line.splitlines()[-1]

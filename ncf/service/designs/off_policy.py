@@ -17,7 +17,7 @@ from ncf.service.designs.base import Answer, Cost, Design
 from ncf.service.policies import PlackettLuce, Temperature
 from ncf.service.sample import Sample, numpy
 from ncf.service.service import Service
-from ncf.stats.checks import Array
+from ncf.stats.checks import Array, StatisticsError
 from ncf.stats.estimate import Estimate, estimate, mean_estimate
 
 LISTS, LOGGED = 2, 3  # blocks of the exploration
@@ -88,6 +88,8 @@ class OffPolicy(Design):
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
         chances = _chances(sample.service, self.temperature)
         for logs in self.logs(sample):
+            if len(np.unique(logs.user)) < 2:
+                raise StatisticsError("log: expected sessions of at least 2 users")
             cost = Cost(len(logs.click) / sample.service.world.places, 0.0)
             truth = float(sample.service.undisturbed)
             yield [Answer(name, found, truth, cost=cost) for name, found in _estimates(sample.service, logs, chances)]
@@ -97,8 +99,9 @@ class OffPolicy(Design):
         found = next(self.logs(sample))
         pscore = _chances(sample.service, self.temperature)[0][found.base, found.candidate, found.place]
         session = np.arange(len(found.item)) // sample.service.world.places
+        user = np.char.add("user", found.user.astype(str))  # numbers would be taken for the ids of a run's users
         return LoggedFeedback(
-            item=found.item, propensity=np.minimum(pscore, 1), reward=found.click, user=found.user,
+            item=found.item, propensity=np.minimum(pscore, 1), reward=found.click, user=user,
             position=found.place, time=(found.day - 1) * 86400.0, slate=session,
             policy=np.full(len(found.item), "plackett_luce"),
         )  # fmt: skip

@@ -25,6 +25,8 @@ def test_the_log_is_a_table_of_logged_feedback_that_is_read_back(form: str, tmp_
     found = feedback.read(tmp_path / f"log.{form}")
     assert len(found) == 3 * int(sample.counts[0, :, 1:].sum())
     assert np.allclose(found.propensity, log.propensity)
+    assert found.user is not None
+    assert set(found.user) <= {f"user{n}" for n in range(400)}  # which no run takes for its own
     assert found.position is not None
     assert set(found.position.tolist()) == {0, 1, 2}
     assert found.slate is not None
