@@ -37,7 +37,9 @@ def test_a_space_of_one_s_own_comes_before_the_one_of_the_package(root: Path, tm
     settings = [o for o in overrides(root, "ease") if not o.startswith("model=")]
     tune.main([*settings, "model=gentle", "trials=1", f"folder={tmp_path / 'studies'}", "--config-dir", str(own)])
     (path,) = (tmp_path / "studies").rglob("result.json")
-    assert json.loads(path.read_text())["config"]["model"] == {"name": "ease", "l2": 3.0}
+    assert json.loads(path.read_text())["config"]["model"] == {
+        "name": "ease", "l2": 3.0, "decay": "positions", "half_life": None,
+    }  # fmt: skip
 
 
 def test_options_may_stand_anywhere() -> None:

@@ -115,7 +115,15 @@ def _item_knn(split: Split, rounds: int) -> Comparison:
     matrix = positives_matrix(split.train, split.num_users, split.num_items)
 
     def ours() -> ItemKNN:
-        model = ItemKNN(split.num_users, split.num_items, k=NEIGHBOURS, similarity="cosine", shrinkage=0.0)
+        model = ItemKNN(
+            split.num_users,
+            split.num_items,
+            k=NEIGHBOURS,
+            similarity="cosine",
+            shrinkage=0.0,
+            decay="positions",
+            half_life=None,
+        )
         model.fit(split)
         return model
 
@@ -141,7 +149,7 @@ def _ease(split: Split, rounds: int) -> Comparison:
     matrix = positives_matrix(split.train, split.num_users, split.num_items)
 
     def ours() -> EASE:
-        model = EASE(split.num_users, split.num_items, l2=EASE_L2)
+        model = EASE(split.num_users, split.num_items, l2=EASE_L2, decay="positions", half_life=None)
         model.fit(split)
         return model
 
@@ -189,7 +197,7 @@ def _recommending(rounds: int) -> Comparison:
     ids = [np.arange(size) for size in ML_20M]
     train = Pairs(keys // num_items, keys % num_items)
     split = Split(train, none, none, num_users, num_items, *ids, None, None, "synthetic", "none")
-    model = IALS(num_users, num_items, factors=64, alpha=1.0, l2=1.0, scaling=1.0, sweeps=1)
+    model = IALS(num_users, num_items, factors=64, alpha=1.0, l2=1.0, scaling=1.0, sweeps=1, cg_steps=0)
     for table in (model.users, model.items):
         torch.nn.init.normal_(table.weight, generator=generator(0, "initialisation"))
     run = LoadedRun(Path(), {}, split, model)

@@ -29,7 +29,6 @@ from ncf.runs import resume
 from ncf.runs.components import CHOICES
 from ncf.runs.identity import is_service, is_simulation
 from ncf.runs.state import claim, failures_recorded
-from ncf.service.tables import shown
 
 BAD_INPUT = (ConfigError, DataError, CheckpointError)
 """Errors that exit with status 2; later failures exit with 1."""
@@ -164,6 +163,8 @@ class _Kind:
 
 def _kind(cfg: DictConfig) -> _Kind:
     if is_service(cfg):
+        from ncf.service.tables import shown  # no other run needs its statistics
+
         return _Kind(
             shown, lambda cfg, result: float(result["effect"]), "lower world.users, days or world.sessions",
             "nothing is kept of it; start it again",

@@ -30,7 +30,6 @@ from ncf.runs.artifacts import read_result
 from ncf.runs.identity import changes, is_service, is_simulation, resolved, run_id
 from ncf.runs.own_files import outward_links
 from ncf.runs.plan import plan_run
-from ncf.runs.service import plan_service
 from ncf.runs.simulation import plan_simulation
 from ncf.runs.state import claim, done, record_failure, state
 from ncf.study.outcomes import Chances, chances, describe_chances, from_pilot
@@ -232,6 +231,8 @@ class Sweep:
 def _kind(cfg: DictConfig) -> tuple[Callable[[DictConfig], object], str]:
     """Return what checks the settings of such runs, and their setting that shows progress."""
     if is_service(cfg):
+        from ncf.runs.service import plan_service  # no other run needs its statistics
+
         return plan_service, "progress"
     return (plan_simulation, "progress") if is_simulation(cfg) else (plan_run, "trainer.progress")
 

@@ -86,7 +86,7 @@ class IALS(NonGradientRecommender):
         l2: Annotated[float, Field(gt=0)],
         scaling: Annotated[float, Field(ge=0, le=1)],
         sweeps: Annotated[int, Field(ge=1)],
-        cg_steps: Annotated[int, Field(ge=0), Role(since=0)] = 0,
+        cg_steps: Annotated[int, Field(ge=0), Role(since=0)],
     ) -> None:
         super().__init__()
         self.alpha, self.l2, self.scaling, self.sweeps, self.cg_steps = alpha, l2, scaling, sweeps, cg_steps

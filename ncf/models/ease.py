@@ -29,8 +29,8 @@ class EASE(NonGradientRecommender):
         num_items: int,
         *,
         l2: Annotated[float, Field(gt=0)],
-        decay: Decay = "positions",
-        half_life: HalfLife = None,
+        decay: Decay,
+        half_life: HalfLife,
     ) -> None:
         super().__init__()
         self.num_users, self.num_items, self.l2 = num_users, num_items, l2

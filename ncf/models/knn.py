@@ -178,8 +178,8 @@ class ItemKNN(_NearestNeighbours):
         k: Annotated[int, Field(ge=1)],
         similarity: Similarity,
         shrinkage: Annotated[float, Field(ge=0)],
-        decay: Decay = "positions",
-        half_life: HalfLife = None,
+        decay: Decay,
+        half_life: HalfLife,
     ) -> None:
         super().__init__(num_users, num_items, k=k, similarity=similarity, shrinkage=shrinkage)
         self.decay, self.half_life = decay, half_life

@@ -30,7 +30,7 @@ class PureSVD(NonGradientRecommender):
         num_items: int,
         *,
         factors: Annotated[int, Field(ge=1)],
-        power_iterations: Annotated[Annotated[int, Field(ge=0)] | None, Role(since=None)] = None,
+        power_iterations: Annotated[Annotated[int, Field(ge=0)] | None, Role(since=None)],
     ) -> None:
         super().__init__()
         if factors >= min(num_users, num_items):

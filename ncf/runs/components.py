@@ -1,6 +1,7 @@
 """The configuration groups of a run, of a simulation and of a service, and the components that each chooses from."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ncf.core.registry import Component, Registry, import_inherited_extensions
@@ -10,7 +11,6 @@ from ncf.evaluation import EVALUATIONS
 from ncf.losses import LOSSES
 from ncf.models import MODELS
 from ncf.runs.tracking import TRACKERS
-from ncf.service import DESIGNS, POLICIES, WORLDS
 from ncf.simulation import AGENTS, ENVIRONMENTS
 from ncf.training.optimizers import OPTIMIZERS
 from ncf.training.samplers import SAMPLERS
@@ -18,9 +18,33 @@ from ncf.training.settings import TrainerSettings
 
 _REGISTRIES = (
     DATASETS, SPLITS, SAMPLERS, MODELS, LOSSES, OPTIMIZERS, EVALUATIONS, TRACKERS, ENVIRONMENTS, AGENTS,
-    WORLDS, POLICIES, DESIGNS,
 )  # fmt: skip
-REGISTRIES: dict[str, Registry] = {registry.group: registry for registry in _REGISTRIES}
+_OF_SERVICE = {"world": "WORLDS", "policy": "POLICIES", "design": "DESIGNS"}
+
+
+class _Registries(Mapping[str, Registry]):
+    """Group -> registry. Those of a service are imported when they are asked for: no run needs their statistics."""
+
+    def __init__(self) -> None:
+        self._there = {registry.group: registry for registry in _REGISTRIES}
+
+    def __getitem__(self, group: str) -> Registry:
+        if group in _OF_SERVICE:
+            registry: Registry = getattr(importlib.import_module("ncf.service"), _OF_SERVICE[group])
+            return registry
+        return self._there[group]
+
+    def __contains__(self, group: object) -> bool:
+        return group in self._there or group in _OF_SERVICE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._there, *_OF_SERVICE])
+
+    def __len__(self) -> int:
+        return len(self._there) + len(_OF_SERVICE)
+
+
+REGISTRIES: Mapping[str, Registry] = _Registries()
 
 GROUPS = ("data", "split", "sampler", "model", "loss", "optimizer", "trainer", "evaluation", "tracking")
 SIMULATION_GROUPS = ("environment", "agent")

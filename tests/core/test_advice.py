@@ -30,7 +30,7 @@ TOP = (
             ["model=gmf", "model.dropout=0.2"],
             "expected one of model.factors (model=mlp, neumf, neumf_pretrained have dropout)",
         ),
-        (["model=gmf", "model.k=2"], "expected one of model.factors (model=item_knn, user_knn have k)"),
+        (["model=gmf", "model.k=2"], "expected one of model.factors (model=content_knn, item_knn, user_knn have k)"),
         (["mode.factors=8"], f"mode.factors: unknown key, expected one of {TOP} (did you mean model?)"),
         (["usr=3"], f"usr: unknown key, expected one of {TOP}"),
         (["sed=3"], f"sed: unknown key, expected one of {TOP} (did you mean seed?)"),

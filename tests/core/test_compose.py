@@ -17,7 +17,7 @@ def test_conf_holds_the_root_and_a_folder_for_each_group() -> None:
 
 def test_overrides_choose_groups_and_set_keys() -> None:
     cfg = compose(["model=ease", "model.l2=200.0", "seed=7"])
-    assert dict(cfg.model) == {"name": "ease", "l2": 200.0}
+    assert dict(cfg.model) == {"name": "ease", "l2": 200.0, "decay": "positions", "half_life": None}
     assert cfg.seed == 7
     assert compose([]).seed == 42
 
@@ -34,7 +34,7 @@ def test_hydra_is_left_as_it_was_found() -> None:
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("model=netflix", "model: expected one of als, ease, "),
+        ("model=netflix", "model: expected one of als, cease, "),
         ("model.layers=3", "model.layers: unknown key, expected one of "),
         ("seed", "Error parsing override 'seed'"),
         ("model=[", "at input"),

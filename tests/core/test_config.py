@@ -22,6 +22,7 @@ def toy(context: str, *, size: Annotated[int, Field(ge=1)], rate: float, flag: b
     return {"context": context, "size": size, "rate": rate, "flag": flag, "note": note}
 
 
+SOURCES = [{"model": {"name": "popularity"}, "weights_sha256": name} for name in "ab"]  # of a hybrid
 GOOD = {"size": 3, "rate": 0.5, "flag": True, "note": None}
 TOYS = {"toy": toy, "other": toy}
 
@@ -140,7 +141,7 @@ def test_keys_of_the_root_carry_no_group() -> None:
 @pytest.mark.parametrize(("group", "name"), [(g, n) for g, registry in REGISTRIES.items() for n in registry])
 def test_every_component_has_a_yaml_with_its_keys_and_no_other(group: str, name: str) -> None:
     """`component` refuses a missing and an unknown key, so binding shows that the two lists are one."""
-    computed = {"${delimiter:${.archive}}": ",", "${threshold:${.rating}}": 4}
+    computed = {"${delimiter:${.archive}}": ",", "${threshold:${.rating}}": 4, "${hybrid_parts:${.parts}}": SOURCES}
     keys = {key: computed.get(str(value), value) for key, value in keys_of(group, name).items()}
     assert isinstance(component(group, REGISTRIES[group], keys), partial)
 

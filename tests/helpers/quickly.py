@@ -18,7 +18,17 @@ def composed(*overrides: str) -> DictConfig:
         if override.is_delete():
             del cfg[key]
         elif key in GROUPS:
-            cfg[key] = OmegaConf.load(CONF / key / f"{override.value()}.yaml")
+            cfg[key] = _read(key, str(override.value()))
         else:
             OmegaConf.update(cfg, key, override.value(), merge=False, force_add=True)
     return cfg
+
+
+def _read(group: str, name: str) -> DictConfig:
+    """A choice of a group, after those that it is made of."""
+    own = OmegaConf.load(CONF / group / f"{name}.yaml")
+    assert isinstance(own, DictConfig)
+    made_of = [other for other in own.pop("defaults", []) if other != "_self_"]
+    merged = OmegaConf.merge(*(_read(group, other) for other in made_of), own)
+    assert isinstance(merged, DictConfig)
+    return merged

@@ -20,6 +20,7 @@ def test_every_space_suggests_what_the_checks_accept(model: str) -> None:
     towers = {
         "neumf_pretrained": [f"model.pretrained_{key}=x" for key in ("gmf", "mlp", "digest")],
         "hybrid": ["model.parts=[a,b]", "model.sources=[{model: {name: ease}}, {model: {name: gmf}}]"],
+        "multitask": ["loss=bpr_rating"],
     }.get(model, [])
     trial, space = optuna.create_study().ask(), read_space(space_path(model, None), composed(f"model={model}", *towers))
     chosen = {key: suggest(trial, key, options) for key, options in space.items()}

@@ -33,7 +33,7 @@ def plain(rows: np.ndarray) -> np.ndarray:
 
 
 def test_without_weights_it_is_ease_to_the_bit() -> None:
-    model = EASE(12, 15, l2=3.0)
+    model = EASE(12, 15, l2=3.0, decay="positions", half_life=None)
     model.fit(SPLIT)
     assert torch.equal(fitted(SPLIT).score(EVERYONE), model.score(EVERYONE))
 

@@ -14,7 +14,7 @@ EVERYONE = torch.arange(12)
 
 
 def fitted(l2: float) -> EASE:
-    model = EASE(12, 15, l2=l2)
+    model = EASE(12, 15, l2=l2, decay="positions", half_life=None)
     model.fit(SPLIT)
     return model
 
@@ -55,7 +55,7 @@ def test_a_penalty_so_small_that_rounding_decides_is_refused(l2: float) -> None:
 def test_the_need_of_memory_comes_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "available", lambda: 2.0**31)
     monkeypatch.setattr(ease, "positives_matrix", None)  # no work: it cannot even be called
-    model = EASE(3, 30_000, l2=1.0)
+    model = EASE(3, 30_000, l2=1.0, decay="positions", half_life=None)
     with pytest.raises(TrainingError) as caught:
         model.fit(SPLIT)
     assert str(caught.value) == (

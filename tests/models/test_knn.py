@@ -57,7 +57,8 @@ def test_scores_equal_brute_force(
     kind: str, k: int, similarity: str, shrinkage: float, chunk_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(knn, "_CHUNK_BYTES", chunk_bytes)
-    model = MODELS[kind](12, 15, k=k, similarity=similarity, shrinkage=shrinkage)
+    more = {"decay": "positions", "half_life": None} if kind == "item_knn" else {}
+    model = MODELS[kind](12, 15, k=k, similarity=similarity, shrinkage=shrinkage, **more)
     model.fit(SPLIT)
     scores = model.score(torch.arange(12)).numpy()
     np.testing.assert_allclose(scores, reference(kind, k, similarity, shrinkage), rtol=0, atol=1e-6)

@@ -74,7 +74,7 @@ def test_the_scores_of_ease_are_the_weighted_rows_times_its_weights() -> None:
 
 def test_a_long_half_life_changes_nothing_and_a_short_one_leaves_the_last() -> None:
     split = replace(SPLIT, train=timed())
-    plain, long, short = (EASE(12, 15, l2=3.0, half_life=h) for h in (None, 1e12, 1e-3))
+    plain, long, short = (EASE(12, 15, l2=3.0, decay="positions", half_life=h) for h in (None, 1e12, 1e-3))
     for model in (plain, long, short):
         model.fit(split)
     everyone = torch.arange(12)

@@ -115,6 +115,8 @@ ROLES = {
     **{f"model.{name}": DECAY for name in ("ease", "item_knn", "cease")},
     **{f"model.{name}": {"word_file": MACHINE, **DECAY} for name in ("content", "content_knn")},
     "model.hybrid": {"parts": MACHINE},
+    "model.ials": {"cg_steps": Role(since=0)},
+    "model.puresvd": {"power_iterations": Role(since=None)},
     "model.mlp": DROPOUT,
     "model.neumf": DROPOUT,
     "model.neumf_pretrained": {"pretrained_gmf": MACHINE, "pretrained_mlp": MACHINE, **DROPOUT},

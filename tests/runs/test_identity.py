@@ -82,6 +82,7 @@ FROZEN = {
     "optimizer=adamw": "3a314b523562",
     "optimizer=sgd": "9154d35f5ffe",
     "trainer=default": "b5a5264eca68",
+    "trainer=distributed": "b5a5264eca68",
     "evaluation=full": "b5a5264eca68",
     "evaluation=sampled": "0fe408983478",
     "tracking=none": "b5a5264eca68",
@@ -110,6 +111,7 @@ FROZEN = {
 
 # Where files lie, how the machine computes, and what is shown or kept beside the result.
 IN_NO_ID = {
+    "trainer.sharding": "row",
     "data.root": "/elsewhere",
     "data.archive": "ml.zip",
     "data.item_features": "items.csv",

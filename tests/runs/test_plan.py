@@ -51,7 +51,13 @@ def test_the_default_plan_has_a_part_for_each_group() -> None:
     assert (plan.run.seed, plan.run.neg_ratio, plan.trainer.epochs) == (42, 10, 100)
     for group in GROUPS:
         assert getattr(plan, group) is not None
-    assert set(GROUPS) == {*REGISTRIES, "trainer"} - {"agent", "environment"}  # those of simulations
+    assert set(GROUPS) == {*REGISTRIES, "trainer"} - {
+        "agent",
+        "environment",
+        "world",
+        "policy",
+        "design",
+    }  # of simulations and services
 
 
 def test_a_group_that_nobody_knows_is_an_unknown_key() -> None:

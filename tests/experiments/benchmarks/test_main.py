@@ -6,7 +6,7 @@ import pytest
 
 from experiments.benchmarks.__main__ import SUBJECTS, main
 
-ON_A_CPU = {"epochs", "ranking", "sweep", "sampler", "focal", "stacked", "roof", "threads", "chunks"}
+ON_A_CPU = {"epochs", "ranking", "sweep", "sampler", "focal", "stacked", "roof", "threads", "chunks", "fits"}
 
 
 def test_every_subject_is_there() -> None:

@@ -4,11 +4,12 @@ import pytest
 import torch
 from toy_worlds import agent, defaults, regrets, world
 
-from ncf.errors import ConfigError
+from ncf.errors import ConfigError, DataError
 from ncf.models import MODELS
 from ncf.simulation.agents.refit import Refit
 
-MODELS_THERE = [name for name in MODELS if name != "neumf_pretrained"]
+FEATURES = {"content", "content_knn", "cease"}  # which items of a simulation have not
+MODELS_THERE = [name for name in MODELS if name not in {"neumf_pretrained", "hybrid", *FEATURES}]
 SMALL = {"factors": 4, "gmf_factors": 4, "mlp_factors": 4, "hidden": [8], "sweeps": 2, "k": 5}
 
 
@@ -32,6 +33,16 @@ def test_every_model_serves(name: str) -> None:
     other = agent("refit", world(users=30, items=20), model=settings(name), every=1, epochs=1, threshold=2.0)
     other.load(learner.state())
     assert torch.equal(other.score(torch.arange(30)), scores)
+
+
+@pytest.mark.parametrize("name", sorted(FEATURES))
+def test_a_model_of_features_that_nobody_has_is_refused(name: str) -> None:
+    environment = world(users=30, items=20)
+    learner = agent("refit", environment, model=settings(name), every=1, epochs=1, threshold=2.0)
+    users = environment.begin(0)
+    found = learner.recommend(users, environment.stream())
+    with pytest.raises(DataError, match="expected features of items"):
+        learner.learn(users, found.items, environment.step(users, found.items))
 
 
 def test_it_is_refitted_every_so_many_periods() -> None:
