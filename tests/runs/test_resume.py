@@ -49,7 +49,8 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
 BEGAN = resolved(compose())
 FREE = {
     "trainer.epochs", "trainer.patience",  # how long to train
-    "trainer.threads", "trainer.cuda_graph", "trainer.sharding", "trainer.checkpoint_every", "evaluation.memory_mb",  # of the machine
+    "trainer.threads", "trainer.cuda_graph", "trainer.sharding", "trainer.checkpoint_every",  # of the machine
+    "evaluation.memory_mb",
     "data.root", "data.archive", "data.item_features", "data.user_features",  # where files lie
     "trainer.progress", "tracking.name", "dynamics", "registration", "resume",  # what is shown or kept beside it
 }  # fmt: skip
