@@ -8,17 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from experiments.which_method.runs import registered
+from experiments.which_method.tables import PAIRS, grid, main_cells, right
 from ncf.causal.bacon import KINDS
 from ncf.causal.balance import LIMIT
 from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, percent_ticks, save, titled
 
-PAIRS = {
-    "same": "A against A", "bce_focal": "BCE → focal", "bce_ease": "NeuMF → EASE",
-    "popularity_bce": "popularity → NeuMF",
-}  # fmt: skip
 RULES = {
     "once": "once, on the last day", "daily": "every day, as if once", "obrien_fleming": "every day, O'Brien-Fleming",
     "pocock": "every day, Pocock", "msprt": "every day, always-valid (mSPRT)",
@@ -49,13 +45,6 @@ def draw(tables: dict[str, pd.DataFrame], folder: Path) -> list[str]:
     return names
 
 
-def main_cells(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the cells in which all designs were asked at the registered size."""
-    whole = results[results["design"] == "ab"][["pair", "users", "confounding", "replications"]]
-    usual = whole[whole["replications"] == whole["replications"].max()]
-    return results.merge(usual, on=["pair", "users", "confounding", "replications"])
-
-
 def estimates(results: pd.DataFrame) -> Figure:
     """Draw mean less truth of each method in clicks a session, with the spread of single replications."""
     own = main_cells(results)
@@ -67,13 +56,13 @@ def estimates(results: pd.DataFrame) -> Figure:
     for ax, pair in zip(axes, pairs, strict=True):
         rows = own[own["pair"] == pair].set_index("method").reindex(methods)
         places = np.arange(len(methods))
-        covers = (rows["coverage"] - 0.95).abs() <= 0.03
-        colours = [COLOURS[0] if right else COLOURS[4] for right in covers]
+        fit = right(rows)
+        colours = [COLOURS[0] if one else COLOURS[4] for one in fit]
         ax.hlines(
             places, rows["bias"] - 1.96 * rows["sd"], rows["bias"] + 1.96 * rows["sd"], colors=colours, linewidth=1.4
         )
-        for right, colour, marker in ((True, COLOURS[0], "o"), (False, COLOURS[4], "D")):
-            at = np.flatnonzero(covers == right)
+        for kind, colour, marker in ((True, COLOURS[0], "o"), (False, COLOURS[4], "D")):
+            at = np.flatnonzero(fit == kind)
             ax.plot(rows["bias"].to_numpy()[at], at, marker, color=colour, markersize=4.5)
         ax.axvline(0, color="black", linewidth=0.9)
         ax.set_title(f"{PAIRS[pair]}\ntruth {rows['effect'].iloc[0]:+.3f}")
@@ -82,7 +71,7 @@ def estimates(results: pd.DataFrame) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(4))
     figure.supxlabel(
         "estimate less its truth, clicks a session: mean, and where 95% of replications are\n"
-        "circle, blue: coverage within .03 of .95; diamond, red: not", fontsize=9,
+        "circle, blue: bias and coverage within 3 Monte Carlo errors of 0 and .95; diamond, red: not", fontsize=9,
     )  # fmt: skip
     return figure
 
@@ -101,6 +90,7 @@ def power(results: pd.DataFrame) -> Figure | None:
             ax.plot(rows["sessions"], rows["right_winner"], f"{MARKERS[n]}-", color=COLOURS[n], markersize=5,
                     linewidth=1.2, label=method if pair == pairs[0] else None)  # fmt: skip
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_ylim(-0.03, 1.03)
         percent_ticks(ax)
         effect = own.loc[own["pair"] == pair, "effect"].iloc[0]
@@ -127,14 +117,6 @@ def peeking(table: pd.DataFrame) -> Figure:
     percent_ticks(ax)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
-
-
-def grid(results: pd.DataFrame) -> pd.DataFrame:
-    """Return what double ML says with enthusiasm unseen, by pair and confounding, at the registered size."""
-    if "mean_evalue" not in results:
-        return results.iloc[:0]
-    own = results[(results["method"] == "opt-in, double ML, unseen") & (results["users"] == registered()["users"])]
-    return own.sort_values(["pair", "confounding"])
 
 
 def warnings(results: pd.DataFrame) -> Figure | None:

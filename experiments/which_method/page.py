@@ -6,24 +6,32 @@ import numpy as np
 import pandas as pd
 
 from experiments.which_method import figures
-from experiments.which_method.figures import PAIRS, RULES
+from experiments.which_method.figures import RULES
 from experiments.which_method.runs import HERE, cells, registered
+from experiments.which_method.tables import PAIRS, grid, main_cells, read, right
 from ncf.core.files import write_text
 from ncf.report.kit.markup import Table
 
-NAMES = ("results", "models", "peeking", "agreement", "balance", "overlap", "events", "comparisons")
 NOT_YET = "Not measured yet: `make methods`."
 
-# You can, or want to; what to use; what not to use instead.
+MARGIN = 0.01  # clicks a session; a smaller effect is none that a method has to name
+
+# Situation; what could be used, of which the page takes the least variable that is right; what not to use instead.
 ADVICE = (
-    ("You can show B to users drawn at random", "A/B, CUPED", ("A/B",)),
-    ("Users of a region meet or share, so whole regions get B", "clusters, robust", ("clusters, as if users",)),
-    ("You want to know the winner only, quickly", "interleaving", ("A/B",)),
-    ("B must not be shown; A's lists are drawn at random, chances logged", "logs, SNIPS", ("logs, naive",)),
-    ("Users chose B, and what made them choose was measured", "opt-in, AIPW, seen", ("opt-in, naive",)),
-    ("Users chose B, and it was not measured, or badly", "", ("opt-in, AIPW, proxy", "opt-in, AIPW, unseen")),
-    ("B came in waves", "rollout, group-time", ("rollout, before/after", "rollout, two-way fixed effects")),
-    ("There are only held-out ratings", "offline NDCG@10", ()),
+    ("You can show B to users drawn at random", ("A/B", "A/B, CUPED"), ()),
+    ("Whole regions get B, because users of a region meet", ("clusters, robust", "clusters, means"),
+     ("clusters, as if users",)),
+    ("You want to know the winner only", ("interleaving",), ()),
+    ("B must not be shown, but A's lists are drawn at random, with their chances logged",
+     ("logs, IPS", "logs, SNIPS", "logs, DR"), ("logs, naive", "logs, item means")),
+    ("Users chose B, and what made them choose was measured",
+     ("opt-in, matching, seen", "opt-in, IPW, seen", "opt-in, AIPW, seen", "opt-in, double ML, seen"),
+     ("opt-in, naive",)),
+    ("Users chose B, and what made them choose was measured badly", ("opt-in, IPW, proxy", "opt-in, AIPW, proxy"), ()),
+    ("Users chose B, and what made them choose was not measured",
+     ("opt-in, IPW, unseen", "opt-in, double ML, unseen"), ()),
+    ("B came in waves", ("rollout, two-way fixed effects", "rollout, group-time"), ("rollout, before/after",)),
+    ("There are only held-out ratings", ("offline NDCG@10",), ()),
 )  # fmt: skip
 
 
@@ -34,16 +42,10 @@ def write(folder: Path = HERE) -> None:
     write_text(folder / "README.md", text(tables))
 
 
-def read(folder: Path = HERE) -> dict[str, pd.DataFrame]:
-    """The committed tables; one that is not there has no rows."""
-    paths = {name: folder / f"{name}.csv" for name in NAMES}
-    return {name: pd.read_csv(path) if path.exists() else pd.DataFrame() for name, path in paths.items()}
-
-
 def text(tables: dict[str, pd.DataFrame]) -> str:
     """The page, as Markdown."""
     results = tables["results"]
-    main = figures.main_cells(results)
+    main = main_cells(results)
     parts = {
         "size": size(main), "verdict": verdict(main), "answer": answer(main).markdown(), "main": methods(main),
         "power": power(results), "peeking": peeking(tables["peeking"]), "warnings": warnings(results),
@@ -54,14 +56,6 @@ def text(tables: dict[str, pd.DataFrame]) -> str:
     for name, value in parts.items():
         page = page.replace("{" + name + "}", value)
     return page
-
-
-def right(rows: pd.DataFrame) -> pd.Series:
-    """Say of each row whether its method is right there: bias and coverage within the registered errors."""
-    most = registered()["errors"]
-    unbiased = rows["bias"].abs() <= most * rows["bias_error"]
-    error = np.sqrt(0.95 * 0.05 / rows["replications"])
-    return unbiased & ((rows["coverage"] - 0.95).abs() <= most * error)
 
 
 def size(main: pd.DataFrame) -> str:
@@ -86,26 +80,36 @@ def verdict(main: pd.DataFrame) -> str:
     never = [name for name, value in share.items() if value < 1]
     return (
         f"**{len(always)} of {len(share)} methods told the truth of every pair** (bias within {registered()['errors']} "
-        f"Monte Carlo errors of 0 and coverage of .95): {', '.join(always)}.\n\n**The others did not**, in one pair or "
-        f"more: {', '.join(never)}."
+        f"Monte Carlo errors of 0 and coverage of .95): {'; '.join(always)}.\n\n**The others did not**, in one pair or "
+        f"more: {'; '.join(never)}."
     )
 
 
 def answer(main: pd.DataFrame) -> Table:
     """The first table: ask this, use that, because."""
-    rows = [[ask, f"**{use}**" if use else "**nothing**", because(main, use, instead)] for ask, use, instead in ADVICE]
+    rows = [[ask, *advised(main, candidates, instead)] for ask, candidates, instead in ADVICE]
     note = (
         "Bias: the mean miss, in clicks a session, of the pair where it is largest. Covers: least share of 95% "
         "intervals that hold the truth. Right winner: share of replications that name it (p ≤ .05), least and most "
-        "over the pairs that have one. False alarms: share that names a winner between A and A."
+        f"over the pairs whose effect is {MARGIN:g} or more. False alarms: share that names a winner between A and A."
     )
     return Table("Ask this, use that, because", ["your situation", "use", "because"], rows, note)
 
 
-def because(main: pd.DataFrame, use: str, instead: tuple[str, ...]) -> str:
-    """What the numbers say for a method, and against others."""
-    said = [f"{sentence(main, use)}; {cost(main, use)}"] if use else []
-    return ". ".join([*said, *(f"Not {name}: {sentence(main, name)}" for name in instead)])
+def advised(main: pd.DataFrame, candidates: tuple[str, ...], instead: tuple[str, ...]) -> list[str]:
+    """Return what to use, and why: of the candidates that are right for every pair the one that varies least.
+
+    If none is right, nothing is to be used, and the one with the least bias is shown for the reason.
+    """
+    own = main[main["method"].isin(candidates)]
+    fit = own.assign(right=right(own) | own["bias"].isna()).groupby("method").agg({"right": "all", "sd": "mean"})
+    if fit["right"].any():
+        use = str(fit.loc[fit["right"], "sd"].idxmin())
+        first, name = f"{sentence(main, use)}; {cost(main, use)}", f"**{use}**"
+    else:
+        use = str(own.assign(size=own["bias"].abs()).groupby("method")["size"].max().idxmin())
+        first, name = f"None is right; {use}: {sentence(main, use)}", "**nothing**"
+    return [name, ". ".join([first, *(f"Not {other}: {sentence(main, other)}" for other in instead)])]
 
 
 def sentence(main: pd.DataFrame, method: str) -> str:
@@ -120,11 +124,11 @@ def sentence(main: pd.DataFrame, method: str) -> str:
             f"bias {worst['bias']:+.3f} ± {worst['bias_error']:.3f}, SD {worst['sd']:.3f}",
             f"covers {own['coverage'].min():.0%}",
         ]
-    apart = own[own["pair"] != "same"]
+    apart = own[own["effect"].abs() >= MARGIN]
     if len(apart):
         parts.append(f"right winner {span(apart['right_winner'])}")
         if apart["wrong_winner"].max() > 0:
-            parts.append(f"wrong winner up to {apart['wrong_winner'].max():.0%}")
+            parts.append(f"wrong winner up to {apart['wrong_winner'].max():.1%}")
     same = own[own["pair"] == "same"]
     if len(same):
         parts.append(f"false alarms {same['power'].iloc[0]:.1%}")
@@ -223,7 +227,7 @@ def peeking(table: pd.DataFrame) -> str:
 
 def warnings(results: pd.DataFrame) -> str:
     """Bias, bound and E-value by confounding."""
-    own = figures.grid(results)
+    own = grid(results)
     if own.groupby("pair").size().max() < 2:
         return NOT_YET
     limit = registered()["warns_in_time"]

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments.which_method import extras, figures, page, runs, summary
+from experiments.which_method import tables as tables_of
 from ncf.causal import evalue
 
 REAL = {"share": 0.4, "confounding": 1.5, "enthusiasm": 0.6, "clicks": 0.5}
@@ -92,7 +93,7 @@ def test_a_daily_look_without_a_plan_stops_most_often() -> None:
 
 def test_the_registration_names_what_there_is() -> None:
     plan = runs.registered()
-    assert set(plan["pairs"]) == set(figures.PAIRS)
+    assert set(plan["pairs"]) == set(tables_of.PAIRS)
     assert all(model in plan["models"] for pair in plan["pairs"].values() for model in pair)
     assert plan["world"] not in {model for pair in plan["pairs"].values() for model in pair}
     assert plan["replications"] >= 1000
@@ -101,12 +102,12 @@ def test_the_registration_names_what_there_is() -> None:
 
 def test_the_page_is_made_from_the_committed_tables() -> None:
     folder = Path(page.HERE)
-    assert (folder / "README.md").read_text() == page.text(page.read(folder))
+    assert (folder / "README.md").read_text() == page.text(tables_of.read(folder))
 
 
 def test_the_page_follows_its_tables() -> None:
     """Another number in a table is another number in the page, and a biased method is no longer right."""
-    tables = page.read()
+    tables = tables_of.read()
     results = tables["results"].copy()
     own = results["method"] == "A/B"
     assert "| A/B |" in page.text(tables)
@@ -119,7 +120,7 @@ def test_the_page_follows_its_tables() -> None:
 
 
 def test_figures_are_drawn_from_the_tables() -> None:
-    tables = page.read()
+    tables = tables_of.read()
     for make in (figures.estimates, figures.power, figures.warnings):
         assert make(tables["results"]) is None or isinstance(make(tables["results"]), Figure)
     for path in (Path(page.HERE) / "figures").glob("*.png"):
