@@ -121,7 +121,7 @@ def sentence(main: pd.DataFrame, method: str) -> str:
     if own["bias"].notna().all():
         worst = own.loc[own["bias"].abs().idxmax()]
         parts = [
-            f"bias {worst['bias']:+.3f} ± {worst['bias_error']:.3f}, SD {worst['sd']:.3f}",
+            f"bias {worst['bias']:+.4f} ± {worst['bias_error']:.4f}, SD {worst['sd']:.3f}",
             f"covers {own['coverage'].min():.0%}",
         ]
     apart = own[own["effect"].abs() >= MARGIN]

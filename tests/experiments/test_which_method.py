@@ -115,8 +115,8 @@ def test_the_page_follows_its_tables() -> None:
     changed = page.text(tables | {"results": results})
     assert "+0.4321 ± 0.0010" in changed
     told, untold = changed.split("**The others did not**")[:2]
-    assert "A/B," in untold.split("\n")[0]
-    assert "of 0 and coverage of .95): A/B," not in told
+    assert ": A/B;" in untold.split("\n")[0]
+    assert "of 0 and coverage of .95): A/B;" not in told
 
 
 def test_figures_are_drawn_from_the_tables() -> None:
