@@ -65,7 +65,7 @@ def estimates(results: pd.DataFrame) -> Figure:
             at = np.flatnonzero(fit == kind)
             ax.plot(rows["bias"].to_numpy()[at], at, marker, color=colour, markersize=4.5)
         ax.axvline(0, color="black", linewidth=0.9)
-        ax.set_title(f"{PAIRS[pair]}\ntruth {rows['effect'].iloc[0]:+.3f}")
+        ax.set_title(f"{PAIRS[pair]}\ntruth {rows['effect'].iloc[0]:+.4f}")
         ax.set_ylim(len(methods) - 0.5, -0.5)
         ax.set_yticks(places, methods)
         ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -94,7 +94,7 @@ def power(results: pd.DataFrame) -> Figure | None:
         ax.set_ylim(-0.03, 1.03)
         percent_ticks(ax)
         effect = own.loc[own["pair"] == pair, "effect"].iloc[0]
-        ax.set_title(f"{PAIRS[pair]}, truth {effect:+.3f}")
+        ax.set_title(f"{PAIRS[pair]}, truth {effect:+.4f}")
         ax.set_xlabel("sessions")
     figure.axes[0].set_ylabel("names the right winner")
     figure.legend(loc="outside lower center", ncols=6)

@@ -91,7 +91,8 @@ def answer(main: pd.DataFrame) -> Table:
     note = (
         "Bias: the mean miss, in clicks a session, of the pair where it is largest. Covers: least share of 95% "
         "intervals that hold the truth. Right winner: share of replications that name it (p ≤ .05), least and most "
-        f"over the pairs whose effect is {MARGIN:g} or more. False alarms: share that names a winner between A and A."
+        f"over the pairs whose effect is {MARGIN:g} or more. Costs: means a "
+        "replication. False alarms: share that names a winner between A and A."
     )
     return Table("Ask this, use that, because", ["your situation", "use", "because"], rows, note)
 
