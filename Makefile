@@ -7,10 +7,11 @@ ARGS ?=
 STUDY := experiments/focal_loss
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-distributed data train test test-slow lint sweep tune status report bandits bench clean
+.PHONY: help setup setup-distributed data train test test-slow lint sweep tune status report bandits methods \
+	methods-report bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ncf needs Python 3.11 or newer; name one: make setup PYTHON=python3.12")'
@@ -56,6 +57,13 @@ report: $(READY)  ## tables, figures and the verdict from the study's results
 
 bandits: $(READY)  ## compare all agents in simulations as registered, about an hour (ARGS="--seeds 2" for a look); resumes
 	$(RUN) -m experiments.bandits $(ARGS)
+
+methods: $(READY)  ## ask every method what a ranker does where the truth is known, as registered, half an hour; resumes
+	$(RUN) -m experiments.which_method run $(ARGS)
+	$(RUN) -m experiments.which_method report
+
+methods-report: $(READY)  ## the page of `make methods` from its committed tables
+	$(RUN) -m experiments.which_method report
 
 bench: $(READY)  ## compare speed with RecBole and others (makes a virtual environment for them; an hour)
 	$(RUN) -m experiments.benchmarks $(ARGS)

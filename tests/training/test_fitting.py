@@ -67,7 +67,7 @@ def test_the_run_folder_is_whole(root: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "ranks.csv").read_text().splitlines()) == 1 + 2 * 60
     arrays = checkpoint.read(tmp_path / "checkpoint.pt").best
     assert set(arrays) == {"neighbours", "similarities", "starts", "history_items"}
-    model = MODELS["item_knn"](60, 80, k=1, similarity="cosine", shrinkage=0.0)
+    model = MODELS["item_knn"](60, 80, k=1, similarity="cosine", shrinkage=0.0, decay="positions", half_life=None)
     model.restore(arrays)
     assert model.score(torch.arange(3)).shape == (3, 80)
 

@@ -48,6 +48,14 @@ class OptIn(Design):
     proxy_noise: Annotated[float, Field(gt=0, le=1000)]
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        for values, t, columns, cost in self.observed(sample):
+            yield [
+                Answer(f"opt-in, {name}", estimate, sample.service.effect, numbers=numbers, cost=cost)
+                for name, estimate, numbers in _estimates(values, t, columns)
+            ]
+
+    def observed(self, sample: Sample) -> Iterator[tuple[Array, Array, dict[str, Array], Cost]]:
+        """Yield of each replication outcomes (N,), who opted in (N,) bool, confounders (N, P) by view, and the cost."""
         odds = logit(self.share) + self.confounding * sample.enthusiasm
         treated = numpy(sample.uniform(OPTING) < torch.sigmoid(odds)) > 0
         noise = torch.special.ndtri(sample.uniform(PROXY).clamp(min=1e-12))
@@ -59,11 +67,7 @@ class OptIn(Design):
             always = found.sessions_before[r][:, None]
             views = {"seen": enthusiasm[r][:, None], "proxy": proxy[r][:, None], "unseen": np.empty((len(t), 0))}
             columns = {view: np.column_stack([own, always]) if np.ptp(always) else own for view, own in views.items()}
-            cost = Cost(float(sessions.sum()), float(sessions[t].sum()))
-            yield [
-                Answer(f"opt-in, {name}", estimate, sample.service.effect, numbers=numbers, cost=cost)
-                for name, estimate, numbers in _estimates(values, t, columns)
-            ]
+            yield values, t, columns, Cost(float(sessions.sum()), float(sessions[t].sum()))
 
 
 def _estimates(values: Array, treated: Array, columns: dict[str, Array]) -> Iterator[tuple[str, Estimate, Numbers]]:

@@ -51,6 +51,15 @@ class Rollout(Design):
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
         days, users = sample.service.days, sample.service.world.users
+        waves = torch.arange(users) * (self.waves + 1) // users
+        sizes = torch.bincount(waves)[:-1].tolist()
+        truth = sample.service.effect_of(self.starts(days), sizes)
+        for panel, cost in self.panels(sample):
+            yield [Answer(f"rollout, {name}", found, truth, cost=cost) for name, found in _estimates(panel)]
+
+    def panels(self, sample: Sample) -> Iterator[tuple[Panel, Cost]]:
+        """Yield the users and days of each replication, and what they cost."""
+        days, users = sample.service.days, sample.service.world.users
         of_group = torch.tensor([*self.starts(days), days], device=sample.base.device)
         place = torch.empty_like(sample.base)
         numbers = torch.arange(users, device=place.device).expand_as(place)
@@ -58,13 +67,12 @@ class Rollout(Design):
         start = of_group[place * (self.waves + 1) // users]
         treated = torch.arange(days, device=start.device) >= start[:, :, None]
         clicks = torch.where(treated, sample.with_b_from(start)[:, :, 1:], sample.clicks_a[:, :, 1:])
-        sizes = torch.bincount(start[0], minlength=days + 1)[of_group[:-1]].tolist()
-        truth = sample.service.effect_of(self.starts(days), sizes)
         for r in range(len(sample)):
             sessions, on = numpy(sample.counts[r, :, 1:]), treated[r].cpu().numpy()
-            panel = _panel(linearised(numpy(clicks[r]), sessions), on)
-            cost = Cost(float(sessions.sum()), float(sessions[on].sum()))
-            yield [Answer(f"rollout, {name}", found, truth, cost=cost) for name, found in _estimates(panel)]
+            yield (
+                _panel(linearised(numpy(clicks[r]), sessions), on),
+                Cost(float(sessions.sum()), float(sessions[on].sum())),
+            )
 
 
 def _panel(outcome: Array, treated: Array) -> Panel:
