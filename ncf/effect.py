@@ -54,17 +54,23 @@ def parser() -> command_line.Parser:
     add("--trim", help="keep units with scores within these bounds: 0.1,0.9; or best")
     add("--refit", type=_flag, default=True, help="estimate the scores again on the units kept (yes)")
     add("--normalised", type=_flag, default=True, help="of ipw: Hajek; no: Horvitz-Thompson (yes)")
-    add("--neighbours", type=int, default=1, help="of match: units that stand in for one (1)")
-    add("--replace", type=_flag, default=True, help="of match: one unit may stand in for several (yes)")
-    add("--caliper", help="of match: largest distance, as 0.1, or as 0.2sd of the logit or score (none)")
-    add("--scale", default="logit", choices=SCALES, help="of match: distances on this scale (logit)")
-    add("--ties", default="average", choices=TIES, help="of match: who of those equally near stands in (average)")
+    _add_matching(options)
     add("--level", type=float, default=0.95, help="of intervals (0.95)")
     add("--overlap", default="refuse", choices=OVERLAP, help="where arms do not overlap (refuse)")
     add("--seed", type=int, default=0, help="of the folds, and of forests and boosting (0)")
     add("--page", type=html_file, help="an HTML file to write, with figures")
     add_format(options)
     return options
+
+
+def _add_matching(options: command_line.Parser) -> None:
+    """Add the rule by which `match` finds units that stand in for others."""
+    add = options.add_argument
+    add("--neighbours", type=int, default=1, help="of match: units that stand in for one (1)")
+    add("--replace", type=_flag, default=True, help="of match: one unit may stand in for several (yes)")
+    add("--caliper", help="of match: largest distance, as 0.1, or as 0.2sd of the logit or score (none)")
+    add("--scale", default="logit", choices=SCALES, help="of match: distances on this scale (logit)")
+    add("--ties", default="average", choices=TIES, help="of match: who of those equally near stands in (average)")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from experiments.which_method.tables import PAIRS, grid, main_cells, right
-from ncf.causal.bacon import KINDS
-from ncf.causal.balance import LIMIT
+from ncf.report import causal_figures
 from ncf.report.kit.style import COLOURS, GREY, MARKERS, RC, WIDTH, percent_ticks, save, titled
 
 RULES = {
@@ -32,9 +31,9 @@ def draw(tables: dict[str, pd.DataFrame], folder: Path) -> list[str]:
         ("warnings", "As hidden confounding grows: do the tools warn in time?", "results", warnings),
         ("agreement", "Does a gain in NDCG@10 foretell a gain in clicks?", "agreement", agreement),
         ("love", "Opt-in: were the arms alike, before and after weighting?", "balance", love),
-        ("overlap", "Opt-in: is there somebody to compare with?", "overlap", overlap),
+        ("overlap", "Opt-in: is there somebody to compare with?", "overlap", causal_figures.overlap),
         ("events", "Rollout: effects by days since the change", "events", events),
-        ("comparisons", "Rollout: what two-way fixed effects compare", "comparisons", comparisons),
+        ("comparisons", "Rollout: what two-way fixed effects compare", "comparisons", causal_figures.comparisons),
     ]
     names = []
     with matplotlib.rc_context(RC):
@@ -178,69 +177,11 @@ def agreement(table: pd.DataFrame) -> Figure:
 
 def love(table: pd.DataFrame) -> Figure:
     """Draw |standardised mean difference| before and after."""
-    figure = Figure(figsize=(WIDTH, 1.9))
-    ax = figure.subplots()
-    places = np.arange(len(table))
-    ax.plot(table["smd_before"].abs(), places, "o", color="black", markerfacecolor="white", label="before")
-    ax.plot(table["smd_after"].abs(), places, "s", color=COLOURS[0], label="after weighting by the propensity")
-    ax.axvline(LIMIT, color="black", linestyle="--", linewidth=1.0, label=f"{LIMIT:g}, alike enough")
-    ax.set_xlim(left=-0.01)
-    ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.set_yticks(places, table["confounder"])
-    ax.set_xlabel("|standardised mean difference|")
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
-
-
-def overlap(table: pd.DataFrame) -> Figure:
-    """Draw the propensity scores of both arms, one upwards and one downwards."""
-    figure = Figure(figsize=(WIDTH, 3.0))
-    ax = figure.subplots()
-    for arm, name, sign, colour in (("treated", "opted in", 1, COLOURS[0]), ("untreated", "did not", -1, COLOURS[1])):
-        share = sign * table[arm] / table[arm].sum()
-        ax.bar(
-            table["low"], share, table["high"] - table["low"], align="edge", color=colour, edgecolor="white", label=name
-        )
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):.0%}")
-    ax.set_xlim(0, 1)
-    ax.set_xlabel("propensity score, enthusiasm seen")
-    ax.set_ylabel("share of the arm")
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+    own = table.set_index("confounder")
+    return causal_figures.love(own["smd_before"], {"weighting": own["smd_after"]})
 
 
 def events(table: pd.DataFrame) -> Figure:
-    """Draw effects by time since treatment: intervals thick, simultaneous bands thin."""
-    figure = Figure(figsize=(WIDTH, 3.6))
-    ax = figure.subplots()
-    ax.axhline(0, color="black", linewidth=0.9)
-    ax.axvline(-0.5, color=GREY, linestyle="--", linewidth=1.0, label="B begins")
+    """Draw effects by days since a user first had B."""
     names = {"twfe": "two-way fixed effects", "group_time": "group-time"}
-    for n, (name, rows) in enumerate(table.groupby("estimator", sort=False)):
-        x = rows["time"] + (-0.12, 0.12)[n]
-        ax.vlines(x, rows["band_low"], rows["band_high"], color=COLOURS[n], linewidth=0.9)
-        ax.vlines(x, rows["low"], rows["high"], color=COLOURS[n], linewidth=2.6, alpha=0.7)
-        ax.plot(x, rows["value"], MARKERS[n], color=COLOURS[n], markersize=5, label=names[str(name)])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("days since a user first had B")
-    ax.set_ylabel("effect, clicks a session")
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
-
-
-def comparisons(table: pd.DataFrame) -> Figure:
-    """Draw weight and estimate of each two-by-two comparison."""
-    figure = Figure(figsize=(WIDTH, 3.2))
-    ax = figure.subplots()
-    for n, kind in enumerate(KINDS):
-        own = table[table["kind"] == n]
-        if len(own):
-            ax.plot(own["weight"], own["estimate"], MARKERS[n], color=COLOURS[n], markersize=6, label=kind)
-    value = float((table["weight"] * table["estimate"]).sum())
-    ax.axhline(value, color="black", linewidth=1.0, label=f"two-way fixed effects, {value:.3f}")
-    ax.set_xlim(left=0)
-    ax.set_xlabel("weight")
-    ax.set_ylabel("difference of differences")
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+    return causal_figures.events({names[str(name)]: rows for name, rows in table.groupby("estimator", sort=False)})

@@ -42,15 +42,23 @@ class _FromContent(NonGradientRecommender):
         num_users: int,
         num_items: int,
         *,
-        weights: BlockWeights,
-        words: float,
-        word_settings: WordSettings,
-        decay: str,
-        half_life: float | None,
+        text: Weight,
+        categories: Weight,
+        numbers: Weight,
+        words: Weight,
+        stop_words: Words,
+        word_file: Annotated[str | None, MACHINE],
+        word_file_sha256: str | None,
+        dimensions: Dimensions,
+        epochs: Epochs,
+        seed: Seed,
+        decay: Decay,
+        half_life: HalfLife,
     ) -> None:
         super().__init__()
-        self.num_users, self.num_items = num_users, num_items
-        self.block_weights, self.words, self.word_settings = weights, words, word_settings
+        self.num_users, self.num_items, self.words = num_users, num_items, words
+        self.block_weights = BlockWeights(text, categories, numbers, stop_words)
+        self.word_settings = WordSettings(word_file, word_file_sha256, dimensions, epochs, seed)
         self.decay, self.half_life = decay, half_life
 
     def vectors_of(self, split: Split) -> sparse.csr_matrix:
@@ -84,30 +92,6 @@ class _FromContent(NonGradientRecommender):
 
 class Content(_FromContent):
     """score(u, i) = cosine of x_i and the sum of x_j over u's items j, each times its recency."""
-
-    def __init__(
-        self,
-        num_users: int,
-        num_items: int,
-        *,
-        text: Weight,
-        categories: Weight,
-        numbers: Weight,
-        words: Weight,
-        stop_words: Words,
-        word_file: Annotated[str | None, MACHINE],
-        word_file_sha256: str | None,
-        dimensions: Dimensions,
-        epochs: Epochs,
-        seed: Seed,
-        decay: Decay,
-        half_life: HalfLife,
-    ) -> None:
-        super().__init__(
-            num_users, num_items, weights=BlockWeights(text, categories, numbers, stop_words), words=words,
-            word_settings=WordSettings(word_file, word_file_sha256, dimensions, epochs, seed),
-            decay=decay, half_life=half_life,
-        )  # fmt: skip
 
     def fit(self, split: Split) -> None:
         """Compute and store the features of the items; of the positives, only the histories are kept."""
@@ -168,9 +152,9 @@ class ContentKNN(_FromContent):
         half_life: HalfLife,
     ) -> None:
         super().__init__(
-            num_users, num_items, weights=BlockWeights(text, categories, numbers, stop_words), words=words,
-            word_settings=WordSettings(word_file, word_file_sha256, dimensions, epochs, seed),
-            decay=decay, half_life=half_life,
+            num_users, num_items, text=text, categories=categories, numbers=numbers, words=words,
+            stop_words=stop_words, word_file=word_file, word_file_sha256=word_file_sha256, dimensions=dimensions,
+            epochs=epochs, seed=seed, decay=decay, half_life=half_life,
         )  # fmt: skip
         self.k = k
 

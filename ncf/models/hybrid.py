@@ -47,7 +47,7 @@ class Hybrid(NonGradientRecommender):
         self.taken = False
 
     def take(self, weights: Sequence[Mapping[str, Tensor]], alpha: float) -> None:
-        """Load the state dicts of both parts, and set the weight of the first."""
+        """Load the state dicts of both parts, tensors (...) by name, and set the weight of the first."""
         for part, own in zip(self.parts, weights, strict=True):
             if isinstance(part, NonGradientRecommender):
                 part.restore(own)
@@ -58,7 +58,7 @@ class Hybrid(NonGradientRecommender):
         self.taken = True
 
     def restore(self, arrays: Mapping[str, Tensor]) -> None:
-        """Load the state dict of a finished hybrid."""
+        """Load the state dict of a finished hybrid, tensors (...) by name."""
         weights = [
             {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
             for prefix in ("parts.0.", "parts.1.")

@@ -62,18 +62,7 @@ def parser() -> command_line.Parser:
     add("--temperature", type=float, help="of a softmax over scores")
     add("--epsilon", type=float, help="or the share shown at random, else the highest score")
     _add_columns(options)
-    add("--estimators", help=f"some of {', '.join(ESTIMATORS)}; of lists {', '.join(OF_LISTS)} (all)")
-    add("--reward_model", default="tabular", help="tabular, ridge, logistic, or run, the scores of run= (tabular)")
-    add("--l2", type=float, default=1.0, help="penalty of ridge and logistic (1)")
-    add(
-        "--folds",
-        type=int,
-        help="a model predicts each fold from the others (tabular 1: none held out; else, and of lists, 3)",
-    )
-    add("--seed", type=int, default=12345, help="of the folds (12345, as published figures)")
-    add("--clip", help="largest weight of clipped_ips, several with commas (from the data)")
-    add("--tau", help="largest weight that switch_dr corrects, several with commas (from the data)")
-    add("--lambda", help="shrinkage of dr_os, several with commas (from the data)")
+    _add_estimators(options)
     add("--level", type=float, default=0.95, help="coverage of intervals (0.95)")
     add("--cluster", help="user, slate, time or policy: rounds that share it depend on each other")
     add("--lists", choices=_FLAG, default="false", help="evaluate whole lists: slate and position")
@@ -92,6 +81,23 @@ def parser() -> command_line.Parser:
     add("--output", type=Path, help="folder to write estimates.csv and result.json to")
     add_format(options)
     return options
+
+
+def _add_estimators(options: command_line.Parser) -> None:
+    """Add the estimators, the reward model, and what both are tuned by."""
+    add = options.add_argument
+    add("--estimators", help=f"some of {', '.join(ESTIMATORS)}; of lists {', '.join(OF_LISTS)} (all)")
+    add("--reward_model", default="tabular", help="tabular, ridge, logistic, or run, the scores of run= (tabular)")
+    add("--l2", type=float, default=1.0, help="penalty of ridge and logistic (1)")
+    add(
+        "--folds",
+        type=int,
+        help="a model predicts each fold from the others (tabular 1: none held out; else, and of lists, 3)",
+    )
+    add("--seed", type=int, default=12345, help="of the folds (12345, as published figures)")
+    add("--clip", help="largest weight of clipped_ips, several with commas (from the data)")
+    add("--tau", help="largest weight that switch_dr corrects, several with commas (from the data)")
+    add("--lambda", help="shrinkage of dr_os, several with commas (from the data)")
 
 
 def _add_columns(options: command_line.Parser) -> None:

@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ncf.causal.analysis import Effect
-from ncf.causal.balance import LIMIT
 from ncf.causal.omitted import Omitted, benchmarks
 from ncf.causal.propensity import overlap
 from ncf.core.files import write_text
+from ncf.report import causal_figures
 from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
 from ncf.report.kit.naming import number_text, p_value
 from ncf.report.kit.prose import Prose
-from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH, percent_ticks
+from ncf.report.kit.style import COLOURS, GREY, WIDTH, percent_ticks
 
 _MOST_CONFOUNDERS = 60
 _CONTOURS = 41  # points a side
@@ -67,23 +67,9 @@ def _bounds(rosenbaum: pd.DataFrame) -> list[list[str]]:
 
 def histogram(found: Effect) -> Figure:
     """Draw the scores of both arms, treated upwards, untreated downwards, as shares of their arm."""
-    bins = overlap(found.everyone.treatment, found.all_scores, 40)
-    figure = Figure(figsize=(WIDTH, 3.4))
-    ax = figure.subplots()
-    width = bins["high"] - bins["low"]
-    for arm, sign, colour in (("treated", 1, COLOURS[0]), ("untreated", -1, COLOURS[1])):
-        share = sign * np.sqrt(bins[arm] / bins[arm].sum())  # so that rare scores show beside frequent ones
-        ax.bar(bins["low"], share, width, align="edge", color=colour, edgecolor="white", linewidth=0.4, label=arm)
-    ax.axhline(0, color="black", linewidth=0.8)
     kept = found.all_scores[found.kept]
-    if not found.kept.all():
-        ax.axvspan(kept.min(), kept.max(), color=GREY, alpha=0.12, linewidth=0, zorder=0, label="kept")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value * value:.0%}")
-    ax.set_xlim(0, 1)
-    ax.set_xlabel("propensity score")
-    ax.set_ylabel("share of the arm (square-root scale)")
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
+    trimmed = None if found.kept.all() else (float(kept.min()), float(kept.max()))
+    return causal_figures.overlap(overlap(found.everyone.treatment, found.all_scores, 40), trimmed)
 
 
 def love(found: Effect) -> Figure:
@@ -91,21 +77,11 @@ def love(found: Effect) -> Figure:
     table = found.balance
     first = table.drop_duplicates("confounder").set_index("confounder")["smd_before"].abs()
     order = first.sort_values(ascending=False).index[:_MOST_CONFOUNDERS]
-    figure = Figure(figsize=(WIDTH, 1.5 + 0.27 * len(order)))
-    ax = figure.subplots()
-    places = np.arange(len(order))
-    ax.plot(first[order], places, "o", color="black", markerfacecolor="white", markersize=6.5, label="before")
-    for n, result in enumerate(found.results):
-        own = table[table["estimator"] == result.name].set_index("confounder")["smd_after"].abs()
-        ax.plot(own[order], places, MARKERS[(n + 1) % len(MARKERS)], color=COLOURS[n % len(COLOURS)], markersize=5.5,
-                alpha=0.85, label=f"after, {result.name}")  # fmt: skip
-    ax.axvline(LIMIT, color="black", linestyle="--", linewidth=1.0, label=f"{LIMIT:g}")
-    ax.set_xlim(left=0)
-    ax.set_ylim(len(order) - 0.5, -0.5)
-    ax.set_yticks(places, [_plain(name) for name in order])
-    ax.set_xlabel("|standardised mean difference|")
-    figure.legend(loc="outside lower center", ncols=min(4, len(found.results) + 2))
-    return figure
+    after = {
+        result.name: table[table["estimator"] == result.name].set_index("confounder")["smd_after"]
+        for result in found.results
+    }
+    return causal_figures.love(first[order], after)
 
 
 def weights(found: Effect) -> Figure:
@@ -177,7 +153,7 @@ def _name(ax: Axes, marks: pd.DataFrame, edge: float) -> None:
     for _, mark in marks.sort_values("outcome").iterrows():
         x, y = float(mark["treatment"]), float(mark["outcome"])
         ax.plot(x, y, "D", color=COLOURS[0], markersize=4)
-        text = _plain(str(mark["confounder"]))
+        text = causal_figures.plain(str(mark["confounder"]))
         long, at = 0.013 * edge * len(text), y + 0.3 * line
         for left, right, other in sorted(placed, key=lambda place: place[2]):
             if x < right and left < x + long and abs(at - other) < line:
@@ -202,11 +178,6 @@ def _contours(ax: Axes, resting: Omitted, edge: float) -> None:
         ax.contour(grid, grid, left, levels=[0], colors=COLOURS[4], linewidths=2)
     percent_ticks(ax, "x")
     percent_ticks(ax, "y")
-
-
-def _plain(text: str) -> str:
-    """Return the text as Matplotlib shows it: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
 
 
 FIGURES: dict[str, tuple[str, Any]] = {

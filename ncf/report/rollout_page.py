@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from ncf.causal.bacon import KINDS
 from ncf.causal.rollout import Rollout
 from ncf.core.files import write_text
+from ncf.report import causal_figures
 from ncf.report.kit.inline import inline
 from ncf.report.kit.markup import Table
 from ncf.report.kit.naming import number_text, p_value
 from ncf.report.kit.prose import Prose
-from ncf.report.kit.style import COLOURS, GREY, MARKERS, WIDTH
+from ncf.report.kit.style import COLOURS, GREY, WIDTH
 
 
 def write(found: Rollout, path: Path, outcome: str) -> None:
@@ -57,44 +57,18 @@ def events(found: Rollout) -> Figure | None:
     """Draw effects by time since treatment: intervals thick, simultaneous bands thin."""
     if not found.studies:
         return None
-    figure = Figure(figsize=(WIDTH, 3.8))
-    ax = figure.subplots()
-    ax.axhline(0, color="black", linewidth=0.9)
-    ax.axvline(-0.5, color=GREY, linestyle="--", linewidth=1.0, label="treatment begins")
-    shift = np.linspace(-0.12, 0.12, len(found.studies)) if len(found.studies) > 1 else [0.0]
-    for n, ((name, study), by) in enumerate(zip(found.studies.items(), shift, strict=True)):
-        x = study.times + by
-        values = np.array([e.value for e in study.estimates])
-        bands, ends = np.array(study.bands), np.array([(e.low, e.high) for e in study.estimates])
-        ax.vlines(x, bands[:, 0], bands[:, 1], color=COLOURS[n], linewidth=0.9)
-        ax.vlines(x, ends[:, 0], ends[:, 1], color=COLOURS[n], linewidth=2.6, alpha=0.7)
-        ax.plot(x, values, MARKERS[n], color=COLOURS[n], markersize=5, label=name)
-        if study.reference is not None:
-            ax.plot(study.reference + by, 0, MARKERS[n], color=COLOURS[n], markerfacecolor="white", markersize=5)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("periods since treatment began")
-    ax.set_ylabel("effect")
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
+    table = found.events
+    references = {name: study.reference for name, study in found.studies.items() if study.reference is not None}
+    return causal_figures.events({name: table[table["estimator"] == name] for name in found.studies}, references)
 
 
 def comparisons(found: Rollout) -> Figure | None:
     """Draw each two-by-two comparison behind two-way fixed effects: its weight and its estimate."""
     if (parts := found.decomposition) is None:
         return None
-    figure = Figure(figsize=(WIDTH, 3.6))
-    ax = figure.subplots()
-    for n, kind in enumerate(KINDS):
-        own = parts.kind == n
-        if own.any():
-            ax.plot(parts.weights[own], parts.estimates[own], MARKERS[n], color=COLOURS[n], markersize=5.5,
-                    label=kind, linestyle="none")  # fmt: skip
-    ax.axhline(parts.value, color="black", linewidth=1.0, label=f"two-way fixed effects, {parts.value:.4g}")
-    ax.set_xlim(left=0)
-    ax.set_xlabel("weight")
-    ax.set_ylabel("difference of differences")
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+    return causal_figures.comparisons(
+        pd.DataFrame({"kind": parts.kind, "weight": parts.weights, "estimate": parts.estimates})
+    )
 
 
 def cohorts(found: Rollout) -> Figure:

@@ -22,12 +22,12 @@ _SEED = 1234
 
 
 def faiss() -> Any:
-    """Return the library. Raises ConfigError if it is not installed."""
+    """Return the module faiss. Raises ConfigError if it is not installed."""
     try:
-        import faiss as library
+        import faiss as found
     except ImportError:
         raise ConfigError("retrieval: faiss is not installed; pip install 'ncf[ann]' brings it") from None
-    return library
+    return found
 
 
 class Index(ABC):
@@ -46,15 +46,15 @@ class Index(ABC):
             ConfigError: faiss is not installed.
             DataError: the arrays are no index of as many vectors.
         """
-        self.library = faiss()
+        self.faiss = faiss()
         self.vectors = vectors.detach().float().contiguous()
         self.effort = self.efforts[0]
-        threads = self.library.omp_get_max_threads()
-        self.library.omp_set_num_threads(1)
+        threads = self.faiss.omp_get_max_threads()
+        self.faiss.omp_set_num_threads(1)
         try:
             self._index = self._built() if arrays is None else self._rebuilt(arrays)
         finally:
-            self.library.omp_set_num_threads(threads)
+            self.faiss.omp_set_num_threads(threads)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -76,7 +76,7 @@ class Index(ABC):
         """Return items (B, count) int64 near queries (B, D), -1 where no more were found."""
 
     def search(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """As `ncf.retrieval.nearest.Search.search`."""
+        """As `ncf.retrieval.nearest.Search.search`, of queries (B, D)."""
         items = torch.from_numpy(self._nearest(queries.detach().float().contiguous().numpy(), min(count, len(self))))
         values = torch.bmm(self.vectors[items.clamp(min=0)], queries.float()[:, :, None]).squeeze(2)
         values, order = values.masked_fill_(items < 0, -torch.inf).sort(dim=1, descending=True, stable=True)
@@ -89,7 +89,7 @@ class HNSW(Index):
     efforts = (16, 4096)
 
     def _empty(self) -> Any:
-        index = self.library.IndexHNSWFlat(self.vectors.shape[1], _LINKS, self.library.METRIC_INNER_PRODUCT)
+        index = self.faiss.IndexHNSWFlat(self.vectors.shape[1], _LINKS, self.faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = _CONSTRUCTION
         return index
 
@@ -101,7 +101,7 @@ class HNSW(Index):
     def arrays(self) -> Arrays:
         """As `Index.arrays`: levels (I,), neighbours (E,), and the entry."""
         graph = self._index.hnsw
-        as_array = self.library.vector_to_array
+        as_array = self.faiss.vector_to_array
         return {
             "levels": as_array(graph.levels),
             "neighbours": as_array(graph.neighbors),
@@ -112,7 +112,7 @@ class HNSW(Index):
         index = self._empty()
         room = [0] + [index.hnsw.cum_nb_neighbors(level) for level in range(1, 33)]
         levels, neighbours, entry = _graph(arrays, len(self), np.array(room))
-        graph, copy = index.hnsw, self.library.copy_array_to_vector
+        graph, copy = index.hnsw, self.faiss.copy_array_to_vector
         copy(levels, graph.levels)
         copy(neighbours, graph.neighbors)
         copy(_starts(levels, np.array(room)).astype(np.uint64), graph.offsets)
@@ -179,7 +179,7 @@ class IVF(Index):
     def _built(self) -> Any:
         vectors = self._lengthened()
         cells = max(1, min(int(4 * len(vectors) ** 0.5), len(vectors) // 39))  # faiss wants 39 items a cell
-        means = self.library.Kmeans(
+        means = self.faiss.Kmeans(
             vectors.shape[1], cells, niter=_ROUNDS, seed=_SEED, max_points_per_centroid=_TRAINED_ON
         )
         means.train(vectors)
@@ -188,11 +188,11 @@ class IVF(Index):
 
     def _filled(self, centres: np.ndarray, cells: np.ndarray, vectors: np.ndarray) -> Any:
         self._centres, self._cells = centres, cells
-        quantizer = self.library.IndexFlatL2(vectors.shape[1])
+        quantizer = self.faiss.IndexFlatL2(vectors.shape[1])
         quantizer.add(centres)
-        index = self.library.IndexIVFFlat(quantizer, vectors.shape[1], len(centres), self.library.METRIC_L2)
+        index = self.faiss.IndexIVFFlat(quantizer, vectors.shape[1], len(centres), self.faiss.METRIC_L2)
         index.is_trained = True
-        pointer = self.library.swig_ptr
+        pointer = self.faiss.swig_ptr
         cells = np.ascontiguousarray(cells, np.int64)
         index.add_core(len(vectors), pointer(vectors), None, pointer(cells))
         return index

@@ -40,6 +40,7 @@ class Calibrated(Reranker):
             )
 
         def take(at: Tensor) -> None:
+            """Add the genres of the items at (B,) to those of the lists."""
             nonlocal length
             length += 1
             total.add_(mixtures.gather(1, at[:, None, None].expand(-1, 1, mixtures.shape[2])).squeeze(1))

@@ -34,6 +34,7 @@ class DPP(Reranker):
             return torch.add(relevance, left.clamp(min=RIDGE / 10).log_(), alpha=1 - self.weight)
 
         def take(at: Tensor) -> None:
+            """Take what the items at (B,) add out of what is left, a step of the Cholesky factor (eq. 8 to 10)."""
             at = at[:, None]
             row = near(at[:, 0]).double()
             for known in rows:

@@ -24,6 +24,7 @@ class MMR(Reranker):
             return torch.sub(relevance, nearest[0], alpha=1 - self.weight) if nearest else relevance
 
         def take(at: Tensor) -> None:
+            """Note the similarities to the items at (B,)."""
             if nearest:
                 torch.maximum(nearest[0], near(at), out=nearest[0])
             else:

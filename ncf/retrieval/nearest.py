@@ -26,7 +26,7 @@ class Exact:
         self.vectors = vectors
 
     def search(self, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """As `Search.search`; of equal products the lower item comes first."""
+        """As `Search.search`, of queries (B, D); of equal products the lower item comes first."""
         return top(queries @ self.vectors.T, min(count, len(self.vectors)))
 
 

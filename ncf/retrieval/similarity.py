@@ -36,10 +36,11 @@ class Table(Similarity):
         self.table = table
 
     def among(self, items: Tensor) -> Near:
-        """As `Similarity.among`."""
+        """As `Similarity.among`, of items (B, C)."""
         flat, width = self.table.view(-1), len(self.table)
 
         def near(at: Tensor) -> Tensor:
+            """Return the similarities (B, C) of all candidates to those at (B,)."""
             chosen = items.gather(1, at[:, None])
             return flat.take(chosen * width + items)
 
@@ -53,7 +54,7 @@ class Vectors(Similarity):
         self.vectors = vectors
 
     def among(self, items: Tensor) -> Near:
-        """As `Similarity.among`."""
+        """As `Similarity.among`, of items (B, C)."""
         vectors = self.vectors[items]
         rows = torch.arange(len(items))
         return lambda at: torch.bmm(vectors, vectors[rows, at, :, None]).squeeze(2)
@@ -66,9 +67,10 @@ class Sparse(Similarity):
         self.table = table
 
     def among(self, items: Tensor) -> Near:
-        """As `Similarity.among`."""
+        """As `Similarity.among`, of items (B, C)."""
 
         def near(at: Tensor) -> Tensor:
+            """Return the similarities (B, C) of all candidates to those at (B,)."""
             chosen = items.gather(1, at[:, None]).expand_as(items)
             rows, columns = (
                 t.reshape(-1).numpy().copy() for t in (chosen, items)

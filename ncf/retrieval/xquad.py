@@ -32,6 +32,7 @@ class XQuAD(Reranker):
             return relevance + (covers @ wanted[:, :, None]).squeeze(2)
 
         def take(at: Tensor) -> None:
+            """Take the genres of the items at (B,) out of those that are wanted."""
             taken = covers.gather(1, at[:, None, None].expand(-1, 1, covers.shape[2])).squeeze(1)
             wanted.mul_(1 - taken)
 

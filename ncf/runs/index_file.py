@@ -69,6 +69,7 @@ def by_index(run: LoadedRun, search: Search, user_vectors: Tensor, complete: boo
         return values, items
 
     def found(users: np.ndarray, count: int) -> Candidates:
+        """Return the best `count` unseen items of users (B,); where the index finds too few, by exact search."""
         count = min(count, num_items)
         values, items = asked(users, count, search)
         short = np.flatnonzero((values > -torch.inf).sum(1).numpy() < np.minimum(count, num_items - known[users]))

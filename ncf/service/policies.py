@@ -50,13 +50,16 @@ class Ranked(Policy):
     fixed = True
 
     def marginals(self, scores: Tensor, places: int) -> Tensor:
+        """As `Policy.marginals`: scores (U, C) -> chances (U, C, K)."""
         found = scores.new_zeros((*scores.shape, places), dtype=torch.float64)
         return found.scatter_(1, ranked(scores, places)[:, None], 1.0)
 
     def draw(self, scores: Tensor, places: int, stream: torch.Generator) -> Tensor:
+        """As `Policy.draw`: scores (M, C) -> lists (M, K)."""
         return ranked(scores, places)
 
     def chance(self, scores: Tensor, lists: Tensor) -> Tensor:
+        """As `Policy.chance`: scores (M, C) and lists (M, K) -> chances (M,)."""
         return (ranked(scores, lists.shape[1]) == lists).all(1).double()
 
 
@@ -70,13 +73,16 @@ class PlackettLuce(Policy):
         self.temperature = temperature
 
     def marginals(self, scores: Tensor, places: int) -> Tensor:
+        """As `Policy.marginals`: scores (U, C) -> chances (U, C, K)."""
         return places_of(scores.double() / self.temperature, places)
 
     def draw(self, scores: Tensor, places: int, stream: torch.Generator) -> Tensor:
+        """As `Policy.draw`: scores (M, C) -> lists (M, K)."""
         waits = torch.empty(scores.shape, device=scores.device).exponential_(generator=stream)
         return (scores / self.temperature - waits.clamp(min=1e-30).log()).topk(places).indices
 
     def chance(self, scores: Tensor, lists: Tensor) -> Tensor:
+        """As `Policy.chance`: scores (M, C) and lists (M, K) -> chances (M,)."""
         logits = (scores.double() / self.temperature).clone()
         total = torch.zeros(len(scores), dtype=torch.float64, device=scores.device)
         for column in lists.T.unsqueeze(2):
@@ -92,14 +98,17 @@ class EpsilonMixed(Policy):
         self.epsilon = epsilon
 
     def marginals(self, scores: Tensor, places: int) -> Tensor:
+        """As `Policy.marginals`: scores (U, C) -> chances (U, C, K)."""
         return (1 - self.epsilon) * Ranked().marginals(scores, places) + self.epsilon / scores.shape[1]
 
     def draw(self, scores: Tensor, places: int, stream: torch.Generator) -> Tensor:
+        """As `Policy.draw`: scores (M, C) -> lists (M, K)."""
         explores = torch.rand((len(scores), 1), generator=stream, device=scores.device) < self.epsilon
         order = torch.rand(scores.shape, generator=stream, device=scores.device)
         return torch.where(explores, order.topk(places).indices, ranked(scores, places))
 
     def chance(self, scores: Tensor, lists: Tensor) -> Tensor:
+        """As `Policy.chance`: scores (M, C) and lists (M, K) -> chances (M,)."""
         left = torch.arange(scores.shape[1], scores.shape[1] - lists.shape[1], -1, dtype=torch.float64)
         return (1 - self.epsilon) * Ranked().chance(scores, lists) + self.epsilon / float(left.prod())
 

@@ -234,7 +234,7 @@ def linearised(clicks: Array, sessions: Array) -> Array:
 
 
 def numpy(values: Tensor) -> Array:
-    """Return values as float64 on the CPU."""
+    """Return values (...) as float64 on the CPU."""
     return values.double().cpu().numpy()
 
 

@@ -115,7 +115,7 @@ class World(ABC):
         return (1 + self.trend * slope) + self.day_effect * centred(noise)
 
     def familiarity(self, days_with_b: Tensor) -> Tensor:
-        """Return the factor of clicks on B's lists after so many days with B, 1 on the first."""
+        """Return the factor (...) of clicks on B's lists after so many days with B (...), 1 on the first."""
         come = 1 - 0.5 ** (days_with_b.double() / self.half_life)
         return 1 + (self.learning - self.satiation) * come
 
@@ -160,6 +160,7 @@ class Trained(World):
             raise ConfigError(f"world.lowest: expected at most world.highest={self.highest}, got {self.lowest}")
 
     def pool(self, rankers: Rankers | None, seed: int) -> Pool:
+        """As `World.pool`."""
         if rankers is None:
             raise ConfigError("run, against: expected the folders of two finished runs, got none")
         liking = _standardised(_sound(rankers.scores(self.run)))
@@ -187,6 +188,7 @@ class Synthetic(World):
     highest: Annotated[float, Field(gt=0, le=1)]
 
     def pool(self, rankers: Rankers | None, seed: int) -> Pool:
+        """As `World.pool`."""
         if rankers is not None:
             raise ConfigError("run, against: expected none for world=synthetic, which makes up A and B; leave them out")
         shape = (3, self.base_users, self.candidates)

@@ -26,9 +26,11 @@ class ABTest(Design):
     share: Annotated[float, Field(gt=0, lt=1)]
 
     def check(self, service: Service) -> None:
+        """As `Design.check`."""
         refuse_small_arms("ab", service.world.users, self.share)
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         treated = numpy(chosen(sample.order(ORDER), self.share)) > 0
         found, truth = sample.experiment, sample.service.effect
         for r in range(len(sample)):

@@ -28,11 +28,13 @@ class ClusterABTest(Design):
     share: Annotated[float, Field(gt=0, lt=1)]
 
     def check(self, service: Service) -> None:
+        """As `Design.check`."""
         refuse_small_arms("cluster_ab", service.world.regions, self.share, "regions")
         if service.world.regions == service.world.users:
             raise ConfigError("design.cluster_ab: expected regions of several users, got one of each; use design=ab")
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         world, found, truth = sample.service.world, sample.experiment, sample.service.effect
         region = sample.region.cpu().numpy()
         treated = numpy(chosen(sample.order(ORDER, world.regions), self.share)) > 0

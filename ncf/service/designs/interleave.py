@@ -27,6 +27,7 @@ class Interleave(Design):
     """
 
     def check(self, service: Service) -> None:
+        """As `Design.check`."""
         if not service.policy.fixed:
             raise ConfigError("design.interleave: expected policy=ranked, whose lists can be merged; leave it out")
         if service.world.places > MOST_PLACES:
@@ -35,6 +36,7 @@ class Interleave(Design):
             )
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         service = sample.service
         teams, chances, truth = _drafts(service)
         rows = (sample.day > 0).nonzero()[:, 0]

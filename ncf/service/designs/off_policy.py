@@ -86,6 +86,7 @@ class OffPolicy(Design):
             yield Logs(user, base, day, item, place, candidate, click.astype(np.float64))
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         chances = _chances(sample.service, self.temperature)
         for logs in self.logs(sample):
             if len(np.unique(logs.user)) < 2:

@@ -25,6 +25,7 @@ class Offline(Design):
     """
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         of_a, of_b = _ndcg(sample.service)
         found = mean_estimate(of_b - of_a, estimand=NDCG, method="paired")
         for _ in range(len(sample)):

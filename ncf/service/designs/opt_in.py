@@ -48,6 +48,7 @@ class OptIn(Design):
     proxy_noise: Annotated[float, Field(gt=0, le=1000)]
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         for values, t, columns, cost in self.observed(sample):
             yield [
                 Answer(f"opt-in, {name}", estimate, sample.service.effect, numbers=numbers, cost=cost)

@@ -35,6 +35,7 @@ class Rollout(Design):
     waves: Annotated[int, Field(ge=1, le=100)]
 
     def check(self, service: Service) -> None:
+        """As `Design.check`."""
         if service.days <= self.waves:
             raise ConfigError(
                 f"design.rollout.waves: expected fewer waves than days={service.days}, the first of which is "
@@ -50,6 +51,7 @@ class Rollout(Design):
         return [days * (wave + 1) // (self.waves + 1) for wave in range(self.waves)]
 
     def answers(self, sample: Sample) -> Iterator[list[Answer]]:
+        """As `Design.answers`."""
         days, users = sample.service.days, sample.service.world.users
         waves = torch.arange(users) * (self.waves + 1) // users
         sizes = torch.bincount(waves)[:-1].tolist()

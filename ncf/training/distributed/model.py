@@ -129,7 +129,7 @@ class ShardedModel(GradientRecommender):
         return {**self.inner.state_dict(), **{f"table.{name}": shard.weight for name, shard in shards.items()}}
 
     def load_state_dict(self, state: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Restore what `state_dict` returned in this process."""
+        """Restore what `state_dict` returned in this process: tensors (...) by name."""
         self.inner.load_state_dict({key: value for key, value in state.items() if not key.startswith("table.")})
         for name, shard in (self.tables.shards if self.tables is not None else {}).items():
             shard.weight.copy_(state[f"table.{name}"])

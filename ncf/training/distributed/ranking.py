@@ -39,6 +39,7 @@ def part(targets: Targets, rows: slice) -> Targets:
     entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
 
     def own(values: Tensor) -> Tensor:
+        """Return the rows of values (B, ...)."""
         return values[rows]
 
     return replace(
