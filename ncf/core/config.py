@@ -15,7 +15,7 @@ from types import UnionType
 from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
 from ncf.core.advice import owners
@@ -45,6 +45,9 @@ def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
         return dict(node)
     try:
         values = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True, throw_on_missing=True))
+    except MissingMandatoryValue as error:
+        key = _escaped(error.full_key or "config")
+        raise ConfigError(f"{key}: expected a value, found none; set it with {key}=...") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{_escaped(error.full_key or 'config')}: {_escaped(str(error).splitlines()[0])}") from None
     for key, value in flatten(values).items():

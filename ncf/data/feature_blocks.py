@@ -52,13 +52,15 @@ def vectors(columns: Sequence[Column], weights: BlockWeights, label: str) -> spa
 
     Raises:
         ConfigError: scikit-learn, of the extra `content`, is not installed.
-        DataError: no column is of a kind that has a weight, or none of their values is known.
+        DataError: no weight is above 0, no column is of a kind that has one, or none of their values is known.
     """
+    if not weights.by_kind:
+        raise DataError(f"{label}: expected features to weigh, found model.text, categories and numbers all 0")
     blocks = [weight * block(columns, kind, weights.stop_words) for kind, weight in weights.by_kind.items()
               if any(column.kind == kind for column in columns)]  # fmt: skip
     wanted, found = ", ".join(weights.by_kind), ", ".join(f"{c.name} ({c.kind})" for c in columns)
     if not blocks:
-        raise DataError(f"{label}: expected features of kind {wanted or 'text, category or number'}, found {found}")
+        raise DataError(f"{label}: expected features of kind {wanted}, found {found}")
     whole = unit_rows(sparse.hstack(blocks, format="csr"))
     if not whole.nnz:
         raise DataError(f"{label}: expected a known value of kind {wanted}, found none in {found}")

@@ -82,7 +82,7 @@ def item_columns(split: "Split") -> list[Column]:
     if not columns:
         raise DataError(
             f"{split.name}: expected features of items, found neither titles nor genres; "
-            "data.item_features=<file> brings some"
+            "data.item_features=<file> brings some (cease and mf_features need none with model.weight=0)"
         )
     return list(columns.values())
 

@@ -5,6 +5,7 @@ Trained by skip-gram with negative sampling (Mikolov et al. 2013) on one sentenc
 the decades of its years, by gensim, of the extra `content`.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,7 @@ def _trained(texts: list[list[str]], settings: WordSettings) -> Mapping[str, np.
     except ImportError:
         raise ConfigError("model.words: gensim is not installed; pip install 'ncf[content]' brings it, and "
                           "model.word_file=<file> does without") from None  # fmt: skip
+    logging.getLogger("gensim").setLevel(logging.WARNING)  # it logs each model's life, which is no news of a run
     model = Word2Vec(
         sentences=texts, vector_size=settings.dimensions, window=_WINDOW, min_count=1, sg=1, negative=5,
         epochs=settings.epochs, seed=settings.seed, workers=1,

@@ -19,7 +19,8 @@ def item_genres(split: Split) -> Tensor:
     names = sorted({name for one in lists for name in one})
     if not names:
         raise DataError(
-            f"{split.name}: expected genres of items, found none; rerank=mmr similarity=co_occurrence needs none"
+            f"{split.name}: expected genres of items, found none (MovieLens has them; those of data.item_features "
+            "are not read here); rerank=mmr similarity=co_occurrence needs none"
         )
     column = {name: place for place, name in enumerate(names)}
     table = torch.zeros(split.num_items, len(names))

@@ -56,7 +56,7 @@ def start(model: Hybrid, split: Split, evaluation: FullRanking, monitor: str) ->
         if (found := result["data_digest"]) != split.digest:
             raise ConfigError(
                 f"model.parts: expected runs on this data and split, with digest {split.digest[:16]}, "
-                f"found {found[:16]} in {folder}"
+                f"found {found[:16]} in {folder}; train its parts with the data=, split= and split.* of the hybrid"
             )
         weights.append(checkpoint.of_result(folder, result).best)
     model.take(weights, 0.5 if model.alpha is None else model.alpha)

@@ -126,10 +126,12 @@ def _refuse_cold_items(plan: RunPlan) -> None:
     settings = plan.settings
     able = getattr(plan.model.func, "scores_cold", False) and plan.model.keywords.get("weight") != 0
     if settings["split"]["name"] == "cold_items" and not able:
-        others = ", ".join(name for name, model in MODELS.items() if getattr(model, "scores_cold", False))
+        others = [name for name, model in MODELS.items() if getattr(model, "scores_cold", False)]
+        name = settings["model"]["name"]
+        hint = "a model.weight above 0" if name in others else f"another split, or one of model={', '.join(others)}"
         raise ConfigError(
-            f"split: model={settings['model']['name']} learns nothing of an item without training positives, so that "
-            f"split=cold_items would measure noise; expected another split, or one of model={others}"
+            f"split: model={name} learns nothing of an item without training positives, so that "
+            f"split=cold_items would measure noise; expected {hint}"
         )
 
 

@@ -65,6 +65,13 @@ def test_a_value_of_another_type_or_range_is_refused_by_its_key(key: str, value:
     assert "\n" not in message
 
 
+def test_a_setting_without_a_value_is_named_with_how_to_set_it() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^model\.parts: expected a value, found none; set it with model\.parts=\.\.\.$"
+    ):
+        plain(OmegaConf.create({"model": {"parts": "???"}}))
+
+
 @pytest.mark.parametrize("digits", [10, 19, 30, 5000])
 def test_a_number_without_end_is_refused_in_one_short_line(digits: int) -> None:
     message = refused({"size": 10**digits - 1})

@@ -1,6 +1,7 @@
 """Vectors of words: trained the same for the same seed, or read; items as sums of them."""
 
 import hashlib
+import logging
 import sys
 from pathlib import Path
 
@@ -36,6 +37,12 @@ def test_training_is_decided_by_the_seed() -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1)
+
+
+def test_training_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        text_vectors(COLUMNS, [], settings(), "toy")
+    assert not caplog.records
 
 
 def test_items_are_sums_of_the_words_in_a_file_rare_ones_counting_more(tmp_path: Path) -> None:

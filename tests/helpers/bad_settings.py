@@ -83,8 +83,8 @@ BAD = [
     ("+epochs=3", "epochs: unknown key"),
     ("optimizer.lr=${nothing}", "nothing"),
     ("optimizer.lr=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
-    ("loss=gbce", r"loss\.candidates: .*missing"),
-    ("data=csv", r"data\.archive: .*missing"),
+    ("loss=gbce", r"loss\.candidates: expected a value, found none"),
+    ("data=csv", r"data\.archive: expected a value, found none"),
 ]
 
 

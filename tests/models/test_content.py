@@ -90,7 +90,9 @@ def test_word_vectors_join_the_other_blocks_by_their_weight(tmp_path: Path) -> N
 
 
 def test_data_without_features_is_refused_with_what_brings_some() -> None:
-    with pytest.raises(DataError, match=r"^toy: expected features of items.*data\.item_features=<file> brings some$"):
+    with pytest.raises(
+        DataError, match=r"^toy: expected features of items.*data\.item_features=<file> brings some \(.*\)$"
+    ):
         fitted("content", replace(SPLIT, titles=None, genres=None))
     with pytest.raises(DataError, match=r"^toy: expected features of kind text, found genres \(category\)$"):
         fitted("content", replace(SPLIT, titles=None))

@@ -20,5 +20,8 @@ def test_a_user_has_the_mixture_of_what_they_have() -> None:
 
 @pytest.mark.parametrize("genres", [None, np.array(["", "", "", ""])])
 def test_data_without_genres_is_one_line(genres: np.ndarray | None) -> None:
-    with pytest.raises(DataError, match=r"^toy: expected genres of items, found none; .*co_occurrence needs none$"):
+    with pytest.raises(
+        DataError,
+        match=r"^toy: expected genres of items, found none \(.*data\.item_features.*\); .*co_occurrence needs none$",
+    ):
         item_genres(replace(random_split(3, 4), genres=genres))

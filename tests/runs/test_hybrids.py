@@ -76,7 +76,9 @@ def test_runs_on_other_data_or_splits_are_refused_in_one_line(root: Path, runs: 
         with pytest.raises(ConfigError) as caught:
             train(compose(*of(root, runs["ease"], runs[name])), tmp_path)
         assert str(caught.value).startswith("model.parts: expected runs on this data and split, with digest ")
-        assert str(caught.value).endswith(f" in {runs[name]}")
+        assert str(caught.value).endswith(
+            f" in {runs[name]}; train its parts with the data=, split= and split.* of the hybrid"
+        )
 
 
 def test_what_is_no_finished_run_is_refused(root: Path, runs: FinishedRuns, tmp_path: Path) -> None:
@@ -95,6 +97,11 @@ def test_cold_items_are_refused_by_the_name_of_the_model_before_any_data(model: 
         plan_run(composed(f"model={model}", "split=cold_items", "data.root=/nonexistent"))
     assert str(caught.value).startswith(f"split: model={model} learns nothing of an item without training positives")
     assert "model=content, content_knn, hybrid, cease" in str(caught.value)
+
+
+def test_a_weight_of_0_with_cold_items_is_named_as_what_to_change() -> None:
+    with pytest.raises(ConfigError, match=r"expected a model\.weight above 0$"):
+        plan_run(composed("model=cease", "model.weight=0", "split=cold_items", "data.root=/nonexistent"))
 
 
 def test_models_of_content_take_cold_items_and_cease_only_with_a_weight() -> None:
