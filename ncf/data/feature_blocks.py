@@ -41,6 +41,12 @@ class BlockWeights:
         return {kind: weight for kind, weight in every.items() if weight}
 
 
+def present(columns: Sequence[Column], weights: BlockWeights) -> dict[Kind, float]:
+    """Return the weights of the kinds that have a column."""
+    there = {column.kind for column in columns}
+    return {kind: weight for kind, weight in weights.by_kind.items() if kind in there}
+
+
 def vectors(columns: Sequence[Column], weights: BlockWeights, label: str) -> sparse.csr_matrix:
     """Return the features (R, F) float64 of all rows, each of length 1, or 0 where nothing is known.
 
@@ -56,8 +62,7 @@ def vectors(columns: Sequence[Column], weights: BlockWeights, label: str) -> spa
     """
     if not weights.by_kind:
         raise DataError(f"{label}: expected features to weigh, found model.text, categories and numbers all 0")
-    blocks = [weight * block(columns, kind, weights.stop_words) for kind, weight in weights.by_kind.items()
-              if any(column.kind == kind for column in columns)]  # fmt: skip
+    blocks = [weight * block(columns, kind, weights.stop_words) for kind, weight in present(columns, weights).items()]
     wanted, found = ", ".join(weights.by_kind), ", ".join(f"{c.name} ({c.kind})" for c in columns)
     if not blocks:
         raise DataError(f"{label}: expected features of kind {wanted}, found {found}")

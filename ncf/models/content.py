@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.core.roles import MACHINE
-from ncf.data.feature_blocks import BlockWeights, unit_rows, vectors
+from ncf.data.feature_blocks import BlockWeights, present, unit_rows, vectors
 from ncf.data.features import item_columns
 from ncf.data.split import Split
 from ncf.data.word_vectors import WordSettings, text_vectors
@@ -71,7 +71,7 @@ class _FromContent(NonGradientRecommender):
             found = text_vectors(columns, self.block_weights.stop_words, self.word_settings, split.name)
             parts.append(self.words * sparse.csr_matrix(found))
         if len(parts) == 2:
-            parts[0] = parts[0] * float(np.linalg.norm(list(self.block_weights.by_kind.values())))
+            parts[0] = parts[0] * float(np.linalg.norm(list(present(columns, self.block_weights).values())))
         return unit_rows(sparse.hstack(parts, format="csr"))
 
     def keep_matrix(self, name: str, matrix: sparse.csr_matrix) -> None:

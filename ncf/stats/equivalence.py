@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
 from ncf.stats.checks import Array, StatisticsError, fraction, pairs, spread
@@ -44,6 +45,10 @@ def equivalence(treatment: Array, baseline: Array, margin: float) -> Equivalence
     margin = fraction(margin, "equivalence margin")
     if baseline.mean() <= 0:
         raise StatisticsError(f"equivalence: expected a baseline with a positive mean, got {baseline.mean():g}")
-    low = stats.ttest_1samp(spread(treatment - (1 - margin) * baseline), 0.0, alternative="greater").pvalue
-    high = stats.ttest_1samp(spread(treatment - (1 + margin) * baseline), 0.0, alternative="less").pvalue
+    above, below = (treatment - (1 + side * margin) * baseline for side in (-1, 1))
+    if min(np.ptp(one) / max(np.abs(one).max(), 1e-300) for one in (above, below)) <= 1e-12:
+        apart = float((treatment - baseline).mean())
+        raise StatisticsError(f"equivalence: all {len(baseline)} pairs differ by {apart:g}; they have no spread")
+    low = stats.ttest_1samp(spread(above), 0.0, alternative="greater").pvalue
+    high = stats.ttest_1samp(spread(below), 0.0, alternative="less").pvalue
     return Equivalence(margin, float(low), float(high))

@@ -133,3 +133,14 @@ def test_the_numbers_of_the_reference_are_found_again(name: str, ml100k: Split) 
     found = ndcg(fitted(kind, ml100k, **changed), ml100k)
     tolerance = 1e-6 if kind == "ease" else 1e-3
     assert found == pytest.approx((row["valid_ndcg10"], row["test_ndcg10"]), abs=tolerance)
+
+
+def test_the_weight_of_a_kind_that_the_data_lack_counts_for_nothing_beside_words(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    path.write_text("star 1 0\nwar 0 1\n")
+    titled = replace(SPLIT, genres=None)
+    none, much = (
+        fitted("content", titled, categories=weight, words=1.0, word_file=str(path)).score(EVERYONE)
+        for weight in (0.0, 3.0)
+    )
+    assert torch.equal(none, much)

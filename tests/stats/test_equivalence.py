@@ -61,3 +61,9 @@ def test_at_the_margin_equivalence_is_claimed_as_rarely_as_alpha_says():
 def test_bad_input_is_refused(treatment, baseline, margin, message):
     with pytest.raises(StatisticsError, match=message):
         equivalence(np.array(treatment), np.array(baseline), margin)
+
+
+def test_pairs_that_all_differ_alike_are_named_by_their_difference() -> None:
+    baseline = np.full(9, 0.08)
+    with pytest.raises(StatisticsError, match=r"all 9 pairs differ by 0\.0008; they have no spread"):
+        equivalence(baseline + 0.0008, baseline, 0.05)
