@@ -57,13 +57,11 @@ class _FromContent(NonGradientRecommender):
         """Return the items' features (I, F) float64, rows of length 1 or 0. Raises ConfigError, DataError."""
         columns, parts = item_columns(split), []
         if self.block_weights.by_kind or not self.words:
-            parts.append(vectors(columns, self.block_weights, split.name))
+            parts.append(vectors(columns, self.block_weights, split.name, scaled=not self.words))
         self.go_on()
         if self.words:
             found = text_vectors(columns, self.block_weights.stop_words, self.word_settings, split.name)
             parts.append(self.words * sparse.csr_matrix(found))
-        if len(parts) == 2:
-            parts[0] = parts[0] * float(np.linalg.norm(list(self.block_weights.by_kind.values())))
         return unit_rows(sparse.hstack(parts, format="csr"))
 
     def keep_matrix(self, name: str, matrix: sparse.csr_matrix) -> None:

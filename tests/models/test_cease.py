@@ -3,11 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from toy_models import SPLIT, TABLE, WITH_USERS, dense_positives
 
 from ncf.data.feature_blocks import BlockWeights, vectors
 from ncf.data.features import item_columns
+from ncf.errors import TrainingError
+from ncf.models import ease
 from ncf.models.cease import CEASE
 from ncf.models.ease import EASE
 
@@ -56,3 +59,11 @@ def test_features_of_users_are_columns_beside_the_items() -> None:
 def test_a_small_weight_is_nearly_none() -> None:
     near = fitted(weight=1e-4, user_weight=1e-4).score(EVERYONE)
     torch.testing.assert_close(near, fitted().score(EVERYONE), rtol=0, atol=1e-5)
+
+
+def test_features_of_users_count_in_the_memory_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the items alone would fit."""
+    monkeypatch.setattr(ease, "available", lambda: 3 * 8 * 16.0**2)
+    fitted(weight=1.0)
+    with pytest.raises(TrainingError, match=r"^model=cease: .*15 items and 34 features of users, .*user_weight=0$"):
+        fitted(user_weight=0.5)

@@ -89,6 +89,20 @@ def test_word_vectors_join_the_other_blocks_by_their_weight(tmp_path: Path) -> N
     torch.testing.assert_close(heavy, alone, rtol=0, atol=1e-3)
 
 
+def test_each_block_keeps_its_weight_where_another_is_missing(tmp_path: Path) -> None:
+    """Where no genres are known, the cosine is the mean of those of titles and words, whatever weight genres have."""
+    path = tmp_path / "words.txt"
+    path.write_text("star 1 0\nlove 0 1\n")
+    words = {"words": 1.0, "word_file": str(path)}
+    bare = replace(SPLIT, genres=None)
+    without, idle = (fitted("content", bare, **words, categories=w).item_vectors() for w in (0.0, 3.0))
+    torch.testing.assert_close(idle @ idle.T, without @ without.T, rtol=0, atol=1e-6)
+    assert SPLIT.genres is not None
+    partly = replace(SPLIT, genres=np.where(np.arange(ITEMS) < 5, "", SPLIT.genres))  # five items have none
+    some = fitted("content", partly, **words, categories=3.0).item_vectors()[:5]
+    torch.testing.assert_close(some @ some.T, (without @ without.T)[:5, :5], rtol=0, atol=1e-6)
+
+
 def test_data_without_features_is_refused_with_what_brings_some() -> None:
     with pytest.raises(DataError, match=r"^toy: expected features of items.*data\.item_features=<file> brings some$"):
         fitted("content", replace(SPLIT, titles=None, genres=None))

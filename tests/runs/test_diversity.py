@@ -7,6 +7,7 @@ import pytest
 from finished_runs import FinishedRuns
 
 import ncf
+from ncf.evaluation import FullRanking, test_targets
 from ncf.retrieval.rerankers import reranking
 from ncf.runs.diversity import WEIGHTS, curve, evaluated, trade_off
 from ncf.runs.loading import LoadedRun
@@ -51,3 +52,15 @@ def test_a_curve_goes_from_relevance_to_diversity() -> None:
     made = curve(reranking("mmr", 0.7, "genre", 50, 10))
     assert [s.weight for s in made] == list(WEIGHTS)
     assert {s.candidates for s in made} == {50}
+
+
+def test_lists_of_cold_items_are_of_those_that_the_metrics_rank(run: LoadedRun) -> None:
+    among = np.union1d(run.split.test.items, np.arange(0, run.split.num_items, 3))
+    cold = replace(run, split=replace(run.split, test_among=among))
+    kept = evaluated(cold, 5, 60)
+    assert set(kept.candidates.items[kept.candidates.there].tolist()) <= set(among.tolist())
+    assert set(kept.expected.unique().tolist()) <= set(among.tolist())
+    protocol = FullRanking(metrics=["ndcg"], cutoffs=[5], ties="average", memory_mb=64)
+    ranked = protocol.metrics(protocol.evaluate(cold.model.score, test_targets(cold.split, "cpu")))
+    found = trade_off(cold, 5, [reranking("popularity_cap", 1.0, None, None, 5)])
+    assert found["ndcg"].iloc[0] == pytest.approx(ranked["ndcg@5"])
