@@ -88,3 +88,11 @@ def test_only_ratios_of_weights_matter_however_small_they_are(factor: float) -> 
     expected = vectors(COLUMNS, BlockWeights(1.0, 2.0, 0.0), "toy").toarray()
     found = vectors(COLUMNS, BlockWeights(factor, 2 * factor, 0.0), "toy").toarray()
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_the_ends_of_a_range_are_the_first_and_the_last_bump() -> None:
+    assert block([Column("x", "number", np.array([4.0, -1.0, 1.5]))], "number").toarray().argmax(1).tolist() == [
+        31,
+        0,
+        15,
+    ]

@@ -116,3 +116,10 @@ def test_ids_of_nineteen_digits_and_the_last_that_are_whole_numbers(prepare: Pre
     found = split_of(prepare("csv", archive=str(data), threshold=4, delimiter=",", sha256=None, item_features=str(own)))
     assert found.item_ids.tolist() == sorted(ids)
     assert by_name(item_columns(found))["size"] == [item % 100 for item in sorted(ids)]
+
+
+def test_of_two_spellings_of_an_id_the_first_counts(prepare: Prepare, tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("id,price\n07,1\n7,2\n8,3\n")
+    split = split_of(prepare("synthetic", users=20, items=30, interactions=120, item_features=str(path)))
+    assert by_name(item_columns(split))["price"][split.item_ids.tolist().index(7)] == 1

@@ -87,3 +87,12 @@ def test_without_gensim_one_line_says_what_to_install(monkeypatch: pytest.Monkey
 def test_no_words_are_said() -> None:
     with pytest.raises(DataError, match=r"^toy: expected words or categories to learn vectors of, found none$"):
         text_vectors([Column("x", "text", np.array(["", "12"]))], [], settings(), "toy")
+
+
+def test_a_word_counts_by_the_rows_that_have_it_and_not_by_how_often(tmp_path: Path) -> None:
+    """Of four rows two have a, thrice and once, and one has b."""
+    path = tmp_path / "vectors.txt"
+    path.write_text("a 1 0\nb 0 1\nA 9 9\n")  # of two spellings of a word, the first
+    found = text_vectors([Column("title", "text", np.array(["a a a b", "a", "c", "c"]))], [], settings(path), "toy")
+    expected = np.array([3 * (np.log(5 / 3) + 1), np.log(5 / 2) + 1])
+    np.testing.assert_allclose(found[0], expected / np.linalg.norm(expected))

@@ -1,5 +1,6 @@
 """EASE with features, against EASE on the stacked matrix and as EASE itself at weight nought."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ from ncf.errors import TrainingError
 from ncf.models import ease
 from ncf.models.cease import CEASE
 from ncf.models.ease import EASE
+from ncf.models.non_gradient import positives_matrix
+from ncf.models.recency import recent
 
 EVERYONE = torch.arange(12)
 
 
 def fitted(split: Any = WITH_USERS, **changed: Any) -> CEASE:
     keys: dict[str, Any] = {"weight": 0.0, "user_weight": 0.0, "text": 1.0, "categories": 1.0, "numbers": 0.0}
-    model = CEASE(12, 15, l2=3.0, stop_words=[], decay="positions", half_life=None, **(keys | changed))
+    keys["half_life"] = None
+    model = CEASE(12, 15, l2=3.0, stop_words=[], decay="positions", **(keys | changed))
     model.fit(split)
     return model
 
@@ -54,6 +58,15 @@ def test_features_of_users_are_columns_beside_the_items() -> None:
     model = fitted(user_weight=0.5)
     np.testing.assert_allclose(model.score(EVERYONE).numpy(), expected, atol=1e-6)
     assert not torch.equal(model.score(EVERYONE), fitted().score(EVERYONE))
+
+
+def test_the_rows_that_are_scored_are_weighted_by_recency() -> None:
+    stamps = np.random.default_rng(0).permutation(len(SPLIT.train)) * 5000
+    split = replace(SPLIT, train=replace(SPLIT.train, timestamps=stamps))
+    rows = recent(positives_matrix(split.train, 12, 15), split.train, "positions", 0.5).toarray()
+    model = fitted(split, weight=2.0, half_life=0.5)
+    np.testing.assert_allclose(model.score(EVERYONE).numpy(), rows @ model.weights.double().numpy(), atol=1e-6)
+    assert torch.equal(model.weights, fitted(weight=2.0).weights)
 
 
 def test_a_small_weight_is_nearly_none() -> None:

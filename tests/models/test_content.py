@@ -20,6 +20,9 @@ from ncf.data.split import Split
 from ncf.errors import DataError
 from ncf.evaluation import FullRanking, Scorer, test_targets, validation_targets
 from ncf.models import MODELS, NonGradientRecommender
+from ncf.models import content as content_module
+from ncf.models.non_gradient import positives_matrix
+from ncf.models.recency import recent
 
 EVERYONE = torch.arange(USERS)
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "content_ml100k.json").read_text())
@@ -62,6 +65,30 @@ def test_neighbours_by_content_are_the_nearest_and_their_cosines_are_summed(k: i
         np.testing.assert_allclose(found, dense_positives() @ kept.T, rtol=0, atol=1e-5)
     assert found.shape == (USERS, ITEMS)
     assert (found <= dense_positives() @ cosines.T + 1e-5).all()
+
+
+def timed() -> Split:
+    stamps = np.random.default_rng(0).permutation(len(SPLIT.train)) * 5000
+    return replace(SPLIT, train=replace(SPLIT.train, timestamps=stamps))
+
+
+@pytest.mark.parametrize("decay", ["positions", "days"])
+def test_recent_items_weigh_more_in_a_profile_and_among_neighbours(decay: str) -> None:
+    split, x = timed(), titles()
+    rows = recent(positives_matrix(split.train, USERS, ITEMS), split.train, decay, 0.5).toarray()
+    chosen = {"decay": decay, "half_life": 0.5}
+    found = fitted("content", split, **chosen).score(EVERYONE).numpy()
+    np.testing.assert_allclose(found, cosine_similarity(rows @ x, x), rtol=0, atol=1e-6)
+    cosines = cosine_similarity(x)
+    np.fill_diagonal(cosines, 0)
+    nearest = fitted("content_knn", split, k=ITEMS, **chosen).score(EVERYONE).numpy()
+    np.testing.assert_allclose(nearest, rows @ cosines.T, rtol=0, atol=1e-5)
+
+
+def test_neighbours_do_not_depend_on_the_blocks_they_are_found_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fitted("content_knn", k=3).score(EVERYONE)
+    monkeypatch.setattr(content_module, "_CHUNK_BYTES", 8 * ITEMS * 4)  # four items at a time
+    torch.testing.assert_close(fitted("content_knn", k=3).score(EVERYONE), whole, rtol=0, atol=0)
 
 
 def test_an_item_without_features_scores_nought() -> None:
