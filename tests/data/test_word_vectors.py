@@ -52,6 +52,15 @@ def test_items_are_sums_of_the_words_in_a_file_rare_ones_counting_more(tmp_path:
     [
         ("star 1 0\nwar 1\n", "line 2: expected a word and 2 numbers, found '1 numbers'"),
         ("star 1 x\n", "line 1: expected numbers after the word, found '1 x'"),
+        ("star 1 1e200\n", "line 1: expected finite numbers after the word, below 1e150, found '1 1e200'"),
+        (
+            "3 2\nstar 1 0\n",
+            "expected 3 words of 2 numbers, as its first line says, found 1 of 2; the file is incomplete",
+        ),
+        (
+            "1 3\nstar 1 0\n",
+            "expected 1 words of 3 numbers, as its first line says, found 1 of 2; the file is incomplete",
+        ),
         ("star 1 nan\n", "line 1: expected finite numbers after the word"),
         ("other 1 2\n", "expected vectors of words of the data, such as 'star', found none"),
         ("", "expected lines of text, found an empty file"),

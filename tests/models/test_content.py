@@ -122,11 +122,14 @@ def test_each_block_keeps_its_weight_where_another_is_missing(tmp_path: Path) ->
     path.write_text("star 1 0\nlove 0 1\n")
     words = {"words": 1.0, "word_file": str(path)}
     bare = replace(SPLIT, genres=None)
-    without, idle = (fitted("content", bare, **words, categories=w).item_vectors() for w in (0.0, 3.0))
+    without, idle = (fitted("content", bare, text=2.0, **words, categories=w).item_vectors() for w in (0.0, 3.0))
+    text, alone = (fitted("content", bare, **own).item_vectors() for own in ({}, {"text": 0.0, **words}))
+    products = 4 * text @ text.T + alone @ alone.T
+    torch.testing.assert_close(idle @ idle.T, products / products.diag().outer(products.diag()).sqrt())
     torch.testing.assert_close(idle @ idle.T, without @ without.T, rtol=0, atol=1e-6)
     assert SPLIT.genres is not None
     partly = replace(SPLIT, genres=np.where(np.arange(ITEMS) < 5, "", SPLIT.genres))  # five items have none
-    some = fitted("content", partly, **words, categories=3.0).item_vectors()[:5]
+    some = fitted("content", partly, text=2.0, **words, categories=3.0).item_vectors()[:5]
     torch.testing.assert_close(some @ some.T, (without @ without.T)[:5, :5], rtol=0, atol=1e-6)
 
 
