@@ -41,13 +41,7 @@ class BlockWeights:
         return {kind: weight for kind, weight in every.items() if weight}
 
 
-def present(columns: Sequence[Column], weights: BlockWeights) -> dict[Kind, float]:
-    """Return the weights of the kinds that have a column."""
-    there = {column.kind for column in columns}
-    return {kind: weight for kind, weight in weights.by_kind.items() if kind in there}
-
-
-def vectors(columns: Sequence[Column], weights: BlockWeights, label: str) -> sparse.csr_matrix:
+def vectors(columns: Sequence[Column], weights: BlockWeights, label: str, *, scaled: bool = True) -> sparse.csr_matrix:
     """Return the features (R, F) float64 of all rows, each of length 1, or 0 where nothing is known.
 
     A block is multiplied by its weight w, so that a cosine of two rows with all blocks is the mean of the blocks'
@@ -55,6 +49,7 @@ def vectors(columns: Sequence[Column], weights: BlockWeights, label: str) -> spa
 
     Args:
         label: of the data, for messages.
+        scaled: whether rows get length 1; else each block's has length w, so that another block can stand beside it.
 
     Raises:
         ConfigError: scikit-learn, of the extra `content`, is not installed.
@@ -62,11 +57,13 @@ def vectors(columns: Sequence[Column], weights: BlockWeights, label: str) -> spa
     """
     if not weights.by_kind:
         raise DataError(f"{label}: expected features to weigh, found model.text, categories and numbers all 0")
-    blocks = [weight * block(columns, kind, weights.stop_words) for kind, weight in present(columns, weights).items()]
+    blocks = [weight * block(columns, kind, weights.stop_words) for kind, weight in weights.by_kind.items()
+              if any(column.kind == kind for column in columns)]  # fmt: skip
     wanted, found = ", ".join(weights.by_kind), ", ".join(f"{c.name} ({c.kind})" for c in columns)
     if not blocks:
         raise DataError(f"{label}: expected features of kind {wanted}, found {found}")
-    whole = unit_rows(sparse.hstack(blocks, format="csr"))
+    whole = sparse.hstack(blocks, format="csr")
+    whole = unit_rows(whole) if scaled else whole
     if not whole.nnz:
         raise DataError(f"{label}: expected a known value of kind {wanted}, found none in {found}")
     return whole
@@ -84,6 +81,11 @@ def block(columns: Sequence[Column], kind: Kind, stop_words: Sequence[str] = ())
 
 def unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return `matrix` (R, F) with rows scaled to length 1; a row of zeros stays one."""
+    # First by a power of two, which rounds nothing, so that no square is too large or too small.
+    rows, highest = np.arange(matrix.shape[0]).repeat(np.diff(matrix.indptr)), np.zeros(matrix.shape[0])
+    np.maximum.at(highest, rows, abs(matrix.data))
+    data = np.ldexp(matrix.data, -np.frexp(highest)[1][rows])
+    matrix = sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape)
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(1)).ravel())
     scale = np.divide(1.0, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
     return sparse.csr_matrix(sparse.diags(scale) @ matrix)
@@ -121,6 +123,8 @@ def _bumps(values: np.ndarray) -> sparse.csr_matrix:
     if not len(known):
         return sparse.csr_matrix((len(values), 0))
     low, high = known.min(), known.max()
+    if high / 2 - low / 2 > np.finfo(np.float64).max / 2:  # their difference is beyond a float
+        return _bumps(values / 2)
     place = (values - low) / ((high - low) or 1.0) * (_BUMPS - 1)
     heights = np.exp(-0.5 * (place[:, None] - np.arange(_BUMPS)) ** 2)
     heights[~np.isfinite(values)] = 0

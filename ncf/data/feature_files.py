@@ -156,7 +156,11 @@ def _column(label: str, name: str, kind: Kind | None, values: np.ndarray, first_
     if not numeric.all():
         row = int((~numeric).argmax())
         refuse(label, first_line + row, f"{name} as a number", values[row])
-    return Column(name, kind, np.array([float(text) if text else np.nan for text in values]))
+    numbers = np.array([float(text) if text else np.nan for text in values])
+    if (beyond := np.isinf(numbers)).any():
+        row = int(beyond.argmax())
+        refuse(label, first_line + row, f"{name} as a number below 1.8e308", values[row])
+    return Column(name, kind, numbers)
 
 
 def _guessed(values: np.ndarray) -> Kind:

@@ -139,7 +139,8 @@ def _aligned(rows: Rows, ids: np.ndarray, what: What) -> list[Column]:
 
 def _whole(ids: np.ndarray) -> pd.Index:
     """Return ids (R,) as whole numbers; what spells none is no id of the data, and becomes missing."""
-    return pd.Index([int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else None for text in ids], dtype="Int64")
+    whole = [int(text) if re.fullmatch(r"[+-]?\d{1,19}", text) else None for text in ids]
+    return pd.Index([n if n is not None and -(2**63) <= n < 2**63 else None for n in whole], dtype="Int64")
 
 
 def _picked(values: np.ndarray, places: np.ndarray, kind: Kind) -> np.ndarray:

@@ -24,6 +24,7 @@ from ncf.errors import ConfigError, DataError
 
 _MOST_WORDS, _MOST_DIMENSIONS = 5_000_000, 2000
 _WINDOW = 50  # longer than any title: all words of an item are each other's context
+_LARGEST = 1e150  # whose square is a number
 _YEARS = (1000, 3000)  # a number in this range may be a year
 
 
@@ -115,7 +116,8 @@ def _trained(texts: list[list[str]], settings: WordSettings) -> Mapping[str, np.
 def read_word_vectors(path: Path, wanted: set[str], sha256: str | None = None) -> dict[str, np.ndarray]:
     """Return word -> vector (D,) of the `wanted` words in a file: a word and D numbers a line, separated by blanks.
 
-    A first line with the numbers of words and dimensions, as word2vec and fastText write, is passed over.
+    A first line with the numbers of words and dimensions, as word2vec and fastText write, has to be right: a file that
+    was cut short is refused by it.
 
     Raises:
         DataError: the file is missing, changed, not of this form, or has none of the words; the message gives the line.
@@ -124,19 +126,25 @@ def read_word_vectors(path: Path, wanted: set[str], sha256: str | None = None) -
         raise DataError(f"model.word_file: no such file: {path}")
     if sha256 is not None and (found := sha256_of_file(path)) != sha256:
         raise DataError(f"{path}: expected SHA-256 {sha256} (model.word_file_sha256), found {found}")
-    label, vectors, width, number = str(path), {}, 0, 0
+    label, vectors, width, number, said = str(path), {}, 0, 0, None
     with open_data(path) as file:
         for block in lines_of(CheckedStream(text_stream(file, label), label), label):
             for line in block.decode("utf-8", "replace").split("\n")[:-1]:
                 number += 1
                 fields = line.rstrip(" ").split(" ")
-                if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+                if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+                    said = (int(fields[0]), int(fields[1]))
                     continue
                 width = width or len(fields) - 1
                 if not 1 <= len(fields) - 1 == width <= _MOST_DIMENSIONS or number > _MOST_WORDS:
                     refuse(label, number, f"a word and {width} numbers", f"{len(fields) - 1} numbers")
                 if fields[0].lower() in wanted and fields[0].lower() not in vectors:
                     vectors[fields[0].lower()] = _numbers(fields[1:], label, number)
+    if said is not None and said != (number - 1, width):
+        raise DataError(
+            f"{path}: expected {said[0]:,} words of {said[1]:,} numbers, as its first line says, found "
+            f"{number - 1:,} of {width:,}; the file is incomplete"
+        )
     if not vectors:
         raise DataError(f"{path}: expected vectors of words of the data, such as {min(wanted)!r}, found none")
     return vectors
@@ -147,6 +155,6 @@ def _numbers(fields: list[str], label: str, line: int) -> np.ndarray:
         vector = np.array([float(field) for field in fields])
     except ValueError:
         refuse(label, line, "numbers after the word", " ".join(fields))
-    if not np.isfinite(vector).all():
-        refuse(label, line, "finite numbers after the word", " ".join(fields))
+    if not (np.abs(vector) < _LARGEST).all():
+        refuse(label, line, "finite numbers after the word, below 1e150", " ".join(fields))
     return vector

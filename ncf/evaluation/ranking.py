@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ncf.core.memory import available
 from ncf.data.split import Pairs, Split
 from ncf.errors import DataError, TrainingError
 
 Scorer = Callable[[Tensor], Tensor]
 """users (B,) int64 -> logits (B, I), or (S, B, I) for S stacked models."""
+
+_BYTES_A_PAIR = 42  # measured, at the peak of making targets: rows, places and items, in NumPy and in torch
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def _targets(name: str, split: Split, part: Pairs, seen: list[Pairs], device: to
     _refuse_seen(name, split, part, keys)
     if among is not None:  # what is no candidate is left out as what is seen is
         others = np.setdiff1d(np.arange(num_items), among)
+        _refuse_without_memory(name, len(part.users), len(others))
         keys = np.union1d(keys, (np.unique(part.users)[:, None] * num_items + others).ravel())
     starts = np.searchsorted(keys, part.users * num_items)
     counts = np.searchsorted(keys, (part.users + 1) * num_items) - starts
@@ -121,6 +125,17 @@ def _targets(name: str, split: Split, part: Pairs, seen: list[Pairs], device: to
         user_ids=split.user_ids,
         item_ids=split.item_ids,
     )
+
+
+def _refuse_without_memory(name: str, positives: int, others: int) -> None:
+    """Raise TrainingError if there is no memory for as many pairs of a positive and an item it is not ranked among."""
+    need, free = _BYTES_A_PAIR * positives * others, available()
+    if need > free:
+        raise TrainingError(
+            f"{name}: expected {need / 2**30:,.1f} GiB of memory to leave {others:,} warm items out of the ranking of "
+            f"{positives:,} positives, found {free / 2**30:,.1f} GiB; use split.candidates=all, or smaller "
+            "split.valid and split.test"
+        )
 
 
 def _refuse_seen(name: str, split: Split, part: Pairs, keys: np.ndarray) -> None:

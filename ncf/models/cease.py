@@ -50,6 +50,7 @@ class CEASE(EASE):
         self._refuse_without_memory()
         matrix = positives_matrix(split.train, self.num_users, self.num_items)
         users = self._user_features(split)
+        self._refuse_without_memory(0 if users is None else users.shape[1])
         stacked = self._stacked(matrix, users, split)
         precision = self._inverse(torch.from_numpy((stacked.T @ stacked).toarray()))
         weights = precision.div_(-precision.diagonal().clone()).fill_diagonal_(0)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncf.core.roles import MACHINE
-from ncf.data.feature_blocks import BlockWeights, present, unit_rows, vectors
+from ncf.data.feature_blocks import BlockWeights, unit_rows, vectors
 from ncf.data.features import item_columns
 from ncf.data.split import Split
 from ncf.data.word_vectors import WordSettings, text_vectors
@@ -65,13 +65,11 @@ class _FromContent(NonGradientRecommender):
         """Return the items' features (I, F) float64, rows of length 1 or 0. Raises ConfigError, DataError."""
         columns, parts = item_columns(split), []
         if self.block_weights.by_kind or not self.words:
-            parts.append(vectors(columns, self.block_weights, split.name))
+            parts.append(vectors(columns, self.block_weights, split.name, scaled=not self.words))
         self.go_on()
         if self.words:
             found = text_vectors(columns, self.block_weights.stop_words, self.word_settings, split.name)
             parts.append(self.words * sparse.csr_matrix(found))
-        if len(parts) == 2:
-            parts[0] = parts[0] * float(np.linalg.norm(list(present(columns, self.block_weights).values())))
         return unit_rows(sparse.hstack(parts, format="csr"))
 
     def keep_matrix(self, name: str, matrix: sparse.csr_matrix) -> None:

@@ -68,9 +68,15 @@ class EASE(NonGradientRecommender):
             )
         return precision
 
-    def _refuse_without_memory(self) -> None:
-        """Raise TrainingError if the fit needs more memory than there is."""
-        need, free = _MATRICES * 8 * self.num_items**2, available()
+    def _refuse_without_memory(self, further: int = 0) -> None:
+        """Raise TrainingError if the fit of all items, and `further` columns, needs more memory than there is."""
+        need, free = _MATRICES * 8 * (self.num_items + further) ** 2, available()
+        if need > free and further:
+            raise TrainingError(
+                f"model=cease: expected {need / 2**30:,.1f} GiB of memory for its matrices of {self.num_items:,} items "
+                f"and {further:,} features of users, found {free / 2**30:,.1f} GiB; use fewer features of users, or "
+                "model.user_weight=0"
+            )
         if need > free:
             raise TrainingError(
                 f"model=ease: expected {need / 2**30:,.1f} GiB of memory for its matrices of {self.num_items:,} by "

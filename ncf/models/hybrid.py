@@ -107,14 +107,17 @@ def _part(source: Mapping[str, Any]) -> partial[Recommender]:
 def scaled(scores: Tensor, scale: Scale) -> Tensor:
     """Return scores (B, I) with mean 0 and standard deviation 1 for each user ("zscore"), or from 0 to 1 ("minmax").
 
-    A user whose scores are all equal gets zeros. What is -inf counts as the user's lowest finite score.
+    A user whose scores are all equal gets zeros. What is -inf counts as the user's lowest score, and NaN stays.
     """
-    finite = scores.isfinite()
-    if not finite.all():
-        lowest = scores.masked_fill(~finite, torch.inf).amin(1, keepdim=True)
-        scores = torch.where(finite, scores, lowest)
+    ruled_out = scores == -torch.inf
+    if ruled_out.any():
+        lowest = scores.masked_fill(ruled_out, torch.inf).amin(1, keepdim=True)
+        scores = torch.where(ruled_out, lowest, scores)
     if not scores.numel():
         return scores
+    # By a power of two, which rounds nothing, so that no square is too large or too small for the type.
+    exponent = torch.frexp(scores.abs().amax(1, keepdim=True)).exponent.clamp(-126, 126)
+    scores = torch.ldexp(scores, -exponent)
     low = scores.mean(1, keepdim=True) if scale == "zscore" else scores.amin(1, keepdim=True)
     shifted = scores - low
     spread = shifted.square().mean(1, keepdim=True).sqrt() if scale == "zscore" else shifted.amax(1, keepdim=True)

@@ -28,7 +28,8 @@ class Evaluated:
     """What lists are compared on, for the N users with test positives.
 
     Attributes:
-        candidates: the best items that a user has neither in training nor in validation.
+        candidates: the best items that a user has neither in training nor in validation, of those that a test positive
+            is ranked among.
         expected: (N, K), the most popular ones of them.
         positives: the test positives, each as user * I + item.
     """
@@ -75,6 +76,8 @@ def evaluated(
     seen = sum(positives_matrix(p, split.num_users, split.num_items) for p in (split.train, split.valid)).tocsr()
     popularity = torch.from_numpy(np.bincount(split.train.items, minlength=split.num_items)).float()
     users = np.unique(split.test.users)
+    among = np.arange(split.num_items) if split.test_among is None else split.test_among
+    ruled_out = torch.from_numpy(np.setdiff1d(np.arange(split.num_items), among))
     step = chunk_size(split.num_items, _MEMORY_MB)
     found: list[Candidates] = []
     expected: list[Candidates] = []
@@ -84,6 +87,7 @@ def evaluated(
         scores = torch.from_numpy(run.score(split.user_ids[some].tolist())).clone()
         for values, count, kept in ((scores, candidates, found), (popularity.repeat(len(some), 1), k, expected)):
             values[known] = -torch.inf
+            values[:, ruled_out] = -torch.inf
             kept.append(best(torch.from_numpy(some), values, count))
         progress(len(some))
     whole = Candidates(*(torch.cat([getattr(c, name) for c in found]) for name in ("users", "items", "scores")))

@@ -71,7 +71,7 @@ def _choose(model: Hybrid, split: Split, evaluation: FullRanking, monitor: str) 
     for alpha in ALPHAS:
         model.weight_of_first.fill_(alpha)
         found[alpha] = evaluation.metrics(evaluation.evaluate(model.score, targets))[monitor]
-    best = max(found, key=lambda alpha: (found[alpha], -abs(alpha - 0.5), alpha))
+    best = max(found, key=lambda alpha: (found[alpha], -round(abs(alpha - 0.5), 6), alpha))
     model.weight_of_first = torch.tensor([best])
     log.info(
         "model.alpha=%g has the best %s on validation, %.4f; the first part alone %.4f, the second %.4f",

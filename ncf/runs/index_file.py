@@ -83,7 +83,7 @@ def by_index(run: LoadedRun, search: Search, user_vectors: Tensor, complete: boo
 def sampled_recall(run: LoadedRun, source: Source, exact: Source, count: int, users: np.ndarray) -> float:
     """Return the share of the `count` best items of `users` (B,) by `exact` that `source` finds."""
     expected, found = exact(users, count), source(users, count)
-    return recall(found.items, expected.items, expected.there)
+    return recall(found.items.where(found.there, -1), expected.items, expected.there)
 
 
 def sample(run: LoadedRun, purpose: str, size: int) -> np.ndarray:

@@ -75,3 +75,24 @@ def test_without_scikit_learn_one_line_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "sklearn.feature_extraction.text", None)
     with pytest.raises(ConfigError, match=r"^features: scikit-learn is not installed; pip install 'ncf\[content\]'"):
         block(COLUMNS, "text")
+
+
+def test_numbers_as_far_apart_as_numbers_can_be_have_a_place() -> None:
+    far = block([Column("x", "number", np.array([-1.7e308, 0.0, 1.7e308, np.nan]))], "number").toarray()
+    near = block([Column("x", "number", np.array([-1.0, 0.0, 1.0, np.nan]))], "number").toarray()
+    np.testing.assert_allclose(far, near, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-170, 1e170, 1e300])
+def test_only_ratios_of_weights_matter_however_small_they_are(factor: float) -> None:
+    expected = vectors(COLUMNS, BlockWeights(1.0, 2.0, 0.0), "toy").toarray()
+    found = vectors(COLUMNS, BlockWeights(factor, 2 * factor, 0.0), "toy").toarray()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+def test_the_ends_of_a_range_are_the_first_and_the_last_bump() -> None:
+    assert block([Column("x", "number", np.array([4.0, -1.0, 1.5]))], "number").toarray().argmax(1).tolist() == [
+        31,
+        0,
+        15,
+    ]

@@ -58,6 +58,7 @@ def test_tabs_and_gzip(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("id,size:number\n1,2\n2,big\n", "line 3: expected size as a number, found 'big'"),
+        ("id,size\n1,2\n2,-1e999\n", "line 3: expected size as a number below 1.8e308, found '-1e999'"),
         ("id,size\n1,2\n1,3\n", "line 3: expected each id once (first on line 2), found '1 again'"),
         ("id,size\n,2\n", "line 2: expected an id in the first column"),
         ("id\n1\n", "line 1: expected a header of an id and at least one feature, each name once, found 'id'"),

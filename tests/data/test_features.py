@@ -108,3 +108,21 @@ def test_text_ids_are_text(prepare: Prepare, tmp_path: Path) -> None:
     own.write_text("id,size\na1,2\na0,1\n")
     found = split_of(prepare("csv", archive=str(data), threshold=4, delimiter=",", sha256=None, item_features=str(own)))
     assert by_name(item_columns(found)) == {"size": [1.0, 2.0]}
+
+
+def test_ids_of_nineteen_digits_and_the_last_that_are_whole_numbers(prepare: Prepare, tmp_path: Path) -> None:
+    ids = [1234567890123456789, 1234567890123456790, 2**63 - 1, 7]
+    data, own = tmp_path / "log.csv", tmp_path / "items.csv"
+    log = "".join(f"{user},{item},5,{user}\n" for user in range(3) for item in ids)
+    data.write_text("user_id,item_id,rating,timestamp\n" + log)
+    own.write_text("id,size\n" + "".join(f"{item},{item % 100}\n" for item in [*ids, 2**63]) + "x,5\n")
+    found = split_of(prepare("csv", archive=str(data), threshold=4, delimiter=",", sha256=None, item_features=str(own)))
+    assert found.item_ids.tolist() == sorted(ids)
+    assert by_name(item_columns(found))["size"] == [item % 100 for item in sorted(ids)]
+
+
+def test_of_two_spellings_of_an_id_the_first_counts(prepare: Prepare, tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("id,price\n07,1\n7,2\n8,3\n")
+    split = split_of(prepare("synthetic", users=20, items=30, interactions=120, item_features=str(path)))
+    assert by_name(item_columns(split))["price"][split.item_ids.tolist().index(7)] == 1

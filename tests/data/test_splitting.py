@@ -439,6 +439,17 @@ def test_cold_items_have_no_training_positive_and_stay_candidates() -> None:
     assert again.digest != split.digest
 
 
+def test_cold_items_do_not_depend_on_the_order_of_the_file_and_stay_in_time() -> None:
+    rows = [(user, item, (user * 7 + item * 11) % 97) for user in range(8) for item in range(20) if (user + item) % 3]
+    mixed = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
+    splits = [made("cold_items", interactions_of(own), valid=0.2, test=0.1, seed=3) for own in (rows, mixed)]
+    for part in ("train", "valid", "test"):
+        assert pairs(getattr(splits[0], part)) == pairs(getattr(splits[1], part))
+    train = splits[1].train
+    assert train.timestamps is not None
+    assert (np.diff(train.timestamps)[np.diff(train.users) == 0] >= 0).all()
+
+
 def test_too_few_items_for_cold_ones_are_refused() -> None:
     with pytest.raises(DataError, match="split=cold_items leaves no positive for train, validation or test"):
         made("cold_items", interactions_of([(0, 0, 1), (0, 1, 2)]), valid=0.1, test=0.1, seed=0)

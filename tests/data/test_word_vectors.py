@@ -59,6 +59,15 @@ def test_items_are_sums_of_the_words_in_a_file_rare_ones_counting_more(tmp_path:
     [
         ("star 1 0\nwar 1\n", "line 2: expected a word and 2 numbers, found '1 numbers'"),
         ("star 1 x\n", "line 1: expected numbers after the word, found '1 x'"),
+        ("star 1 1e200\n", "line 1: expected finite numbers after the word, below 1e150, found '1 1e200'"),
+        (
+            "3 2\nstar 1 0\n",
+            "expected 3 words of 2 numbers, as its first line says, found 1 of 2; the file is incomplete",
+        ),
+        (
+            "1 3\nstar 1 0\n",
+            "expected 1 words of 3 numbers, as its first line says, found 1 of 2; the file is incomplete",
+        ),
         ("star 1 nan\n", "line 1: expected finite numbers after the word"),
         ("other 1 2\n", "expected vectors of words of the data, such as 'star', found none"),
         ("", "expected lines of text, found an empty file"),
@@ -94,3 +103,12 @@ def test_without_gensim_one_line_says_what_to_install(monkeypatch: pytest.Monkey
 def test_no_words_are_said() -> None:
     with pytest.raises(DataError, match=r"^toy: expected words or categories to learn vectors of, found none$"):
         text_vectors([Column("x", "text", np.array(["", "12"]))], [], settings(), "toy")
+
+
+def test_a_word_counts_by_the_rows_that_have_it_and_not_by_how_often(tmp_path: Path) -> None:
+    """Of four rows two have a, thrice and once, and one has b."""
+    path = tmp_path / "vectors.txt"
+    path.write_text("a 1 0\nb 0 1\nA 9 9\n")  # of two spellings of a word, the first
+    found = text_vectors([Column("title", "text", np.array(["a a a b", "a", "c", "c"]))], [], settings(path), "toy")
+    expected = np.array([3 * (np.log(5 / 3) + 1), np.log(5 / 2) + 1])
+    np.testing.assert_allclose(found[0], expected / np.linalg.norm(expected))

@@ -15,7 +15,7 @@ from toys import random_split
 
 from ncf.data import Pairs
 from ncf.errors import TrainingError
-from ncf.evaluation import FullRanking, Targets, test_targets, validation_targets
+from ncf.evaluation import FullRanking, Targets, ranking, test_targets, validation_targets
 from ncf.evaluation.ranking import Ranks, chunk_size, rank
 
 EVERY = [5, 10, 20]
@@ -233,3 +233,17 @@ def test_scoring_builds_no_graph() -> None:
 def test_chunk_fits_the_budget(memory_mb: float, items: int, users: int) -> None:
     assert chunk_size(items, memory_mb) == users
     assert users == 1 or users * items * 8 <= memory_mb * 2**20
+
+
+def test_cold_candidates_of_more_pairs_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cold = replace(random_split(6, 12), test_among=np.arange(12))
+    assert test_targets(cold, "cpu").candidates.tolist() == test_targets(random_split(6, 12), "cpu").candidates.tolist()
+    some = replace(cold, test_among=np.unique(cold.test.items))
+    others = 12 - len(some.test_among)  # type: ignore[arg-type]
+    monkeypatch.setattr(ranking, "available", lambda: 42.0 * 6 * others - 1)
+    with pytest.raises(
+        TrainingError, match=rf"^test: .* {others} warm items .* 6 positives.*; use split\.candidates=all"
+    ):
+        test_targets(some, "cpu")
+    monkeypatch.setattr(ranking, "available", lambda: 42.0 * 6 * others)
+    assert test_targets(some, "cpu").candidates.max() <= len(some.test_among)  # type: ignore[arg-type]

@@ -20,6 +20,9 @@ from ncf.data.split import Split
 from ncf.errors import DataError
 from ncf.evaluation import FullRanking, Scorer, test_targets, validation_targets
 from ncf.models import MODELS, NonGradientRecommender
+from ncf.models import content as content_module
+from ncf.models.non_gradient import positives_matrix
+from ncf.models.recency import recent
 
 EVERYONE = torch.arange(USERS)
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "content_ml100k.json").read_text())
@@ -64,6 +67,30 @@ def test_neighbours_by_content_are_the_nearest_and_their_cosines_are_summed(k: i
     assert (found <= dense_positives() @ cosines.T + 1e-5).all()
 
 
+def timed() -> Split:
+    stamps = np.random.default_rng(0).permutation(len(SPLIT.train)) * 5000
+    return replace(SPLIT, train=replace(SPLIT.train, timestamps=stamps))
+
+
+@pytest.mark.parametrize("decay", ["positions", "days"])
+def test_recent_items_weigh_more_in_a_profile_and_among_neighbours(decay: str) -> None:
+    split, x = timed(), titles()
+    rows = recent(positives_matrix(split.train, USERS, ITEMS), split.train, decay, 0.5).toarray()
+    chosen = {"decay": decay, "half_life": 0.5}
+    found = fitted("content", split, **chosen).score(EVERYONE).numpy()
+    np.testing.assert_allclose(found, cosine_similarity(rows @ x, x), rtol=0, atol=1e-6)
+    cosines = cosine_similarity(x)
+    np.fill_diagonal(cosines, 0)
+    nearest = fitted("content_knn", split, k=ITEMS, **chosen).score(EVERYONE).numpy()
+    np.testing.assert_allclose(nearest, rows @ cosines.T, rtol=0, atol=1e-5)
+
+
+def test_neighbours_do_not_depend_on_the_blocks_they_are_found_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fitted("content_knn", k=3).score(EVERYONE)
+    monkeypatch.setattr(content_module, "_CHUNK_BYTES", 8 * ITEMS * 4)  # four items at a time
+    torch.testing.assert_close(fitted("content_knn", k=3).score(EVERYONE), whole, rtol=0, atol=0)
+
+
 def test_an_item_without_features_scores_nought() -> None:
     assert SPLIT.titles is not None
     bare = replace(SPLIT, titles=np.where(np.arange(ITEMS) == 9, "", SPLIT.titles))
@@ -87,6 +114,23 @@ def test_word_vectors_join_the_other_blocks_by_their_weight(tmp_path: Path) -> N
     torch.testing.assert_close(both, text, rtol=0, atol=1e-6)
     heavy = fitted("content", words=1e4, word_file=str(path)).score(EVERYONE)
     torch.testing.assert_close(heavy, alone, rtol=0, atol=1e-3)
+
+
+def test_each_block_keeps_its_weight_where_another_is_missing(tmp_path: Path) -> None:
+    """Where no genres are known, the cosine is the mean of those of titles and words, whatever weight genres have."""
+    path = tmp_path / "words.txt"
+    path.write_text("star 1 0\nlove 0 1\n")
+    words = {"words": 1.0, "word_file": str(path)}
+    bare = replace(SPLIT, genres=None)
+    without, idle = (fitted("content", bare, text=2.0, **words, categories=w).item_vectors() for w in (0.0, 3.0))
+    text, alone = (fitted("content", bare, **own).item_vectors() for own in ({}, {"text": 0.0, **words}))
+    products = 4 * text @ text.T + alone @ alone.T
+    torch.testing.assert_close(idle @ idle.T, products / products.diag().outer(products.diag()).sqrt())
+    torch.testing.assert_close(idle @ idle.T, without @ without.T, rtol=0, atol=1e-6)
+    assert SPLIT.genres is not None
+    partly = replace(SPLIT, genres=np.where(np.arange(ITEMS) < 5, "", SPLIT.genres))  # five items have none
+    some = fitted("content", partly, text=2.0, **words, categories=3.0).item_vectors()[:5]
+    torch.testing.assert_close(some @ some.T, (without @ without.T)[:5, :5], rtol=0, atol=1e-6)
 
 
 def test_data_without_features_is_refused_with_what_brings_some() -> None:

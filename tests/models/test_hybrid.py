@@ -60,3 +60,17 @@ def test_it_needs_its_parts() -> None:
 def test_settings_out_of_range_are_refused(changed: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         component("model", MODELS, model_keys("hybrid") | changed)
+
+
+@pytest.mark.parametrize("scale", ["zscore", "minmax"])
+@pytest.mark.parametrize("power", [-120, -80, 3, 70, 120])
+def test_the_unit_of_the_scores_does_not_matter(scale: Any, power: int) -> None:
+    """Squares of 2^80 are beyond float32, and those of 2^-80 below it."""
+    scores = torch.tensor([[1.0, 3.0, 2.5, -1.0], [0.0, 0.0, 5.0, 1.0]])
+    assert torch.equal(scaled(scores * 2.0**power, scale), scaled(scores, scale))
+
+
+@pytest.mark.parametrize("scale", ["zscore", "minmax"])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_what_is_no_score_is_not_taken_for_the_lowest(scale: Any, wrong: float) -> None:
+    assert scaled(torch.tensor([[1.0, wrong, 2.0], [1.0, 0.0, 2.0]]), scale).isnan().any(1).tolist() == [True, False]

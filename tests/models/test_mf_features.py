@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from toy_models import ITEMS, SPLIT, USERS, WITH_USERS, ready
+from toy_models import ITEMS, SPLIT, USERS, WITH_USERS, objective, ready
 
 from ncf.core.rng import generator
 from ncf.data.feature_blocks import BlockWeights, vectors
 from ncf.data.features import item_columns
 from ncf.models import MFFeatures, build
 from ncf.models.mf import MF
+from ncf.models.new_users import Histories
 
 EVERYONE = torch.arange(USERS)
 KEYS: dict[str, Any] = {"factors": 6, "text": 1.0, "categories": 1.0, "numbers": 0.0, "stop_words": []}
@@ -75,3 +76,29 @@ def test_weights_are_loaded_into_a_model_that_has_seen_no_features() -> None:
     other = MFFeatures(USERS, ITEMS, **KEYS, weight=1.0, user_weight=0.0)
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.score(EVERYONE), model.score(EVERYONE))
+
+
+def learned() -> MFFeatures:
+    """All its weights drawn, those that begin at zero too."""
+    model = made(weight=2.0, user_weight=0.5)
+    for n, weights in enumerate(model.parameters()):
+        weights.data.normal_(generator=torch.Generator().manual_seed(n))
+    return model
+
+
+def test_the_vectors_have_the_scores_as_inner_products() -> None:
+    model = learned()
+    torch.testing.assert_close(model.user_vectors() @ model.item_vectors().T, model.score(EVERYONE))
+
+
+def test_rows_of_new_users_have_no_part_of_others_features() -> None:
+    """The features' vectors of users could be anything: a new user's row is fitted without them."""
+    scores, history = [], Histories(torch.tensor([1, 4, 9]), torch.tensor([3]))
+    for scale in (1.0, 50.0):
+        model = learned()
+        assert model.user_side is not None
+        model.user_side.data.mul_(scale)
+        model.objective = objective()
+        scores.append(model.fold_in(history))
+        assert model.knows_users
+    torch.testing.assert_close(scores[0], scores[1], rtol=0, atol=0)

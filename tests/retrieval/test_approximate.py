@@ -34,6 +34,7 @@ def test_more_effort_finds_more_up_to_all(name: str, table: tuple[Tensor, Tensor
         values, chosen = index.search(queries, 10)
         found.append(recall(chosen, expected[1], ALL))
         torch.testing.assert_close(values, (items[chosen] @ queries[:, :, None]).squeeze(2).where(values > -9, values))
+        assert (values.diff(dim=1) <= 0).all()  # best first
     assert found[0] < found[1]
     assert found[1] == 1
     assert index.search(queries, 9999)[0].shape == (20, 600)

@@ -29,3 +29,10 @@ def test_the_cap_holds_in_every_list() -> None:
     others = (~popular[found.items]).sum(1)
     counted = popular[found.at(chosen)[0]].sum(1)
     assert (counted <= torch.maximum(torch.tensor(2), 5 - others)).all()
+
+
+def test_a_share_that_is_a_whole_number_of_items_is_not_rounded_away() -> None:
+    """0.29 times 100 is a little less than 29."""
+    found = Candidates(torch.tensor([0]), torch.arange(200)[None], -torch.arange(200.0)[None])
+    popular = torch.arange(200) < 100
+    assert popular[PopularityCap(0.29, popular).choose(found, 100)].sum() == 29

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from finished_runs import FinishedRuns
 from quickly import composed
 from torch import Tensor
-from toys import compose, small
+from toys import compose, random_split, small
 
 import ncf
 from ncf.errors import ConfigError
@@ -20,6 +21,8 @@ from ncf.runs.identity import config_hash, resolved
 from ncf.runs.loading import LoadedRun
 from ncf.runs.plan import plan_run
 from ncf.train import train
+
+SPLIT = random_split(6, 12)
 
 
 def world(root: Path, *overrides: str) -> list[str]:
@@ -42,6 +45,22 @@ def test_alpha_is_the_best_on_validation_and_the_result_says_it(root: Path, runs
         by_hand[alpha] = own["valid"]["ndcg@10"]
     assert result["valid"]["ndcg@10"] == max(by_hand.values()) == by_hand[result["chosen"]["alpha"]]
     assert by_hand[1.0] == pytest.approx(read_result(runs["ease"])["valid"]["ndcg@10"])  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("good", "chosen"), [((0.45, 0.55), 0.55), ((0.2, 0.8), 0.8), ((0.0, 0.3, 1.0), 0.3), (hybrids.ALPHAS, 0.5)]
+)
+def test_of_equally_good_alphas_the_one_nearest_to_a_half_is_taken_and_of_two_the_larger(
+    good: tuple[float, ...], chosen: float
+) -> None:
+    model = SimpleNamespace(weight_of_first=torch.zeros(1), score=None)
+    evaluation = SimpleNamespace(
+        names=["ndcg@10"],
+        evaluate=lambda score, targets: float(model.weight_of_first),
+        metrics=lambda alpha: {"ndcg@10": float(any(abs(alpha - one) < 1e-6 for one in good))},
+    )
+    hybrids._choose(model, SPLIT, evaluation, "ndcg@10")  # type: ignore[arg-type]
+    assert float(model.weight_of_first) == pytest.approx(chosen)
 
 
 def test_a_finished_hybrid_does_not_need_its_parts(root: Path, runs: FinishedRuns, tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from finished_runs import FinishedRuns
 
 import ncf
 from ncf.errors import ConfigError, DataError
 from ncf.retrieval.approximate import INDEXES
 from ncf.runs import index_file
-from ncf.runs.index_file import retrieval, sample
+from ncf.runs.index_file import retrieval, sample, sampled_recall
 from ncf.runs.loading import LoadedRun
-from ncf.runs.reranking import by_score, recommend
+from ncf.runs.reranking import Candidates, Source, by_score, recommend
 
 pytest.importorskip("faiss")
 
@@ -122,3 +123,15 @@ def test_users_who_have_almost_everything_get_what_is_left(run: LoadedRun, monke
     for k in (1, 70, 80):
         mine, exact = (found(np.arange(60), k).there.sum(1).tolist() for found in (source, by_score(run)))
         assert mine == exact
+
+
+def test_a_place_that_holds_nothing_is_no_find(run: LoadedRun) -> None:
+    """Such a place names the first item, which here is expected."""
+    users = np.arange(2)
+
+    def source(items: list[list[int]], scores: list[list[float]]) -> Source:
+        return lambda asked, count: Candidates(torch.from_numpy(asked), torch.tensor(items), torch.tensor(scores))
+
+    exact = source([[0, 3], [4, 0]], [[2.0, 1.0], [2.0, 1.0]])
+    index = source([[3, 0], [4, 0]], [[1.0, -torch.inf], [2.0, 1.0]])
+    assert sampled_recall(run, index, exact, 2, users) == 0.75
