@@ -20,7 +20,8 @@ from ncf.evaluation.top import top
 from ncf.retrieval.rerankers import Reranking
 from ncf.runs import diversity, reranking
 from ncf.runs.identity import completed
-from ncf.runs.loading import LoadedRun, add_options, load_asked
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import add_options, load_asked
 
 _GROUPS = ("low", "middle", "high")
 

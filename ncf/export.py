@@ -13,7 +13,8 @@ from ncf.core import command_line
 from ncf.core.files import atomic
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.models import GradientRecommender, Recommender
-from ncf.runs.loading import LoadedRun, add_options, load_asked
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import add_options, load_asked
 
 FORMS = ("npy", "parquet", "model")
 DEFAULT_FORMS = ("npy", "model")

@@ -13,7 +13,8 @@ from ncf.core.command_line import text_table
 from ncf.errors import ConfigError, DataError
 from ncf.evaluation.imbalance import METRICS, summary
 from ncf.evaluation.served import TIERS, Served, differences, served
-from ncf.runs.loading import LoadedRun, add_options, load, load_asked
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import add_options, load, load_asked
 
 LEVEL = 0.95
 

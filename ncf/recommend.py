@@ -24,7 +24,8 @@ from ncf.errors import ConfigError, DataError
 from ncf.off_policy.policies import draw_lists
 from ncf.retrieval import build
 from ncf.runs import index_file, reranking
-from ncf.runs.loading import LoadedRun, add_options, load_asked
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import add_options, load_asked
 
 _RECENT = 10  # positives of the user shown for comparison
 _USERS_AT_ONCE = 1000  # users per block of output

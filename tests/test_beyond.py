@@ -11,7 +11,7 @@ import ncf
 from ncf import beyond
 from ncf.errors import ConfigError
 from ncf.evaluation import Ranks, Targets, test_targets
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.ranks_file import evaluation_of
 
 

@@ -12,7 +12,7 @@ import ncf
 from ncf import imbalance
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.evaluation.imbalance import HeldOut, best_threshold
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 
 
 @pytest.fixture(scope="module")

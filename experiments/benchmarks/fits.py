@@ -23,7 +23,7 @@ from ncf.models.ease import EASE
 from ncf.models.knn import ItemKNN
 from ncf.models.non_gradient import positives_matrix
 from ncf.models.puresvd import PureSVD
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.plan import plan_run
 
 USERS, ITEMS, POSITIVES = 6040, 3706, 820_000  # in training

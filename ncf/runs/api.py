@@ -23,7 +23,8 @@ from ncf.runs.frames import FrameFile, file_of
 from ncf.runs.given_scores import matrix_of, refuse_short_lists, scorer_of
 from ncf.runs.identity import resolved, run_id
 from ncf.runs.job import Job, open_job
-from ncf.runs.loading import LoadedRun, load
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import load
 from ncf.runs.plan import plan_run
 from ncf.runs.state import LOCK, claim
 

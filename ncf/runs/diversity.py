@@ -16,7 +16,7 @@ from ncf.retrieval.candidates import Candidates, best
 from ncf.retrieval.genres import item_genres, user_genres
 from ncf.retrieval.rerankers import Reranking, build
 from ncf.retrieval.similarity import genre, similarity_of
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.reranking import USERS_AT_ONCE
 
 WEIGHTS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0)

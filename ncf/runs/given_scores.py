@@ -15,7 +15,7 @@ from ncf.errors import DataError
 from ncf.evaluation import Scorer, Targets
 from ncf.runs.frames import refuse_missing, refuse_repeated_columns
 from ncf.runs.ids import places
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 
 _log = logging.getLogger(__name__)
 _FORMS = "a matrix (U, I), a table of recommendations, a model with a method score, or a function of user indices"

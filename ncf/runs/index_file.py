@@ -14,7 +14,7 @@ from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError, DataError
 from ncf.retrieval.approximate import INDEXES, Index, faiss
 from ncf.retrieval.nearest import Exact, Search, recall, unseen
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.reranking import Candidates, Source
 
 FORMAT = 1

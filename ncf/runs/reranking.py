@@ -16,7 +16,7 @@ from ncf.retrieval.candidates import Candidates, best
 from ncf.retrieval.greedy import Reranker
 from ncf.retrieval.rerankers import BY_SIMILARITY, CANDIDATES, RERANKERS, SIMILARITY, WEIGHT, Reranking, reranking
 from ncf.retrieval.similarity import SIMILARITIES
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 
 USERS_AT_ONCE = 512  # whose lists are chosen together: their tables still fit in a core's cache
 _MEMORY_MB = 64  # for one chunk of scores

@@ -23,7 +23,8 @@ from ncf.runs import artifacts
 from ncf.runs.artifacts import ESTIMATES, FEEDBACK, SERVICE
 from ncf.runs.components import SERVICE_GROUPS
 from ncf.runs.identity import ServiceSettings, changes, config_hash, registered, resolved
-from ncf.runs.loading import LoadedRun, load
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import load
 from ncf.runs.plan import pick_device
 from ncf.runs.ranks_file import metrics_of, read_ranks
 from ncf.service import DESIGNS, POLICIES, WORLDS, Design, Policy, Pool, Rankers, Sample, Service, World, samples

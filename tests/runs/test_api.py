@@ -13,7 +13,8 @@ import ncf
 from ncf.core.compose import compose
 from ncf.errors import CheckpointError, ConfigError, DataError, NcfError, TrainingError
 from ncf.runs.identity import resolved, run_id
-from ncf.runs.loading import LoadedRun, load
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import load
 
 QUIET = ["trainer.progress=false"]
 

@@ -13,7 +13,7 @@ from ncf.evaluation import FullRanking, test_targets
 from ncf.retrieval.genres import item_genres, shares
 from ncf.retrieval.rerankers import build, reranking
 from ncf.runs.diversity import WEIGHTS, curve, evaluated, trade_off
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 
 
 @pytest.fixture(scope="module")

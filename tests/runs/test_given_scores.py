@@ -15,7 +15,8 @@ from scipy import sparse
 
 import ncf
 from ncf.errors import DataError, NcfError
-from ncf.runs.loading import LoadedRun, load
+from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.loading import load
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from ncf.models.hybrid import scaled
 from ncf.runs import hybrids
 from ncf.runs.artifacts import read_result
 from ncf.runs.identity import config_hash, resolved
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.plan import plan_run
 from ncf.train import train
 

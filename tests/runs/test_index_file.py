@@ -15,7 +15,7 @@ from ncf.errors import ConfigError, DataError
 from ncf.retrieval.approximate import INDEXES
 from ncf.runs import index_file
 from ncf.runs.index_file import retrieval, sample, sampled_recall
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.reranking import Candidates, Source, by_score, recommend
 
 pytest.importorskip("faiss")

@@ -14,7 +14,7 @@ import ncf
 from ncf.errors import ConfigError, DataError
 from ncf.runs import checkpoint
 from ncf.runs.job import Job, open_job
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.plan import plan_run
 
 SIZES = ("model.factors=6", "model.hidden=[8,4]", "neg_ratio=1", "trainer.batch_size=128", "trainer.progress=false")

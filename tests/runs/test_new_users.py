@@ -21,7 +21,7 @@ from ncf.models.mf import MF
 from ncf.models.new_users import Histories
 from ncf.runs import new_users
 from ncf.runs.ids import indices
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 from ncf.train import train
 
 IDS = np.arange(10, 20)
@@ -96,7 +96,7 @@ def test_every_model_recommends_to_new_users(name: str, runs: FinishedRuns, monk
     one = run.recommend_for([*lists[0][::-1], lists[0][0]], 4).drop(columns="list")  # another order, and one twice
     pd.testing.assert_frame_equal(one, frame[frame["list"] == 1].drop(columns="list"), check_exact=False, rtol=1e-4)
     assert len(run.recommend_for(lists[0], 1000)) == 80 - 3
-    monkeypatch.setattr("ncf.runs.loading._MEMORY_MB", 0.0001)
+    monkeypatch.setattr("ncf.runs.loaded_run._MEMORY_MB", 0.0001)
     pd.testing.assert_frame_equal(run.recommend_for(lists, 4), frame, check_exact=False, rtol=1e-4)
 
 

@@ -7,7 +7,7 @@ from finished_runs import FinishedRuns
 import ncf
 from ncf.retrieval.rerankers import build, reranking
 from ncf.runs import reranking as subject
-from ncf.runs.loading import LoadedRun
+from ncf.runs.loaded_run import LoadedRun
 
 
 @pytest.fixture(scope="module")
