@@ -1,7 +1,7 @@
-"""`python -m experiments.which_method run|report|status`: which method tells the truth about a new ranker?
+"""`python -m experiments.which_method run|costs|report|status`: which method tells the truth about a new ranker?
 
 run trains the registered rankers, asks every service that results.csv lacks, and adds the rows of each as it ends, so
-that the same command goes on where it was stopped; status says how far it is; report writes README.md and figures from
+that the same command goes on where it was stopped; costs measures seconds and memory; status says how far it is; report writes README.md and figures from
 the committed tables alone. Run it from the root of the checkout.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ncf.core.command_line import Parser, run
 from ncf.errors import ConfigError
 
-COMMANDS = ("run", "report", "status")
+COMMANDS = ("run", "costs", "report", "status")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,6 +25,11 @@ def main(arguments: Sequence[str]) -> int:
         from experiments.which_method import page
 
         page.write()
+        return 0
+    if options.command == "costs":
+        from experiments.which_method import costs
+
+        costs.measure()
         return 0
     from experiments.which_method import extras, runs
 

@@ -34,6 +34,7 @@ def draw(tables: dict[str, pd.DataFrame], folder: Path) -> list[str]:
         ("overlap", "Opt-in: is there somebody to compare with?", "overlap", causal_figures.overlap),
         ("events", "Rollout: effects by days since the change", "events", events),
         ("comparisons", "Rollout: what two-way fixed effects compare", "comparisons", causal_figures.comparisons),
+        ("costs", "How does the cost grow with users?", "costs", costs),
     ]
     names = []
     with matplotlib.rc_context(RC):
@@ -185,3 +186,21 @@ def events(table: pd.DataFrame) -> Figure:
     """Draw effects by days since a user first had B."""
     names = {"twfe": "two-way fixed effects", "group_time": "group-time"}
     return causal_figures.events({names[str(name)]: rows for name, rows in table.groupby("estimator", sort=False)})
+
+
+def costs(table: pd.DataFrame) -> Figure:
+    """Draw seconds of each design, and the peak of memory, by number of users."""
+    figure = Figure(figsize=(WIDTH, 3.8))
+    left, right_ax = figure.subplots(1, 2)
+    for n, (name, rows) in enumerate(table.groupby("design", sort=False)):
+        by_size = rows.groupby("users")["seconds"]
+        x = by_size.median()
+        look = {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
+        left.plot(x.index, x, label=name, markersize=4, linestyle="-" if n < len(COLOURS) else "--", **look)
+        left.vlines(x.index, by_size.min(), by_size.max(), color=look["color"], linewidth=0.8)
+    peak = table.groupby("users")["gib"].max()
+    right_ax.plot(peak.index, peak, color="black", marker="o")
+    left.set(xscale="log", yscale="log", xlabel="users", ylabel="seconds of one replication, one core")
+    right_ax.set(xscale="log", ylim=(0, None), xlabel="users", ylabel="peak of memory, GiB")
+    figure.legend(loc="outside lower center", ncols=4)
+    return figure

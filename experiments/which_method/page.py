@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.which_method import figures
+from experiments.which_method.costs import totals
 from experiments.which_method.figures import RULES
 from experiments.which_method.runs import HERE, cells, registered
 from experiments.which_method.tables import PAIRS, grid, main_cells, read, right
@@ -50,12 +51,33 @@ def text(tables: dict[str, pd.DataFrame]) -> str:
         "size": size(main), "verdict": verdict(main), "answer": answer(main).markdown(), "main": methods(main),
         "power": power(results), "peeking": peeking(tables["peeking"]), "warnings": warnings(results),
         "agreement": agreement(tables["agreement"]), "example": example(tables), "status": status(results),
-        "models": models(tables["models"]), "world": registered()["world"], "commits": commits(tables),
+        "models": models(tables["models"]), "costs": costs(tables["costs"]), "world": registered()["world"], "commits": commits(tables),
     }  # fmt: skip
     page = (HERE / "page.md").read_text()
     for name, value in parts.items():
         page = page.replace("{" + name + "}", value)
     return page
+
+
+def costs(table: pd.DataFrame) -> str:
+    """Seconds and memory by number of users."""
+    if table.empty:
+        return "Not measured yet: `python -m experiments.which_method costs`."
+    rows = [
+        [
+            f"{users:,}",
+            f"{r.seconds:.2f} [{r.least:.2f}, {r.most:.2f}]",
+            f"{1000 * r.seconds / 120:.1f}",
+            f"{r.gib:.1f}",
+        ]
+        for users, r in totals(table).iterrows()
+    ]
+    header = ["users", "seconds, one core", "minutes for 1,000 replications on two", "peak of memory, GiB"]
+    note = (
+        f"All seven designs and the drawing, 14 days; median of {table['round'].nunique()} rounds, in brackets least and "
+        f"most. Measured at {str(table['commit'].iloc[0])[:12]}, on a CPU; on a GPU: not measured."
+    )
+    return Table("One replication of all designs", header, rows, note).markdown()
 
 
 def size(main: pd.DataFrame) -> str:

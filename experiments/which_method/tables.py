@@ -7,7 +7,7 @@ import pandas as pd
 
 from experiments.which_method.runs import HERE, registered
 
-NAMES = ("results", "models", "peeking", "agreement", "balance", "overlap", "events", "comparisons")
+NAMES = ("results", "models", "peeking", "agreement", "balance", "overlap", "events", "comparisons", "costs")
 PAIRS = {
     "same": "A against A", "bce_focal": "BCE → focal", "bce_ease": "NeuMF → EASE",
     "popularity_bce": "popularity → NeuMF",

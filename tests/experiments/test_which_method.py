@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.which_method import extras, figures, page, runs, summary
+from experiments.which_method import costs, extras, figures, page, runs, summary
 from experiments.which_method import tables as tables_of
 from ncf.causal import evalue
 
@@ -125,3 +125,23 @@ def test_figures_are_drawn_from_the_tables() -> None:
         assert make(tables["results"]) is None or isinstance(make(tables["results"]), Figure)
     for path in (Path(page.HERE) / "figures").glob("*.png"):
         assert path.stem in (Path(page.HERE) / "README.md").read_text()
+
+
+def test_costs_of_a_replication_by_hand() -> None:
+    table = pd.DataFrame({
+        "users": [10, 10, 10, 10], "round": [0, 0, 1, 1], "design": ["ab", "rollout"] * 2,
+        "seconds": [1.0, 2.0, 3.0, 4.0], "gib": [0.5, 0.7, 0.5, 0.6], "commit": "c",
+    })  # fmt: skip
+    found = costs.totals(table).loc[10]
+    assert (found["seconds"], found["least"], found["most"], found["gib"]) == (5.0, 3.0, 7.0, 0.7)
+    assert "| 10 | 5.00 [3.00, 7.00] | 41.7 | 0.7 |" in page.costs(table)
+    assert "Not measured yet" in page.costs(pd.DataFrame())
+
+
+def test_a_replication_is_measured_whole() -> None:
+    rows = costs.measured(40, 0, days=8)
+    assert [row["design"] for row in rows][:2] == [costs.DRAWING, "offline"]
+    assert len(rows) == 8
+    assert all(float(str(row["seconds"])) > 0 for row in rows)
+    gib = [float(str(row["gib"])) for row in rows]
+    assert gib == sorted(gib)
