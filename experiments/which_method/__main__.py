@@ -1,8 +1,8 @@
 """`python -m experiments.which_method run|costs|report|status`: which method tells the truth about a new ranker?
 
 run trains the registered rankers, asks every service that results.csv lacks, and adds the rows of each as it ends, so
-that the same command goes on where it was stopped; costs measures seconds and memory; status says how far it is; report writes README.md and figures from
-the committed tables alone. Run it from the root of the checkout.
+that the same command goes on where it was stopped; costs measures seconds and memory; status says how far it is;
+report writes README.md and figures from the committed tables alone. Run it from the root of the checkout.
 """
 
 from collections.abc import Sequence

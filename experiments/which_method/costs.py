@@ -39,7 +39,7 @@ def measured(size: int, number: int, days: int = 14) -> list[dict[str, object]]:
 
     begun = perf_counter()
     sample = Sample(service, range(number, number + 1))
-    assert sample.experiment.clicks_b.numel()
+    assert sample.experiment.clicks_b.size
     note(DRAWING, begun)
     for name, design in plan.designs.items():
         begun = perf_counter()

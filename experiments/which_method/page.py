@@ -51,7 +51,8 @@ def text(tables: dict[str, pd.DataFrame]) -> str:
         "size": size(main), "verdict": verdict(main), "answer": answer(main).markdown(), "main": methods(main),
         "power": power(results), "peeking": peeking(tables["peeking"]), "warnings": warnings(results),
         "agreement": agreement(tables["agreement"]), "example": example(tables), "status": status(results),
-        "models": models(tables["models"]), "costs": costs(tables["costs"]), "world": registered()["world"], "commits": commits(tables),
+        "models": models(tables["models"]), "costs": costs(tables["costs"]),
+        "world": registered()["world"], "commits": commits(tables),
     }  # fmt: skip
     page = (HERE / "page.md").read_text()
     for name, value in parts.items():
@@ -74,8 +75,8 @@ def costs(table: pd.DataFrame) -> str:
     ]
     header = ["users", "seconds, one core", "minutes for 1,000 replications on two", "peak of memory, GiB"]
     note = (
-        f"All seven designs and the drawing, 14 days; median of {table['round'].nunique()} rounds, in brackets least and "
-        f"most. Measured at {str(table['commit'].iloc[0])[:12]}, on a CPU; on a GPU: not measured."
+        f"All seven designs and the drawing, 14 days; median of {table['round'].nunique()} rounds, in brackets least "
+        f"and most. Measured at {str(table['commit'].iloc[0])[:12]}, on a CPU; on a GPU: not measured."
     )
     return Table("One replication of all designs", header, rows, note).markdown()
 
