@@ -7,7 +7,7 @@ ARGS ?=
 STUDY := experiments/focal_loss
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-distributed data train test test-slow lint sweep tune status report bandits methods \
+.PHONY: help setup data train test test-slow lint sweep tune status report bandits methods \
 	methods-report bench clean
 
 help:  ## list the targets
@@ -16,7 +16,8 @@ help:  ## list the targets
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ncf needs Python 3.11 or newer; name one: make setup PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,report,tracking,parallel,export,tuning,causal,ann]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,report,tracking,parallel,export,tuning,causal,ann,distributed]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt torchrec fbgemm-gpu-cpu
 	@touch $@
 
 setup: $(READY)  ## make .venv and install everything at its tested version
@@ -32,10 +33,6 @@ test: $(READY)  ## run the tests (about 4 minutes on two cores)
 
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale
 	$(RUN) -m pytest -m slow -n 0 --timeout 3600
-
-setup-distributed: $(READY)  ## add torchrec, for one run on several processes (docs/scale.md); its own dependencies would bring CUDA
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[distributed]'
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt torchrec fbgemm-gpu-cpu
 
 lint: $(READY)  ## style, forbidden calls, layers and types
 	$(VENV)/bin/ruff check .

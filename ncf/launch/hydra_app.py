@@ -199,6 +199,11 @@ def run(main: Callable[[], object], root: str = "train") -> None:
         SystemExit: 2 for such an error, 130 for Ctrl-C outside of training (which saves itself and exits with 75), 1 if
             a run of a sweep failed.
     """
+    with processes.one_of_several():
+        _run(main, root)
+
+
+def _run(main: Callable[[], object], root: str) -> None:
     global _run_began
     _run_began = False
     _failed.clear()

@@ -4,15 +4,22 @@ Rank 0 goes through everything that a run on one process goes through. The other
 folder, lock, log or record of their own, and keep quiet about errors that rank 0 tells.
 """
 
+import atexit
+import logging
 import os
-from collections.abc import Callable
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 
 from ncf.core.signals import STOPPED, stop_flag
 from ncf.errors import ConfigError
+from ncf.launch.driver import end_with
 
 
 def _number(variable: str, otherwise: int) -> int:
@@ -23,6 +30,47 @@ def _number(variable: str, otherwise: int) -> int:
 def _several() -> bool:
     """Return whether torchrun has started this process as one of several."""
     return _number("WORLD_SIZE", 1) > 1 and "MASTER_ADDR" in os.environ
+
+
+@contextmanager
+def one_of_several() -> Iterator[None]:
+    """Be one process of a run within the context: end soon after torchrun, and without the interpreter's own end.
+
+    A process that has met others never leaves the context: gloo's threads may still be dropping tensors, and one that
+    asks for the interpreter while that is ending aborts the process (SIGABRT, one run in ten before this).
+    """
+    if _several():
+        end_with(os.getppid())
+    status: object = None
+    try:
+        yield
+    except SystemExit as end:
+        if not _have_met():
+            raise
+        status = end.code
+    except BaseException:
+        if not _have_met():
+            raise
+        traceback.print_exc()
+        status = 1
+    if _have_met():
+        _end(status if isinstance(status, int) else int(status is not None))
+
+
+def _have_met() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _end(status: int) -> None:
+    """Do what the interpreter does at its end for what is left to be written, then end this process."""
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # a closed pipe; there is nobody to tell
+            status = status or 1
+    os._exit(status)
 
 
 def speaks() -> bool:

@@ -16,7 +16,7 @@ from toys import small
 from ncf.runs import checkpoint
 
 THERE = importlib.util.find_spec("torchrec") is not None
-WHY = "torchrec is not installed: make setup-distributed installs it"
+WHY = "torchrec is not installed: make setup installs it"
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,6 +1,8 @@
 """One run on several processes: who speaks, who works beside rank 0, and what the others leave out."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 from toys import compose
@@ -74,3 +76,38 @@ def test_a_process_beside_rank_0_ends_as_its_training_does() -> None:
     with pytest.raises(SystemExit) as caught:
         processes.follow(lambda *_: None, compose())
     assert caught.value.code == STOPPED
+
+
+ENDING = """
+import atexit, sys
+import torch.distributed as dist
+from ncf.launch import processes
+atexit.register(print, "written at the end")
+if {met}:
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+with processes.one_of_several():
+    atexit.register(sys.stdout.write, "no newline")
+    {ends}
+print("only where none was met")
+"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "said"),
+    [("pass", 0, ""), ("sys.exit(75)", 75, ""), ("sys.exit(None)", 0, ""), ("1 / 0", 1, "ZeroDivisionError")],
+)
+def test_a_process_that_met_others_ends_within_the_context(ends: str, status: int, said: str) -> None:
+    code = ENDING.format(met=True, ends=ends)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout) == (status, "no newlinewritten at the end\n")
+    assert said in done.stderr
+    assert bool(said) or not done.stderr
+
+
+def test_a_process_that_met_none_goes_on() -> None:
+    with processes.one_of_several():
+        pass
+    for error in (SystemExit(3), ZeroDivisionError()):
+        with pytest.raises(type(error)) as caught, processes.one_of_several():
+            raise error
+        assert caught.value is error

@@ -34,6 +34,14 @@ def begun(folder: Path, *overrides: str) -> tuple[subprocess.Popen[str], list[in
     return started, [int(child) for child in children]
 
 
+def runs(process: int) -> bool:
+    """Whether the process has not ended; one that nobody has waited for has."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def ended(started: subprocess.Popen[str]) -> str:
     """What a run that was disturbed says, without the frames of torchrun's own report."""
     begin = time.monotonic()
@@ -75,6 +83,17 @@ def test_a_killed_rank_ends_the_others_and_the_run_goes_on(
     whole = tmp_path / "whole"
     run(*line(root, "mf", f"trainer.epochs={done + 1}", "trainer.patience=1000", f"hydra.run.dir='{whole}'"))
     assert_alike(whole, folder, steps=24 * (done + 1))
+
+
+def test_processes_end_with_a_killed_torchrun_and_the_run_goes_on(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    started, children = begun(folder, *line(root, "mf", "trainer.epochs=2000"))
+    started.kill()
+    _, said = started.communicate(timeout=ENDS_WITHIN)  # ends once nobody holds the pipe any more
+    assert not any(runs(child) for child in children)
+    assert said.count("stopped; resume with torchrun") == 1
+    done = len(json.loads((folder / "checkpoint.sharded/state.json").read_text())["progress"]["history"])
+    finish(torchrun(2, [f"resume={folder}", f"trainer.epochs={done + 1}"]))
 
 
 def test_too_many_processes_and_unwanted_ones_are_refused_in_one_line(root: Path, tmp_path: Path) -> None:
