@@ -88,7 +88,8 @@ def _one_run(train: Train, cfg: DictConfig) -> float:
     Of a simulation it is the mean regret, of a service the effect.
     """
     if processes.beside(cfg):
-        return processes.follow(train, cfg)
+        with memory_explained():
+            return processes.follow(train, cfg)
     folder = Path(HydraConfig.get().runtime.output_dir)
     alone, kind = HydraConfig.get().mode == RunMode.RUN, _kind(cfg)
     not_recorded = BAD_INPUT if alone else ()  # bad input leaves the folder unchanged

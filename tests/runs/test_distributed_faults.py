@@ -1,5 +1,6 @@
 """Faults of runs on two processes: one stopped, one killed; and whole runs over seeds. Minutes long."""
 
+import contextlib
 import json
 import os
 import signal
@@ -42,11 +43,11 @@ def runs(process: int) -> bool:
         return False
 
 
-def ended(started: subprocess.Popen[str]) -> str:
+def ended(started: subprocess.Popen[str], within: float = ENDS_WITHIN) -> str:
     """What a run that was disturbed says, without the frames of torchrun's own report."""
     begin = time.monotonic()
     _, said = started.communicate(timeout=120)
-    assert time.monotonic() - begin < ENDS_WITHIN
+    assert time.monotonic() - begin < within
     assert started.returncode != 0
     return said
 
@@ -94,6 +95,54 @@ def test_processes_end_with_a_killed_torchrun_and_the_run_goes_on(root: Path, tm
     assert said.count("stopped; resume with torchrun") == 1
     done = len(json.loads((folder / "checkpoint.sharded/state.json").read_text())["progress"]["history"])
     finish(torchrun(2, [f"resume={folder}", f"trainer.epochs={done + 1}"]))
+
+
+FAULTS = """
+import os
+from datetime import timedelta
+import torch
+from ncf.training.distributed import group
+from ncf.training.distributed.step import PartStep
+group.ANSWER_WITHIN = timedelta(seconds=10)
+plain, left = PartStep.__call__, iter(range(60))
+def call(self, batch):
+    if os.environ["RANK"] == os.environ["OUT_OF_MEMORY"] and next(left, None) is None:
+        torch.empty(10**15)
+    return plain(self, batch)
+PartStep.__call__ = call
+"""
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_rank_that_runs_out_of_memory_says_so_in_one_line(
+    rank: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faults.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    monkeypatch.setenv("OUT_OF_MEMORY", rank)
+    folder = tmp_path / "run"
+    overrides = [*line(root, "mf", *MANY, "trainer.epochs=5"), f"hydra.run.dir='{folder}'"]
+    told = finish(torchrun(2, ["--import", "faults", *overrides]), status=1)
+    (said,) = [text for text in told.stderr.splitlines() if text.startswith("error: ")]
+    assert "out of memory: lower trainer.batch_size" in said
+    assert json.loads((folder / "checkpoint.sharded/state.json").read_text())["progress"]["history"]
+    finish(torchrun(2, [f"resume={folder}"]))
+
+
+def test_a_rank_that_hangs_ends_the_others(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "faults.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    monkeypatch.setenv("OUT_OF_MEMORY", "none")
+    started, children = begun(tmp_path / "run", "--import", "faults", *line(root, "mf", "trainer.epochs=2000"))
+    os.kill(children[1], signal.SIGSTOP)
+    try:
+        said = ended(started, within=60)  # torchrun itself insists for 30 seconds before it kills the one that hangs
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(children[1], signal.SIGKILL)
+    lines = [text for text in said.splitlines() if text.startswith("error: ")]
+    assert len(lines) == 1
+    assert "does not answer; go on with torchrun" in lines[0]
 
 
 def test_too_many_processes_and_unwanted_ones_are_refused_in_one_line(root: Path, tmp_path: Path) -> None:

@@ -102,20 +102,31 @@ def agreed(group: Group) -> Iterator[None]:
 def as_lost(group: Group, how: str) -> Iterator[None]:
     """Turn the errors of a collective operation whose partner is gone into a LostError.
 
+    A process that ends by an error of its own counts as the first to say so: the others have nothing to add.
+
     Args:
         how: how to go on.
     """
     try:
         yield
-    except RuntimeError as error:
-        if isinstance(error, NcfError) or is_out_of_memory(error) or not _of_partner(error):
+    except Exception as error:
+        if getattr(error, "agreed", False):  # all have it
             raise
-        first = True
-        with suppress(Exception):  # torchrun keeps the store of the group; otherwise it went with rank 0
-            first = dist.distributed_c10d._get_default_store().add("ncf/lost", 1) == 1
+        first = _is_first()
+        if not _of_partner(error):
+            raise
         raise LostError(f"another process of the run has ended or does not answer; go on with {how}", first) from None
 
 
-def _of_partner(error: RuntimeError) -> bool:
+def _is_first() -> bool:
+    """Return whether no process has asked this before."""
+    with suppress(Exception):  # torchrun keeps the store of the group; otherwise it went with rank 0
+        return int(dist.distributed_c10d._get_default_store().add("ncf/lost", 1)) == 1
+    return True
+
+
+def _of_partner(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError) or isinstance(error, NcfError) or is_out_of_memory(error):
+        return False
     text = str(error)
     return isinstance(error, dist.DistError) or any(sign in text for sign in ("gloo", "Gloo", "NCCL", "peer"))

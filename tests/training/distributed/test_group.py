@@ -54,6 +54,17 @@ def test_only_the_errors_of_a_gone_partner_are_of_a_lost_process(group: Group) -
             raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
         found.append(caught.value.first)
     assert found == [True, False]
+
+
+def test_another_is_not_lost_news_once_a_process_has_ended_by_an_error_of_its_own(group: Group) -> None:
+    with pytest.raises(FileError), as_lost(group, "this command"):
+        raise FileError("disk full")
+    with pytest.raises(LostError) as caught, as_lost(group, "this command"):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
+    assert not caught.value.first
+
+
+def test_other_errors_stay_what_they_are(group: Group) -> None:
     for error in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), FileError("gloo.csv: not found")):
         with pytest.raises(type(error)) as other, as_lost(group, "this command"):
             raise error
