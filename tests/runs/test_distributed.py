@@ -124,3 +124,16 @@ def test_two_processes_equal_one(root: Path, tmp_path: Path) -> None:
     told = finish(torchrun(2, [*overrides, "trainer=distributed", "trainer.sharding=row", f"hydra.run.dir='{folder}'"]))
     assert told.stdout.count("hit@10") == 1  # one table, of rank 0
     assert_alike(plain, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("processes", "name", "sharding"), [(4, "neumf", "row"), (3, "mf", "auto"), (2, "gmf", "table"), (4, "mlp", "data")]
+)
+def test_more_processes_equal_one(processes: int, name: str, sharding: str, root: Path, tmp_path: Path) -> None:
+    overrides = line(root, name)
+    plain = made(tmp_path / "plain", *overrides)
+    folder = tmp_path / "several"
+    own = ["trainer=distributed", f"trainer.sharding={sharding}", f"hydra.run.dir='{folder}'"]
+    finish(torchrun(processes, [*overrides, *own]))
+    assert_alike(plain, folder)
