@@ -26,7 +26,7 @@ from ncf.runs.ranks_file import counted, evaluation_of, metrics_of, read_ranks
 from ncf.runs.tables import FOLD
 from ncf.stats import StatisticsError
 from ncf.stats.multiplicity import holm
-from ncf.stats.paired import wilcoxon
+from ncf.stats.paired import Test, wilcoxon
 
 _MOST_COLUMNS = 6  # runs side by side
 _WIDEST = 110  # characters of their names side by side
@@ -35,6 +35,8 @@ _LONGEST, _LONGEST_NAME = 60, 32  # characters of a setting's value, of a run's 
 _OVER_SEEDS = (
     "each test is of one seed's users, and says nothing of other seeds; over seeds: python -m ncf.report sweep=<folder>"
 )
+_MARK = " *"
+_OPPOSED = "* the test shows the other direction: more users, by the ranks of their differences, lean against the mean"
 _FOLDS = (
     "these are means over folds, which share their data and are no independent replications; over seeds: "
     "python -m ncf.report sweep=<folder>"
@@ -192,9 +194,9 @@ def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names
     rows = []
     for metric in (m for m in metrics if m in means[0]):  # not those of ratings, which ranks do not tell
         of = [(means[run][metric].to_numpy(), means[baseline][metric].to_numpy()) for run, baseline in pairs]
-        corrected = holm(np.array([_p(own, baseline) for own, baseline in of]))
-        cells = (f"{o.mean() - b.mean():+.4f} (p {p:.3g})" for (o, b), p in zip(of, corrected, strict=True))
-        rows.append([visible(metric), *cells])
+        tests = [_test(own, baseline) for own, baseline in of]
+        corrected = holm(np.array([test.p for test in tests]))
+        rows.append([visible(metric), *map(_cell, of, tests, corrected)])
     several = any(baseline for _, baseline in pairs)
     against = "the run of the same seed with the settings of 1" if several else "1"
     over = f"{len(pairs)} run{'s' if len(pairs) > 1 else ''}"
@@ -203,7 +205,8 @@ def _tests(runs: Sequence[ComparedRun], part: str, metrics: Sequence[str], names
         f"not corrected over metrics)"
     )
     shown = [f"{names[run]} vs {names[baseline].split()[0]}" if several else names[run] for run, baseline in pairs]
-    return "\n".join([head, _table(part, shown, rows), *_cautions(runs, pairs, own_seed)])
+    opposed = [_OPPOSED] * any(str(cell).endswith(_MARK) for row in rows for cell in row)
+    return "\n".join([head, _table(part, shown, rows), *opposed, *_cautions(runs, pairs, own_seed)])
 
 
 def _pairs(runs: Sequence[ComparedRun]) -> tuple[list[tuple[int, int]], bool]:
@@ -238,11 +241,17 @@ def _cautions(runs: Sequence[ComparedRun], pairs: Sequence[tuple[int, int]], own
     ]
 
 
-def _p(treatment: np.ndarray, baseline: np.ndarray) -> float:
+def _test(treatment: np.ndarray, baseline: np.ndarray) -> Test:
     try:
-        return wilcoxon(treatment, baseline).p
+        return wilcoxon(treatment, baseline)
     except StatisticsError:  # no two users differ
-        return 1.0
+        return Test(0.0, 1.0, 0, "none")
+
+
+def _cell(values: tuple[np.ndarray, np.ndarray], test: Test, p: float) -> str:
+    """Format a mean difference with its p, marked where what the test shows is the other direction."""
+    difference = float(values[0].mean() - values[1].mean())
+    return f"{difference:+.4f} (p {p:.3g})" + _MARK * (difference * test.direction < 0)
 
 
 def per_user(run: ComparedRun, part: str) -> pd.DataFrame:

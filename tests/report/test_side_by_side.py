@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from finished_runs import FinishedRuns
@@ -130,3 +131,13 @@ def test_a_service_is_one_line(runs: FinishedRuns) -> None:
     service = side_by_side.ComparedRun(runs["ease"], {"kind": "service", "effect": 0.1})
     with pytest.raises(DataError, match=r"expected a run of ncf\.train, found a service; read its estimates\.csv$"):
         side_by_side.report([service], "test")
+
+
+@pytest.mark.parametrize(("few", "mark"), [(30.0, " *"), (-30.0, "")])
+def test_a_mean_that_few_users_make_is_marked_where_the_test_shows_the_other_direction(few: float, mark: str) -> None:
+    baseline = np.zeros(20)
+    treatment = np.array([few] + [-1.0 - n / 100 for n in range(19)])  # 19 lose by 1, one wins or loses by 30
+    test = side_by_side._test(treatment, baseline)
+    assert test.p < 0.05
+    mean = f"{treatment.mean():+.4f}"
+    assert side_by_side._cell((treatment, baseline), test, 0.0314) == f"{mean} (p 0.0314){mark}"
