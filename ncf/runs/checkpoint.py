@@ -21,9 +21,10 @@ from ncf.core.files import atomic, writing
 from ncf.core.memory import is_out_of_memory
 from ncf.core.outside import open_regular
 from ncf.errors import CheckpointError, NcfError, TrainingError
-from ncf.runs import mapping, torch_file
+from ncf.runs import torch_file
 from ncf.runs.artifacts import RESULT
 from ncf.runs.identity import refuse_foreign
+from ncf.runs.mapping import NOWHERE, Mapped, mapped_at
 from ncf.training.trainer import Progress
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Record(BaseModel):
     settings: dict[str, Any]
 
     _name: str = PrivateAttr(NEWEST)  # of the file
-    _release: mapping.Release = PrivateAttr(mapping.keep)  # of its tensors, where they are mapped
+    _mapping: Mapped = PrivateAttr(NOWHERE)  # of the file
 
 
 class Checkpoint(Record):
@@ -177,7 +178,7 @@ def _intact(kind: type[R], folder: Path, failures: list[str], mapped: bool = Fal
 def _gave(saved: Checkpoint, result: Mapping[str, Any]) -> bool:
     """Return whether `result` is of the best weights of `saved`; the first versions recorded only the epochs."""
     if (expected := result.get("weights_sha256")) is not None:
-        return bool(digest(saved.best, saved._release) == expected)
+        return bool(digest(saved.best, saved._mapping) == expected)
     reached = {"best_epoch": saved.progress.best_epoch, "epochs": len(saved.progress.history)}
     return all(result.get(key, found) == found for key, found in reached.items())
 
@@ -193,22 +194,22 @@ def read(path: Path) -> Checkpoint:
 
 
 def _read(kind: type[R], path: Path, mapped: bool = False) -> R:
-    content, release = _content(path, mapped)
+    content, mapping = _content(path, mapped)
     saved = _validated(kind, path, content)
-    saved._name, saved._release = path.name, release
+    saved._name, saved._mapping = path.name, mapping
     return saved
 
 
-def _content(path: Path, mapped: bool) -> tuple[dict[str, Any], mapping.Release]:
-    """Return the content of a checkpoint file once its checksum is verified, and how to give back its memory."""
+def _content(path: Path, mapped: bool) -> tuple[dict[str, Any], Mapped]:
+    """Return the content of a checkpoint file once its checksum is verified, and where it is mapped."""
     try:
         with open_regular(path, torch_file.LARGEST, CheckpointError) as file:
             content = _parse(file, mapped)
-            release = mapping.release_of(file) if mapped else mapping.keep
+            mapping = mapped_at(file) if mapped else NOWHERE
         found = content.get("format")
         if found != FORMAT and isinstance(found, int):  # whose checksum may be another
             raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {found}")
-        sound, damage = content.pop("sha256") == digest(content, release), "its content does not match its SHA-256"
+        sound, damage = content.pop("sha256") == digest(content, mapping), "its content does not match its SHA-256"
     except FileNotFoundError:
         raise CheckpointError(f"{path}: No such file or directory") from None
     except NcfError:
@@ -218,7 +219,7 @@ def _content(path: Path, mapped: bool) -> tuple[dict[str, Any], mapping.Release]
             raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
         sound, damage = False, "" if is_out_of_memory(error) else _in_a_line(error)
     if sound:
-        return content, release
+        return content, mapping
     if not damage:  # raised here, where no other error is its context
         raise TrainingError(f"{path}: not read, because there is no memory left; it may well be intact")
     raise _DamagedError(f"{path}: not a checkpoint, or damaged ({damage})")
@@ -265,27 +266,27 @@ def _parse(file: BinaryIO, mapped: bool) -> dict[str, Any]:
     return content
 
 
-def digest(value: Any, release: mapping.Release = mapping.keep) -> str:
+def digest(value: Any, mapping: Mapped = NOWHERE) -> str:
     """Return the SHA-256 hex digest of nested dicts, lists, tensors and primitives, however a file stores them."""
     sha = hashlib.sha256()
-    _feed(sha, value, release)
+    _feed(sha, value, mapping)
     return sha.hexdigest()
 
 
-def _feed(sha: Any, value: Any, release: mapping.Release) -> None:
+def _feed(sha: Any, value: Any, mapping: Mapped) -> None:
     if isinstance(value, Mapping):
         sha.update(f"dict {len(value)};".encode())
         for key, item in value.items():
-            _feed(sha, key, release)
-            _feed(sha, item, release)
+            _feed(sha, key, mapping)
+            _feed(sha, item, mapping)
     elif isinstance(value, list | tuple):
         sha.update(f"list {len(value)};".encode())
         for item in value:
-            _feed(sha, item, release)
+            _feed(sha, item, mapping)
     elif isinstance(value, Tensor):
         sha.update(f"{value.dtype} {tuple(value.shape)};".encode())
         for part in value.detach().cpu().contiguous().view(-1).view(torch.uint8).split(_AT_ONCE):
             sha.update(part.numpy().data)
-            release(part)
+            mapping.give_back(part)
     else:
         sha.update(f"{type(value).__name__} {value!r};".encode())

@@ -3,48 +3,42 @@
 import ctypes
 import mmap
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from torch import Tensor
 
-Release = Callable[[Tensor], object]
-"""What is told of each contiguous tensor that has been read to its end."""
 
+@dataclass(frozen=True)
+class Mapped:
+    """Where a file is mapped.
 
-def keep(tensor: Tensor) -> None:
-    """Do nothing: what has been read stays in memory."""
-
-
-def release_of(file: BinaryIO) -> Release:
-    """Return what gives back the pages of tensors that are mapped from `file`, and leaves those of others alone.
-
-    Only memory that the system says is a private mapping of this file is touched: of any other the content would be
-    lost. Where the system does not say, nothing is given back.
+    Attributes:
+        ranges: first address, and the one after the last, of each private mapping; none by default.
     """
-    ranges, pages = _ranges(file), mmap.PAGESIZE
-    advise = getattr(ctypes.CDLL(None), "madvise", None)
-    if not ranges or advise is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return keep
-    advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
-    def release(tensor: Tensor) -> None:
-        start, size = tensor.data_ptr(), tensor.numel() * tensor.element_size()
-        first, end = -(-start // pages) * pages, (start + size) // pages * pages  # the pages that are its own
-        if first < end and any(low <= first and end <= high for low, high in ranges):
-            advise(first, end - first, mmap.MADV_DONTNEED)
+    ranges: tuple[tuple[int, int], ...] = ()
 
-    return release
+    def give_back(self, tensor: Tensor) -> None:
+        """Give back the pages of a contiguous tensor, if they are those of the file: others would be lost."""
+        start, size, page = tensor.data_ptr(), tensor.numel() * tensor.element_size(), mmap.PAGESIZE
+        first, end = -(-start // page) * page, (start + size) // page * page  # the pages that are its own
+        advise = getattr(ctypes.CDLL(None), "madvise", None)
+        if first < end and advise is not None and any(low <= first and end <= high for low, high in self.ranges):
+            advise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
 
 
-def _ranges(file: BinaryIO) -> list[tuple[int, int]]:
-    """Return the addresses at which this process has mapped `file`."""
+NOWHERE = Mapped()
+
+
+def mapped_at(file: BinaryIO) -> Mapped:
+    """Return where this process has mapped `file`; nowhere if the system does not say, and nothing is given back."""
     status = os.fstat(file.fileno())
     own = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", str(status.st_ino)
     try:
         lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
     except OSError:
-        return []
+        return NOWHERE
     mapped = [line[0].split("-") for line in lines if (line[3], line[4]) == own and line[1].endswith("p")]
-    return [(int(low, 16), int(high, 16)) for low, high in mapped]
+    return Mapped(tuple((int(low, 16), int(high, 16)) for low, high in mapped))
