@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished_runs import FinishedRuns
-from test_recommend_parts import torchrun
+from several import finish, torchrun
 
 from ncf import export
 from ncf.errors import ConfigError, DataError
@@ -63,7 +63,7 @@ def test_parts_of_another_run_are_refused_and_items_of_another_replaced(runs: Fi
     same(tmp_path, tmp_path / "whole")
     with pytest.raises(ConfigError, match=r"found part-00000-of-00002.parquet of another one \(run: expected "):
         by_parts(2, f"run={runs['gmf']}", f"output={tmp_path}")
-    with pytest.raises(ConfigError, match="expected a table of 3 parts, found part-00000-of-00002.parquet"):
+    with pytest.raises(ConfigError, match=r"expected a table of 3 parts, found part-00000-of-00002.parquet"):
         by_parts(3, f"run={runs['mf']}", f"output={tmp_path}")
 
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_written_by_parts_says_so(
     runs: FinishedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = [f"output={tmp_path}", "part=1/2"]
-    with pytest.raises(ConfigError, match="^forms: expected parquet, which is written by parts, got 'npy'$"):
+    with pytest.raises(ConfigError, match=r"^forms: expected parquet, which is written by parts, got 'npy'$"):
         export.main([f"run={runs['mf']}", *options, "forms=npy"])
     for name in ("neumf", "ease"):
         with pytest.raises(DataError, match=r"^vectors: the score of \w+ is not an inner product of vectors$"):
@@ -98,7 +98,7 @@ def test_what_cannot_be_written_by_parts_says_so(
         return run
 
     monkeypatch.setattr(export, "load_asked", spoiled)
-    with pytest.raises(DataError, match="^vectors: expected finite ones, found NaN or inf for user 40$"):
+    with pytest.raises(DataError, match=r"^vectors: expected finite ones, found NaN or inf for user 40$"):
         export.main([f"run={runs['mf']}", *options])
     assert list((tmp_path / "users.parquet").iterdir()) == []
 
@@ -106,8 +106,7 @@ def test_what_cannot_be_written_by_parts_says_so(
 def test_two_processes_of_torchrun_write_what_one_does_and_rank_0_alone_speaks(
     runs: FinishedRuns, tmp_path: Path
 ) -> None:
-    done = torchrun(2, "-m", "ncf.export", f"run={runs['gmf']}", f"output={tmp_path / 'two'}")
-    assert done.returncode == 0, done.stderr
+    done = finish(torchrun(2, [f"run={runs['gmf']}", f"output={tmp_path / 'two'}"], "ncf.export"))
     assert [Path(line).name for line in done.stdout.splitlines()] == ["items.parquet", "part-00000-of-00002.parquet"]
     export.main([f"run={runs['gmf']}", f"output={tmp_path / 'one'}", "forms=parquet"])
     same(tmp_path / "one", tmp_path / "two")

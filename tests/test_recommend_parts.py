@@ -1,10 +1,7 @@
 """`format=parquet`: parts by several processes, or the tasks of an array, hold to the bit what one process writes."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -12,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import several
 from apart import Deed, environment, finish, no_file_beyond, start, status
 from finished_runs import FinishedRuns
+from several import torchrun
 
 import ncf
 from ncf import recommend
@@ -22,7 +21,6 @@ from ncf.errors import CheckpointError, ConfigError, DataError
 from ncf.runs import loading
 from ncf.runs.loaded_run import LoadedRun
 
-ROOT = Path(__file__).parents[1]
 ALL = ("user=all", "k=3", "format=parquet")
 
 
@@ -171,7 +169,7 @@ def test_scores_that_are_not_finite_leave_no_part_and_name_the_user(
     runs: FinishedRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ncf.models.mf.MF.score", lambda self, users: self.item_bias.weight.T + users[:, None] / 0)
-    with pytest.raises(CheckpointError, match="expected finite scores, got "):
+    with pytest.raises(CheckpointError, match=r"expected finite scores, got "):
         recommend.main([f"run={runs['mf']}", *ALL, f"output={tmp_path}", "part=1/2"])
     assert list(tmp_path.iterdir()) == []
 
@@ -235,29 +233,19 @@ def impatient() -> None:
     shares._PATIENCE = 0.01
 
 
-def torchrun(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command on several processes of this machine, to its end."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return subprocess.run(
-        [*launcher, *arguments], capture_output=True, text=True, check=False, timeout=240, cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
 def test_two_processes_of_torchrun_write_what_one_does_and_rank_0_alone_speaks(
     runs: FinishedRuns, tmp_path: Path
 ) -> None:
     options = (f"run={runs['neumf']}", *ALL)
-    done = torchrun(2, "-m", "ncf.recommend", *options, f"output={tmp_path / 'two'}")
-    assert done.returncode == 0, done.stderr
-    assert "30/30" in done.stderr
+    done = several.finish(torchrun(2, [*options, f"output={tmp_path / 'two'}"], "ncf.recommend"))
+    assert done.stdout == ""
+    assert done.stderr.count("30/30") == 1
     assert len(list((tmp_path / "two").iterdir())) == 2
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "two"), whole(tmp_path / "one", *options))
 
 
 def test_an_error_of_two_processes_is_one_line_and_a_status_that_is_not_0(tmp_path: Path) -> None:
-    done = torchrun(2, "-m", "ncf.recommend", "run=nowhere", *ALL, f"output={tmp_path / 'two'}")
-    assert done.returncode != 0
+    done = several.finish(torchrun(2, ["run=nowhere", *ALL, f"output={tmp_path / 'two'}"], "ncf.recommend"), status=1)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == ["error: run: expected a run folder, but nowhere does not exist"]
-    assert json.dumps(sorted(path.name for path in tmp_path.iterdir())) == "[]"
+    assert list(tmp_path.iterdir()) == []

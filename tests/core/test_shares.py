@@ -39,7 +39,7 @@ def test_the_share_is_that_of_the_option_or_of_torchrun(monkeypatch: pytest.Monk
     assert asked("3/8") == Share(3, 8)
     launched(monkeypatch, 1, 2)
     assert asked(None) == Share(1, 2, several=True)
-    with pytest.raises(ConfigError, match="^part: not allowed with 2 processes of torchrun, each of which is a part$"):
+    with pytest.raises(ConfigError, match=r"^part: not allowed with 2 processes of torchrun, each of which is a part$"):
         asked("1/2")
     launched(monkeypatch, 0, 1)
     assert asked(None) is None
@@ -62,7 +62,7 @@ def test_rank_0_tells_of_an_error_at_once_and_another_only_if_it_is_not_ended(mo
     for rank, waits in ((0, 0), (1, 1)):
         launched(monkeypatch, rank, 2)
         waited.clear()
-        with pytest.raises(ConfigError, match="^x: no$"), speaking():
+        with pytest.raises(ConfigError, match=r"^x: no$"), speaking():
             assert logging.getLogger().isEnabledFor(logging.WARNING) == (rank == 0)
             raise ConfigError("x: no")
         assert len(waited) == waits

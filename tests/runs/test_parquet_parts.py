@@ -165,11 +165,11 @@ def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^output: cannot write /proc/none \("):
         Table(Path("/proc/none"), Share(0, 2), K3).missing()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="^output: expected a folder, found a file at "):
+    with pytest.raises(ConfigError, match=r"^output: expected a folder, found a file at "):
         Table(tmp_path / "file", Share(0, 2), K3).missing()
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "out/part-00001-of-00002.parquet")
-    with pytest.raises(ConfigError, match="expected a regular file, found a FIFO"):
+    with pytest.raises(ConfigError, match=r"expected a regular file, found a FIFO"):
         Table(tmp_path / "out", Share(0, 2), K3).missing()
 
 
