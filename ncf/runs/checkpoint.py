@@ -30,6 +30,7 @@ from ncf.training.trainer import Progress
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+SHARDED = "checkpoint.sharded"  # of a run on several processes, which leaves weights of many gigabytes there alone
 _AT_ONCE = 2**26  # bytes whose digest is taken in one go
 NEWEST, PREVIOUS, DAMAGED = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt"
 
@@ -160,7 +161,10 @@ def of_result(folder: Path, result: Mapping[str, Any], mapped: bool = False) -> 
         if _gave(saved, result):
             return saved
         failures.append(f"{path}: holds the weights of another epoch than {RESULT}")
-    found = "; ".join(failures) or "found none"
+    only = (
+        f"found {SHARDED} alone, which resuming reads and nothing else" if (folder / SHARDED).is_dir() else "found none"
+    )
+    found = "; ".join(failures) or only
     raise CheckpointError(f"{folder}: expected {NEWEST} with the weights of {RESULT} ({found})")
 
 

@@ -120,3 +120,12 @@ def test_a_score_that_is_no_inner_product_has_no_vectors(runs: FinishedRuns) -> 
     for name in ("neumf", "ease"):
         with pytest.raises(DataError, match=r"^vectors: the score of \w+ is not an inner product of vectors$"):
             next(user_vectors(mapped(runs[name]), 0, 5))
+
+
+def test_weights_that_lie_in_a_sharded_checkpoint_alone_are_one_line(runs: FinishedRuns, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_bytes((runs["gmf"] / "result.json").read_bytes())
+    (tmp_path / checkpoint.SHARDED).mkdir()
+    with pytest.raises(
+        CheckpointError, match=r"\(found checkpoint.sharded alone, which resuming reads and nothing else\)"
+    ):
+        mapped(tmp_path)
