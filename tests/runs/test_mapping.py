@@ -1,10 +1,10 @@
 """What is given back is read again from the file; memory that is not the file's is left alone."""
 
-import re
 from pathlib import Path
 
 import pytest
 import torch
+from smaps import resident
 from torch import Tensor
 
 from ncf.runs.mapping import NOWHERE, Mapped, mapped_at
@@ -17,17 +17,6 @@ def mapped(path: Path) -> Tensor:
     found = torch.load(path, mmap=True)["x"]
     assert isinstance(found, Tensor)
     return found
-
-
-def resident(address: int) -> int:
-    """KiB in memory of the mapping that holds an address."""
-    lines, here = Path("/proc/self/smaps").read_text().splitlines(), False
-    for line in lines:
-        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            here = int(bounds[1], 16) <= address < int(bounds[2], 16)
-        if here and line.startswith("Rss:"):
-            return int(line.split()[1])
-    raise AssertionError(address)
 
 
 def test_pages_of_the_file_are_given_back_and_come_again(tmp_path: Path) -> None:
