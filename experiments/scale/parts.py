@@ -68,14 +68,13 @@ class Peak(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.anonymous = 0
+        self.anonymous, self.over = 0, threading.Event()
 
     def run(self) -> None:
-        """Look until the process ends."""
-        while True:
+        """Look until it is over."""
+        while not self.over.wait(0.01):
             status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
             self.anonymous = max(self.anonymous, int(status["RssAnon"].split()[0]))
-            time.sleep(0.01)
 
 
 def process(command: str, arguments: list[str]) -> dict[str, float]:
@@ -88,6 +87,8 @@ def process(command: str, arguments: list[str]) -> dict[str, float]:
     peak.start()
     with patch.object(loading, "split_of", lambda *_: split()):
         {"recommend": recommend.main, "export": export.main}[command](arguments)
+    peak.over.set()
+    peak.join()
     return {
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "peak_anonymous_mb": peak.anonymous / 1024, "seconds": time.process_time(),
@@ -102,6 +103,17 @@ def measured(command: str, *arguments: str) -> Any:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(found: dict[str, Any]) -> str:
+    """Rows of the table of docs/scale.md: GB at the peak, in brackets without pages of files."""
+
+    def cell(command: str, way: str) -> str:
+        own = found[f"{command}, {way}"]
+        return f"{own['peak_mb'] / 1024:.2f} ({own['peak_anonymous_mb'] / 1024:.2f})"
+
+    rows = ([f"`ncf.{c}`", *(cell(c, way) for way in WAYS)] for c in ("recommend", "export"))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main() -> None:

@@ -56,6 +56,7 @@ def test_it_is_the_file_that_was_looked_through_whatever_has_its_name_now(
     def replaced(*arguments: Any) -> None:
         check(*arguments)
         saved(tmp_path, shift=5.0)
+        (tmp_path / checkpoint.PREVIOUS).unlink()
 
     monkeypatch.setattr(torch_file, "check", replaced)
     assert float(checkpoint.of_result(tmp_path, result, mapped=True).best["users"][0, 0]) == 0.0
