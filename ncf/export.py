@@ -1,23 +1,29 @@
 """`python -m ncf.export run=<folder> output=<folder>`: write a run's vectors and model for use by other programs."""
 
+import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from ncf.core import command_line
+from ncf.core import command_line, shares
 from ncf.core.files import atomic
+from ncf.core.shares import Share
 from ncf.errors import ConfigError, DataError, NcfError
 from ncf.models import GradientRecommender, Recommender
 from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.loading import add_options, load_asked
+from ncf.runs.parquet_parts import Block, Table, made_of
+from ncf.runs.user_rows import no_vectors, user_vectors
 
 FORMS = ("npy", "parquet", "model")
 DEFAULT_FORMS = ("npy", "model")
+_PARQUET, _USERS, _ITEMS = "parquet", "users.parquet", "items.parquet"
 MODEL = "model.pt2"
 
 
@@ -51,16 +57,26 @@ def parser() -> command_line.Parser:
     add_options(options)
     options.add_argument("--output", required=True, type=Path, help="folder to write to; created if necessary")
     options.add_argument("--forms", help="forms to write, of npy, parquet, model (npy,model if the run supports them)")
+    shares.add_option(options, "users.parquet, then a folder, with forms=parquet; 0 writes items.parquet as well")
     return options
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command. Raises NcfError for errors that the user can fix."""
-    options = parser().parse(arguments)
-    forms = options.forms.split(",") if options.forms else DEFAULT_FORMS
-    unknown = [form for form in forms if form not in FORMS]
-    if unknown:
-        raise ConfigError(f"forms: expected some of {', '.join(FORMS)}, got {unknown[0]!r}")
+    with shares.speaking():
+        options = parser().parse(arguments)
+        forms = options.forms.split(",") if options.forms else DEFAULT_FORMS
+        unknown = [form for form in forms if form not in FORMS]
+        if unknown:
+            raise ConfigError(f"forms: expected some of {', '.join(FORMS)}, got {unknown[0]!r}")
+        share = shares.asked(options.part)
+        if share is None:
+            _export(options, forms)
+        else:
+            _export_part(options, share)
+
+
+def _export(options: argparse.Namespace, forms: Sequence[str]) -> None:
     run = load_asked(options)
     run.refuse_unsound()
     try:
@@ -69,6 +85,39 @@ def main(arguments: Sequence[str]) -> None:
     except OSError as error:
         raise ConfigError(f"output: cannot write to {options.output} ({error.strerror})") from None
     print("\n".join(map(str, written)))
+
+
+def _export_part(options: argparse.Namespace, share: Share) -> None:
+    """Write the vectors of this share of the users, and the first share those of the items, unless they are there."""
+    if options.forms not in (None, _PARQUET):
+        raise ConfigError(f"forms: expected {_PARQUET}, which is written by parts, got {options.forms!r:.40}")
+    source = Path(options.run)
+    users = Table(options.output / _USERS, share, made_of(source, "user vectors", {}))
+    items = Table(options.output / _ITEMS, None, made_of(source, "item vectors", {}))
+    missing = [table for table in (users, items) if (table is users or share.part == 0) and table.missing()]
+    run = load_asked(options, mapped=True) if missing else None
+    for table in (items, users):  # the first part of the users is there only once the items are
+        if run is not None and table in missing:
+            table.write(_item_block(run) if table is items else _user_blocks(run, share))
+        if share.speaks and (table is users or share.part == 0):
+            print(table.file if table in missing else f"{table.file}: complete; nothing to do")
+
+
+def _item_block(run: LoadedRun) -> Iterator[Block]:
+    table = run.model.item_vectors()
+    if table is None:
+        raise no_vectors(run)
+    yield _item_frame(run, _finite("items", run.split.item_ids, table.numpy())), np.ones(len(table), bool)
+
+
+def _user_blocks(run: LoadedRun, share: Share) -> Iterator[Block]:
+    first, end = share.of(run.split.num_users)
+    with tqdm(total=end - first, unit="users", disable=not share.speaks) as bar:
+        for start, vectors in user_vectors(run, first, end):
+            ids = run.split.user_ids[start : start + len(vectors)]
+            wanted = np.arange(start, start + len(vectors)) < end
+            yield pd.DataFrame({"id": ids, "vector": list(_finite("users", ids, vectors.numpy()))}), wanted
+            bar.update(int(wanted.sum()))
 
 
 def _write(run: LoadedRun, forms: Sequence[str], folder: Path, all_wanted: bool) -> list[Path]:
@@ -92,14 +141,16 @@ def vectors(run: LoadedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """
     users, items = run.model.user_vectors(), run.model.item_vectors()
     if users is None or items is None:
-        raise DataError(f"vectors: the score of {type(run.model).__name__} is not an inner product of vectors")
+        raise no_vectors(run)
     found = {"items": (run.split.item_ids, items.numpy()), "users": (run.split.user_ids, users.numpy())}
-    for what, (ids, table) in found.items():
-        if not (sound := np.isfinite(table).all(1)).all():
-            raise DataError(
-                f"vectors: expected finite ones, found NaN or inf for {what[:-1]} {ids[np.argmin(sound)]!s}"
-            )
-    return found
+    return {what: (ids, _finite(what, ids, table)) for what, (ids, table) in found.items()}
+
+
+def _finite(what: str, ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return `table` (N, D). Raises DataError, naming one of `ids` (N,), if a vector holds NaN or inf."""
+    if not (sound := np.isfinite(table).all(1)).all():
+        raise DataError(f"vectors: expected finite ones, found NaN or inf for {what[:-1]} {ids[np.argmin(sound)]!s}")
+    return table
 
 
 def write_npy(run: LoadedRun, folder: Path) -> list[Path]:
@@ -119,20 +170,27 @@ def write_parquet(run: LoadedRun, folder: Path) -> list[Path]:
     Raises:
         ExportError: pyarrow, of the extra `export`, is not installed.
         DataError: the model's score is not an inner product.
+        ConfigError: the folder has users by parts.
     """
     written = []
+    if (parts := folder / _USERS).is_dir():
+        raise ConfigError(f"output: expected no folder at {parts}, which has users by parts; take another folder")
     for what, (ids, table) in vectors(run).items():
-        columns = {"id": ids, "vector": list(table)}
-        if what == "items":
-            columns |= {k: v for k, v in run.described(np.arange(len(ids))).items() if k != "item_id"}
+        frame = _item_frame(run, table) if what == "items" else pd.DataFrame({"id": ids, "vector": list(table)})
         path = folder / f"{what}.parquet"
         try:
             with atomic(path) as file:
-                pd.DataFrame(columns).to_parquet(file, index=False)
+                frame.to_parquet(file, index=False)
         except ImportError:
             raise ExportError("forms=parquet: pyarrow is not installed; pip install 'ncf[export]'") from None
         written.append(path)
     return written
+
+
+def _item_frame(run: LoadedRun, table: np.ndarray) -> pd.DataFrame:
+    """Return id, vector, and title and genres if known, of all items, whose vectors are `table` (I, D)."""
+    known = {k: v for k, v in run.described(np.arange(len(table))).items() if k != "item_id"}
+    return pd.DataFrame({"id": run.split.item_ids, "vector": list(table)} | known)
 
 
 def write_model(run: LoadedRun, folder: Path) -> list[Path]:

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ncf.core import command_line
+from ncf.core import command_line, shares
 from ncf.core.command_line import visible
 from ncf.core.files import atomic
 from ncf.core.formats import FORMATS, Record, as_csv, as_json, as_table, records
 from ncf.core.rng import numpy_generator
+from ncf.core.shares import Share
 from ncf.data.feedback import LoggedFeedback, append
 from ncf.errors import ConfigError, DataError
 from ncf.off_policy.policies import draw_lists
@@ -26,11 +27,13 @@ from ncf.retrieval import build
 from ncf.runs import index_file, reranking
 from ncf.runs.loaded_run import LoadedRun
 from ncf.runs.loading import add_options, load_asked
+from ncf.runs.parquet_parts import SUFFIX, Block, Table, made_of
 
 _RECENT = 10  # positives of the user shown for comparison
 _USERS_AT_ONCE = 1000  # users per block of output
 _DRAWN_AT_ONCE = 100  # users whose scores are held at once
 _EVERYONE = ("all", "*")
+_PARQUET = "parquet"
 
 Recommend = Callable[[Sequence[Any], Callable[[int], object]], pd.DataFrame]
 """Ids of users, and what is told of progress -> their items."""
@@ -52,12 +55,16 @@ def parser() -> command_line.Parser:
     options.add_argument("--k", type=int, default=10, help="number of items (10)")
     options.add_argument(
         "--format",
-        choices=FORMATS,
+        choices=(*FORMATS, _PARQUET),
         default="table",
-        help="table; csv, where text that a spreadsheet takes for a formula begins with an apostrophe; or json, with "
-        "one line per user and every text as it is",
+        help="table; csv, where text that a spreadsheet takes for a formula begins with an apostrophe; json, with one "
+        "line per user and every text as it is; or parquet, whose columns are those of csv (of the extra export)",
     )
-    options.add_argument("--output", type=Path, help="file to write to instead of stdout")
+    options.add_argument(
+        "--output", type=Path, help="file to write to instead of stdout; of format=parquet, a folder of parts, or a "
+        f"file if it ends in {SUFFIX}"
+    )  # fmt: skip
+    shares.add_option(options, "the users, with format=parquet output=<folder>")
     options.add_argument(
         "--temperature", type=float, help="draw the items by softmax(score / temperature) instead of ranking them"
     )
@@ -76,15 +83,24 @@ def parser() -> command_line.Parser:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the command. Raises NcfError for errors that the user can fix."""
-    options = parser().parse(arguments)
-    if options.k < 1:
-        raise ConfigError(f"k: expected at least 1, got {options.k}")
-    if options.ratings is not None and options.items is None:
-        raise ConfigError("ratings: expected items=<ids>, which they rate, found none")
+    with shares.speaking():
+        options = parser().parse(arguments)
+        if options.k < 1:
+            raise ConfigError(f"k: expected at least 1, got {options.k}")
+        if options.ratings is not None and options.items is None:
+            raise ConfigError("ratings: expected items=<ids>, which they rate, found none")
+        _show(options, _share(options))
+
+
+def _show(options: argparse.Namespace, share: Share | None) -> None:
+    """Show or write what is asked for. Raises NcfError."""
     _check_draw(options)
     reranking.asked(options, options.k)
     if options.user is None or options.temperature is not None:
         _refuse_candidates(options)
+    if options.format == _PARQUET:
+        _write_parquet(options, share)
+        return
     run = load_asked(options)
     show = _similar if options.items_like is not None else _to_new_user if options.items is not None else _recommended
     blocks = show(run, options)
@@ -102,6 +118,59 @@ def main(arguments: Sequence[str]) -> None:
 def _write(blocks: Iterator[str], file: BinaryIO) -> None:
     for block in blocks:
         file.write(block.encode(errors="backslashreplace"))
+
+
+def _share(options: argparse.Namespace) -> Share | None:
+    """Return which part of the users to write; None for all, to one file. Raises ConfigError if that does not do."""
+    share = shares.asked(options.part)
+    if share is not None and options.format != _PARQUET:
+        found = "part=" if options.part is not None else f"{share.parts} processes of torchrun"
+        raise ConfigError(f"format: expected {_PARQUET}, which is written by parts, got {options.format} with {found}")
+    if options.format != _PARQUET:
+        return None
+    for name in ("user", "output"):
+        if getattr(options, name) is None:
+            raise ConfigError(f"{name}: expected {name}=, which format={_PARQUET} needs, found none")
+    if options.log is not None:
+        raise ConfigError(f"log: not allowed with format={_PARQUET}, whose column propensity has what a log would")
+    if share is None:
+        return None if options.output.suffix == SUFFIX and not options.output.is_dir() else Share()
+    if share.parts > 1 and options.retrieval != index_file.EXACT:
+        raise ConfigError(f"retrieval: expected {index_file.EXACT} for {share.parts} parts, got {options.retrieval}")
+    if share.parts > 1 and options.temperature is not None and options.seed is None:
+        raise ConfigError(f"seed: expected seed=, so that {share.parts} parts are of the same draw, found none")
+    return share
+
+
+def _write_parquet(options: argparse.Namespace, share: Share | None) -> None:
+    """Write what is recommended to the users asked for, or to this share of them, unless it is there already."""
+    settings = reranking.asked(options, options.k)
+    chosen = {name: getattr(options, name) for name in ("user", "k", "temperature", "seed", "retrieval")}
+    chosen["rerank"] = None if settings is None else vars(settings)
+    table = Table(options.output, share, made_of(Path(options.run), "recommendations", chosen))
+    speaks = share is None or share.speaks
+    if not table.missing():
+        if speaks:
+            print(f"{table.file}: complete; nothing to do", file=sys.stderr)
+        return
+    run = load_asked(options, mapped=share is not None)
+    table.write(_blocks(run, options, share or Share(), speaks))
+
+
+def _blocks(run: LoadedRun, options: argparse.Namespace, share: Share, speaks: bool) -> Iterator[Block]:
+    """Yield the rows of whole blocks of users, and which of them are of the share's users.
+
+    Blocks begin at the same users whatever the share is: the last bits of a score may depend on the users beside it.
+    """
+    users, recommend = _asked(run, options.user), _way(run, options)
+    first, end = share.of(len(users))
+    with tqdm(total=end - first, unit="users", disable=not speaks) as bar:
+        for start in range(first - first % _USERS_AT_ONCE, max(end, first + 1), _USERS_AT_ONCE):
+            some = users[start : start + _USERS_AT_ONCE].tolist()
+            items = recommend(some, lambda count: None)
+            own = some[max(first - start, 0) : max(end - start, 0)]
+            yield items, items["user_id"].isin(own).to_numpy()
+            bar.update(len(own))
 
 
 def _similar(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
@@ -132,7 +201,7 @@ def _recommended(run: LoadedRun, options: argparse.Namespace) -> Iterator[str]:
     recommend = _way(run, options)
     with tqdm(total=len(ids), unit="users", disable=options.output is None) as bar:
         for start in range(0, len(ids), _USERS_AT_ONCE):
-            some = ids[start : start + _USERS_AT_ONCE]
+            some = ids[start : start + _USERS_AT_ONCE].tolist()
             items = recommend(some, bar.update)
             if options.format == "csv":
                 yield as_csv(items, header=start == 0)
@@ -223,12 +292,12 @@ def _logged(frame: pd.DataFrame, run: LoadedRun, options: argparse.Namespace) ->
     )  # fmt: skip
 
 
-def _asked(run: LoadedRun, text: str) -> list[Any]:
-    """Return the ids of the users asked for: one whose id is `text`, everyone, or those of a list of ids."""
+def _asked(run: LoadedRun, text: str) -> np.ndarray:
+    """Return the ids (N,) of the users asked for: one whose id is `text`, everyone, or those of a list of ids."""
     known = run.split.user_ids
-    if text in _EVERYONE and text not in known.astype(str):
-        return list(known.tolist())
-    return list(dict.fromkeys(known[_indices(run, "user", text)].tolist()))
+    if text in _EVERYONE and (known.dtype.kind == "i" or text not in known):
+        return known
+    return known[list(dict.fromkeys(_indices(run, "user", text).tolist()))]
 
 
 def _indices(run: LoadedRun, what: str, text: str) -> np.ndarray:

@@ -24,11 +24,14 @@ from ncf.errors import CheckpointError, NcfError, TrainingError
 from ncf.runs import torch_file
 from ncf.runs.artifacts import RESULT
 from ncf.runs.identity import refuse_foreign
+from ncf.runs.mapping import NOWHERE, Mapped, mapped_at
 from ncf.training.trainer import Progress
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+SHARDED = "checkpoint.sharded"  # of a run on several processes, which leaves weights of many gigabytes there alone
+_AT_ONCE = 2**26  # bytes whose digest is taken in one go
 NEWEST, PREVIOUS, DAMAGED = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.damaged.pt"
 
 
@@ -54,6 +57,7 @@ class Record(BaseModel):
     settings: dict[str, Any]
 
     _name: str = PrivateAttr(NEWEST)  # of the file
+    _mapping: Mapped = PrivateAttr(NOWHERE)  # of the file
 
 
 class Checkpoint(Record):
@@ -141,28 +145,34 @@ def set_damaged_aside(folder: Path, used: Record) -> None:
         log.warning("%s: damaged; it is kept as %s", folder / NEWEST, DAMAGED)
 
 
-def of_result(folder: Path, result: Mapping[str, Any]) -> Checkpoint:
+def of_result(folder: Path, result: Mapping[str, Any], mapped: bool = False) -> Checkpoint:
     """Return the checkpoint in `folder` with the weights that `result`, of its finished run, was computed with.
+
+    Args:
+        mapped: leave the tensors in the file, of which only what is used is then in memory; they are verified alike.
 
     Raises:
         CheckpointError: there is none, whatever other epochs or runs there are.
         TrainingError: there is not enough memory to read it.
     """
     failures: list[str] = []
-    for path, saved in _intact(Checkpoint, folder, failures):
+    for path, saved in _intact(Checkpoint, folder, failures, mapped):
         refuse_foreign(folder, RESULT, result["config"], saved.settings)
         if _gave(saved, result):
             return saved
         failures.append(f"{path}: holds the weights of another epoch than {RESULT}")
-    found = "; ".join(failures) or "found none"
+    only = (
+        f"found {SHARDED} alone, which resuming reads and nothing else" if (folder / SHARDED).is_dir() else "found none"
+    )
+    found = "; ".join(failures) or only
     raise CheckpointError(f"{folder}: expected {NEWEST} with the weights of {RESULT} ({found})")
 
 
-def _intact(kind: type[R], folder: Path, failures: list[str]) -> Iterator[tuple[Path, R]]:
+def _intact(kind: type[R], folder: Path, failures: list[str], mapped: bool = False) -> Iterator[tuple[Path, R]]:
     """Yield the checkpoints of `folder` that are not damaged, newest first; add what is wrong with the others."""
     for path in _both(folder):
         try:
-            saved = _read(kind, path)
+            saved = _read(kind, path, mapped)
         except _DamagedError as error:
             failures.append(str(error))
             continue
@@ -172,7 +182,7 @@ def _intact(kind: type[R], folder: Path, failures: list[str]) -> Iterator[tuple[
 def _gave(saved: Checkpoint, result: Mapping[str, Any]) -> bool:
     """Return whether `result` is of the best weights of `saved`; the first versions recorded only the epochs."""
     if (expected := result.get("weights_sha256")) is not None:
-        return bool(digest(saved.best) == expected)
+        return bool(digest(saved.best, saved._mapping) == expected)
     reached = {"best_epoch": saved.progress.best_epoch, "epochs": len(saved.progress.history)}
     return all(result.get(key, found) == found for key, found in reached.items())
 
@@ -187,21 +197,23 @@ def read(path: Path) -> Checkpoint:
     return _read(Checkpoint, path)
 
 
-def _read(kind: type[R], path: Path) -> R:
-    saved = _validated(kind, path, _content(path))
-    saved._name = path.name
+def _read(kind: type[R], path: Path, mapped: bool = False) -> R:
+    content, mapping = _content(path, mapped)
+    saved = _validated(kind, path, content)
+    saved._name, saved._mapping = path.name, mapping
     return saved
 
 
-def _content(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint file once its checksum is verified."""
+def _content(path: Path, mapped: bool) -> tuple[dict[str, Any], Mapped]:
+    """Return the content of a checkpoint file once its checksum is verified, and where it is mapped."""
     try:
         with open_regular(path, torch_file.LARGEST, CheckpointError) as file:
-            content = _parse(file)
+            content = _parse(file, mapped)
+            mapping = mapped_at(file) if mapped else NOWHERE
         found = content.get("format")
         if found != FORMAT and isinstance(found, int):  # whose checksum may be another
             raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}, found {found}")
-        sound, damage = content.pop("sha256") == digest(content), "its content does not match its SHA-256"
+        sound, damage = content.pop("sha256") == digest(content, mapping), "its content does not match its SHA-256"
     except FileNotFoundError:
         raise CheckpointError(f"{path}: No such file or directory") from None
     except NcfError:
@@ -211,7 +223,7 @@ def _content(path: Path) -> dict[str, Any]:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
         sound, damage = False, "" if is_out_of_memory(error) else _in_a_line(error)
     if sound:
-        return content
+        return content, mapping
     if not damage:  # raised here, where no other error is its context
         raise TrainingError(f"{path}: not read, because there is no memory left; it may well be intact")
     raise _DamagedError(f"{path}: not a checkpoint, or damaged ({damage})")
@@ -245,35 +257,40 @@ def understood(folder: Path) -> Iterator[None]:
         raise CheckpointError(f"{folder / NEWEST}: its state does not fit this run ({found})") from None
 
 
-def _parse(file: BinaryIO) -> dict[str, Any]:
+def _parse(file: BinaryIO, mapped: bool) -> dict[str, Any]:
     """Return the content with its SHA-256. Raises any exception if the file is not a checkpoint."""
     torch_file.check(file, os.fstat(file.fileno()).st_size)
     file.seek(0)
-    content = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251  the only torch.load
+    source = (
+        f"/dev/fd/{file.fileno()}" if mapped else file
+    )  # the file that was looked through, whatever its name is now
+    content = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)  # noqa: TID251  the only one
     if not isinstance(content, dict) or "sha256" not in content:
         raise ValueError("expected a dict with its SHA-256")
     return content
 
 
-def digest(value: Any) -> str:
+def digest(value: Any, mapping: Mapped = NOWHERE) -> str:
     """Return the SHA-256 hex digest of nested dicts, lists, tensors and primitives, however a file stores them."""
     sha = hashlib.sha256()
-    _feed(sha, value)
+    _feed(sha, value, mapping)
     return sha.hexdigest()
 
 
-def _feed(sha: Any, value: Any) -> None:
+def _feed(sha: Any, value: Any, mapping: Mapped) -> None:
     if isinstance(value, Mapping):
         sha.update(f"dict {len(value)};".encode())
         for key, item in value.items():
-            _feed(sha, key)
-            _feed(sha, item)
+            _feed(sha, key, mapping)
+            _feed(sha, item, mapping)
     elif isinstance(value, list | tuple):
         sha.update(f"list {len(value)};".encode())
         for item in value:
-            _feed(sha, item)
+            _feed(sha, item, mapping)
     elif isinstance(value, Tensor):
         sha.update(f"{value.dtype} {tuple(value.shape)};".encode())
-        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        for part in value.detach().cpu().contiguous().view(-1).view(torch.uint8).split(_AT_ONCE):
+            sha.update(part.numpy().data)
+            mapping.give_back(part)
     else:
         sha.update(f"{type(value).__name__} {value!r};".encode())

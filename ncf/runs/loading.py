@@ -18,9 +18,12 @@ from ncf.runs import artifacts, checkpoint
 from ncf.runs.identity import completed
 from ncf.runs.known_data import split_of
 from ncf.runs.loaded_run import LoadedRun
+from ncf.runs.user_rows import around
 
 
-def load(run_folder: str | Path, root: str | Path | None = None, archive: str | Path | None = None) -> LoadedRun:
+def load(
+    run_folder: str | Path, root: str | Path | None = None, archive: str | Path | None = None, mapped: bool = False
+) -> LoadedRun:
     """Load the finished run in `run_folder`, preparing its data again, in memory, if it is not stored.
 
     The folder may be a stranger's: nothing is fetched or written, and its data is looked for as `known_data` says.
@@ -28,6 +31,8 @@ def load(run_folder: str | Path, root: str | Path | None = None, archive: str | 
     Args:
         root: folder of data; None: the run's `data.root` if it is below the working folder, else the default one.
         archive: its data file or folder; None: the run's `data.archive` if it has the SHA-256 recorded with it.
+        mapped: leave the weights in the file, which must not be written to meanwhile; only those that are used are then
+            in memory, and processes share them.
 
     Raises:
         DataError: there is no such run, it is not finished, or its data is not found or has changed since training.
@@ -37,7 +42,7 @@ def load(run_folder: str | Path, root: str | Path | None = None, archive: str | 
     folder = Path(run_folder)
     result = finished(folder)
     config = _settings(folder, result)
-    saved = checkpoint.of_result(folder, result)
+    saved = checkpoint.of_result(folder, result, mapped)
     split = split_of(config, *(None if place is None else Path(place).expanduser() for place in (root, archive)))
     if split.digest != result["data_digest"]:
         raise DataError(
@@ -45,7 +50,7 @@ def load(run_folder: str | Path, root: str | Path | None = None, archive: str | 
             f"found {split.digest[:16]}"
         )
     with checkpoint.understood(folder):
-        return LoadedRun(folder, result, split, _restored(config, split, saved.best))
+        return LoadedRun(folder, result, split, _restored(config, split, saved.best, mapped))
 
 
 def add_options(options: Parser) -> None:
@@ -55,9 +60,9 @@ def add_options(options: Parser) -> None:
     options.add_argument("--archive", help="the run's data file or folder (its data.archive, if its SHA-256 matches)")
 
 
-def load_asked(options: Namespace) -> LoadedRun:
+def load_asked(options: Namespace, mapped: bool = False) -> LoadedRun:
     """Load the run that the options of `add_options` name. Raises as `load`."""
-    return load(options.run, options.root, options.archive)
+    return load(options.run, options.root, options.archive, mapped)
 
 
 def _settings(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -91,8 +96,10 @@ def _others(folder: Path) -> str:
     return f" (finished runs nearby: {', '.join(map(str, near))})" if near else ""
 
 
-def _restored(config: dict[str, Any], split: Split, state: dict[str, Tensor]) -> models.Recommender:
+def _restored(config: dict[str, Any], split: Split, state: dict[str, Tensor], mapped: bool) -> models.Recommender:
     make: partial[models.Recommender] = component("model", models.MODELS, config["model"])
+    if mapped and (model := around(make, split.num_users, split.num_items, state)) is not None:
+        return model
     model = models.build(make, split.num_users, split.num_items, generator(config["seed"], "initialisation"))
     if isinstance(model, models.NonGradientRecommender):
         model.restore(state)

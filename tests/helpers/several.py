@@ -29,10 +29,10 @@ def require_torchrec() -> None:
         pytest.skip(WHY, allow_module_level=True)
 
 
-def torchrun(processes: int, arguments: Iterable[str]) -> list[str]:
-    """Return the command line of a run on several processes of this machine, at a free port."""
+def torchrun(processes: int, arguments: Iterable[str], module: str = "ncf.train") -> list[str]:
+    """Return the command line of a command on several processes of this machine, at a free port."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [*launcher, "-m", "ncf.train", *arguments]
+    return [*launcher, "-m", module, *arguments]
 
 
 def finish(command: Sequence[str], status: int = 0) -> subprocess.CompletedProcess[str]:
