@@ -244,7 +244,7 @@ def test_two_processes_of_torchrun_write_what_one_does_and_rank_0_alone_speaks(
     options = (f"run={runs['neumf']}", *ALL)
     done = several.finish(torchrun(2, [*options, f"output={tmp_path / 'two'}"], "ncf.recommend"))
     assert done.stdout == ""
-    assert done.stderr.count("30/30") == 1
+    assert done.stderr.count("  0%") == 1  # one bar; how often it is drawn at its end is a matter of time
     assert len(list((tmp_path / "two").iterdir())) == 2
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "two"), whole(tmp_path / "one", *options))
 
