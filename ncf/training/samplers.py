@@ -124,7 +124,7 @@ def popularity(
 
     Masses are rounded to integers that total about 2**40; an item unseen in training has none unless power is 0.
     """
-    frequency = torch.bincount(torch.from_numpy(train.items), minlength=num_items).double()
+    frequency = torch.from_numpy(train.counts(num_items)).double()
     weight = frequency**power
     mass = (weight * (_TOTAL_MASS / weight.sum())).round().clamp(min=1).long() * (weight > 0)
     return NegativeSampler(train, num_users, num_items, mass, device)
