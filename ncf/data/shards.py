@@ -258,12 +258,14 @@ def prepare(place: Address, count: int, make: Callable[[], Split]) -> "Shards":
     """Return the `count` shards at `place`, which are made of the split `make()` unless they are there and sound.
 
     Those of another number, damaged or of other data are replaced. Processes that ask at once make them once; one that
-    is interrupted leaves what was there before.
+    is interrupted leaves what was there before, or nothing.
 
     Raises:
-        DataError: the folder is not writable or the disk is full. Errors of `make` pass through.
+        DataError: the folder is not writable or no folder, or the disk is full. Errors of `make` pass through.
     """
     with locked(place.folder):
+        if os.path.lexists(place.folder) and not place.folder.is_dir():
+            raise DataError(f"{place.folder}: expected a folder of shards or none, found something else; move it away")
         try:
             found = find(place)
             if found is not None and len(found.manifest.first_rows) == count:
@@ -293,8 +295,10 @@ def _replacing(folder: Path) -> Iterator[Path]:
             new.rename(folder)
             sync_folder(folder.parent)
         finally:
-            for stray in (new, old):
-                shutil.rmtree(stray, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
+            if old.is_symlink():
+                old.unlink()
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot write ({error.strerror or error}); data.root sets the folder") from None
 
