@@ -24,6 +24,7 @@ from ncf.training.distributed.batches import Column
 from ncf.training.samplers import NegativeSampler, popularity, uniform
 
 SPLIT = random_split(13, 30, seed=3)
+Make = Callable[..., NegativeSampler]
 
 
 def batches(split: Split, sampler: Make = uniform, size: int = 100, *needs: Needed) -> Batches:
