@@ -76,9 +76,9 @@ class Parts(ABC):
         valid, test = between(self.valid, first, end), between(self.test, first, end)
         return replace(
             self.outline,
-            train=Pairs(train.users - first, train.items, ratings=train.ratings, item_counts=self.item_counts),
-            valid=Pairs(valid.users - first, valid.items),
-            test=Pairs(test.users - first, test.items),
+            train=Pairs(_less(train.users, first), train.items, ratings=train.ratings, item_counts=self.item_counts),
+            valid=Pairs(_less(valid.users, first), valid.items),
+            test=Pairs(_less(test.users, first), test.items),
             num_users=end - first,
             user_ids=self.outline.user_ids[first:end],
             in_time=False,  # it was checked when the whole split was made
@@ -121,6 +121,11 @@ class Whole(Parts):
         """Return the user of a training row, and the user's first row."""
         users = self.outline.train.users
         return int(users[row]), int(np.searchsorted(users, users[row]))
+
+
+def _less(users: np.ndarray, first: int) -> np.ndarray:
+    """Return users (N,) renumbered; without a copy if they keep their numbers."""
+    return users - first if first else users
 
 
 def between(pairs: Pairs, first_user: int, end_user: int) -> Pairs:
