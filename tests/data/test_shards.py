@@ -138,6 +138,16 @@ def test_no_flipped_bit_and_no_cut_file_is_read(tmp_path: Path) -> None:
     again(tmp_path).check()
 
 
+def test_a_manifest_that_says_something_else_is_refused(tmp_path: Path) -> None:
+    made(tmp_path, 2)
+    path = tmp_path / "toy.shards" / shards.MANIFEST
+    path.write_text(path.read_text().replace('"name": "toy"', '"name": "tow"'))
+    with pytest.raises(
+        DataError, match=r"manifest\.json: damaged .its content does not match its SHA-256.; make them anew"
+    ):
+        again(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("first_rows", [0, 10**6]), ("first_users", [0]), ("items", 31), ("rows", 5), ("format", 2), ("more", 1)],
