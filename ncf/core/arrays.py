@@ -1,6 +1,7 @@
-"""Read .npz files from outside: nothing but arrays, none larger than the bytes that its file holds for it."""
+"""Read .npz and .npy files from outside: nothing but arrays, none larger than the bytes that its file holds for it."""
 
 import math
+import os
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -51,6 +52,23 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(info) as member:
         array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
         return array
+
+
+def mapped(path: Path, error: type[NcfError]) -> np.ndarray:
+    """Return the array of a .npy file, memory-mapped: only what is looked at is read, and changes are kept private.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        NcfError: of the type `error`: it is no regular file, no .npy file or damaged, or it holds objects.
+    """
+    with open_regular(path, LARGEST_FILE, error) as file:
+        try:
+            shape, dtype = _header(file)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize != os.fstat(file.fileno()).st_size - file.tell():
+                raise ValueError(f"it does not hold an array of shape {shape} and type {dtype}")
+            return np.memmap(file, dtype, "c", file.tell(), shape)
+        except (ValueError, KeyError, OSError) as cause:
+            raise error(f"{path}: cannot be read ({' '.join(str(cause).split())[:200]})") from None
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:

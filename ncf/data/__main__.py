@@ -1,4 +1,4 @@
-"""`python -m ncf.data data=ml-1m`: prepare a data set and print its statistics."""
+"""`python -m ncf.data data=ml-1m`: prepare a data set and print its statistics, or cut it into shards."""
 
 import logging
 from collections.abc import Sequence
@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 from ncf.core import command_line
 from ncf.core.compose import compose
 from ncf.core.config import component, plain
-from ncf.data import DATASETS, SPLITS, Interactions
+from ncf.data import DATASETS, SPLITS, Interactions, shards
 from ncf.data.statistics import LEAKING, describe, table
+from ncf.errors import ConfigError
 
 _DECISIVE = ("archive", "threshold", "duplicates", "min_user_positives", "min_item_positives")
 _LEAKAGE = (
@@ -22,6 +23,12 @@ def parser() -> command_line.Parser:
     """Define the options of the command."""
     options = command_line.Parser("ncf.data", __doc__)
     options.add_overrides("as for training: data=ml-1m data.threshold=3 split.ties=item_id")
+    options.add_argument(
+        "--shards",
+        type=int,
+        help="instead, write the split in so many shards for runs with trainer=distributed, which then read their own "
+        "parts and not the data set: the number of processes, or a multiple (docs/scale.md)",
+    )
     return options
 
 
@@ -29,7 +36,10 @@ def main(arguments: Sequence[str]) -> None:
     """Run the command. Raises NcfError for errors that the user can fix."""
     options = parser().parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    print(report(options.overrides, options.config_dir))
+    if options.shards is None:
+        print(report(options.overrides, options.config_dir))
+    else:
+        print(in_shards(options.overrides, options.shards, options.config_dir))
 
 
 def report(overrides: Sequence[str], config_dir: str | None = None) -> str:
@@ -40,6 +50,22 @@ def report(overrides: Sequence[str], config_dir: str | None = None) -> str:
     figures = describe(interactions, split(interactions), _rows(config.data))
     lines = [f"{interactions.name}  digest {interactions.digest[:16]}", _settings(config), table(figures)]
     return "\n".join(lines + [_LEAKAGE] * bool(figures.get(LEAKING)))
+
+
+def in_shards(overrides: Sequence[str], count: int, config_dir: str | None = None) -> str:
+    """Make the shards of the data and split that the overrides choose, unless they are there; say where they lie.
+
+    Raises:
+        NcfError: the overrides or their number are invalid, or the disk is full.
+    """
+    if not 1 <= count <= shards.MOST:
+        raise ConfigError(f"shards: expected 1 to {shards.MOST:,}, got {count}")
+    config = compose(overrides, config_dir)
+    data, split = component("data", DATASETS, config.data), component("split", SPLITS, config.split)
+    settings = {"data": plain(config.data), "split": plain(config.split)}
+    made = shards.prepare(shards.address(settings, data, split), count, lambda: split(data()))
+    rows = f"{made.rows:,} training positives of {made.outline.num_users:,} users"
+    return f"{made.outline.name}  digest {made.outline.digest[:16]}\n{count} shards of {rows} in {made.folder}"
 
 
 def _settings(config: DictConfig) -> str:

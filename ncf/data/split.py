@@ -14,6 +14,7 @@ class Pairs:
     """Positives: `users` and `items` (N,) int64, and what else is known of them, else None.
 
     `timestamps` (N,) int64 seconds since 1970; `ratings` (N,) float32; `subseconds` (N,) int32 nanoseconds.
+    `item_counts` (I,) int64, of a part that is read without the rest: how often each item occurs in the whole.
     """
 
     users: np.ndarray
@@ -21,9 +22,14 @@ class Pairs:
     timestamps: np.ndarray | None = None
     ratings: np.ndarray | None = None
     subseconds: np.ndarray | None = None
+    item_counts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
+
+    def counts(self, num_items: int) -> np.ndarray:
+        """Return how often each item occurs in the whole: (I,) int64, I being at least `num_items`."""
+        return np.bincount(self.items, minlength=num_items) if self.item_counts is None else self.item_counts
 
 
 def times_of(first: Pairs, second: Pairs) -> tuple[np.ndarray, np.ndarray] | None:

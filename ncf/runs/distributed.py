@@ -4,17 +4,19 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from ncf.core.files import remove_temporaries
 from ncf.core.rng import generator
-from ncf.data.split import Split
-from ncf.errors import CheckpointError, ConfigError
-from ncf.evaluation import FullRanking, test_targets, validation_targets
+from ncf.data import shards
+from ncf.data.parts import HeldOut, Part, Parts, Whole
+from ncf.errors import CheckpointError, ConfigError, DataError
+from ncf.evaluation import FullRanking, Ranks
 from ncf.losses import JointLoss, needs
 from ncf.runs import artifacts, checkpoint, resume
 from ncf.runs.checkpoint import Checkpoint
@@ -23,7 +25,13 @@ from ncf.runs.job import Job, Result, set_up_torch
 from ncf.runs.plan import RunPlan, pick_device, refuse_without_cuda
 from ncf.runs.tracking import NoTracker
 from ncf.training.batches import groups_per_batch
-from ncf.training.samplers import refuse_users_of_everything, sampler_for
+from ncf.training.samplers import (
+    NegativeSampler,
+    popularity,
+    refuse_users_of_everything,
+    sampler_for,
+    uniform,
+)
 
 try:
     from ncf.runs import sharded_file
@@ -45,6 +53,7 @@ class GroupJob(Job):
     """A run on the processes of `group` that is ready to train or to resume."""
 
     group: on.Group
+    data: Parts
 
     def fit(self) -> bool:
         """Train to the end; return False if interrupted. Raises LostError if a process is gone."""
@@ -57,10 +66,13 @@ class GroupJob(Job):
             return self._finish()
 
     def _finish(self) -> Result:
-        model, evaluation, device = self.trainer.model, self.plan.evaluation, self.group.device
+        model, evaluation = self.trainer.model, self.plan.evaluation
         assert isinstance(model, on.ShardedModel)
-        targets = {"valid": validation_targets(self.split, device), "test": test_targets(self.split, device)}
-        ranks = {part: on.evaluate(evaluation, model, t, self.group) for part, t in targets.items()}
+        ranks: dict[str, Ranks] = {}
+        for part in get_args(HeldOut):
+            with on.agreed(self.group):
+                targets = on.targets_of(self.data, part, evaluation, self.group)
+            ranks[part] = on.evaluate(evaluation, model, targets, self.group)
         weights = self._assembled(model)
         result: Result = {}
         with on.agreed(self.group):
@@ -109,23 +121,63 @@ def _opened(plan: RunPlan, folder: Path, stopped: Callable[[], bool], group: on.
         done = finished is not None and finished["config_hash"] == config_hash(plan.settings)
     if done and finished is not None:
         return finished
+    data = _data(plan, group)
+    split = data.outline
     with on.agreed(group):
-        split = plan.split(plan.data())
-        refuse_users_of_everything(split)
+        refuse_users_of_everything(data.own(data.part(group.rank, group.size)))
         plan.evaluation.check(split.num_items)
         resume.refuse_other_data(folder, saved, split)
         first = group.rank == 0
         if first:
             remove_temporaries(folder)
         record = artifacts.EpochLog(folder, history).append if first else _nothing
-    trainer = _trainer(plan, split, group, folder, record, stopped)
+    trainer = _trainer(plan, data, group, folder, record, stopped)
     if path is not None and state is not None and saved is not None:
         with on.agreed(group), checkpoint.understood(folder):
             _restore(trainer, path, state, saved)
         if first:
             log.info("resuming at epoch %d, step %d", trainer.progress.epoch, trainer.progress.step)
     plan = plan if first else replace(plan, tracking=NoTracker())
-    return GroupJob(folder, plan, split, trainer, registration, group)
+    return GroupJob(folder, plan, split, trainer, registration, group, data)
+
+
+def _data(plan: RunPlan, group: on.Group) -> Parts:
+    """Return the data of the run: its shards if there are any, else the whole of it.
+
+    A sampler of one's own may look at all users, and so has the whole.
+
+    Raises:
+        DataError: the data is missing or damaged, or the processes have different data.
+    """
+    with on.agreed(group):
+        place = shards.address(plan.settings, plan.data, plan.split) if "root" in plan.data.keywords else None
+        data: Parts | None = shards.find(place) if place is not None and _knows_users(plan.sampler) else None
+        if isinstance(data, shards.Shards) and group.rank == 0:
+            log.info("reading the shards in %s", data.folder)
+        data = data or Whole(plan.split(plan.data()))
+    digest = group.from_first(data.outline.digest)
+    with on.agreed(group):
+        if data.outline.digest != digest:
+            raise DataError(
+                f"{data.outline.name}: expected the data of rank 0 (digest {digest[:16]}), found other data"
+            )
+    return data
+
+
+def _knows_users(sampler: partial[Any]) -> bool:
+    """Return whether a sampler draws for some users as it does for all."""
+    return sampler.func in (uniform, popularity)
+
+
+def _sampler(plan: RunPlan, data: Parts, part: Part, device: torch.device) -> tuple[NegativeSampler, int]:
+    """Return a sampler for the users of `part`, and the user that it knows by 0.
+
+    Raises:
+        DataError: a user has nothing to draw.
+    """
+    if _knows_users(plan.sampler):
+        return sampler_for(plan.sampler, data.own(part), device), part.first_user
+    return sampler_for(plan.sampler, data.outline, device), 0
 
 
 def _nothing(line: dict[str, float]) -> None:
@@ -166,21 +218,22 @@ def _refuse_other_kind(folder: Path, path: Path | None, finished: Result | None)
 
 
 def _trainer(
-    plan: RunPlan, split: Split, group: on.Group, folder: Path, record: Callable[[dict[str, float]], None],
+    plan: RunPlan, data: Parts, group: on.Group, folder: Path, record: Callable[[dict[str, float]], None],
     stopped: Callable[[], bool],
 ) -> on.GroupTrainer:  # fmt: skip
     """Return the trainer at the first step of the run."""
-    run, settings = plan.run, plan.trainer
+    run, settings, split = plan.run, plan.trainer, data.outline
     stream = generator(run.seed, "initialisation")
     assert settings.sharding is not None
     model = on.build(plan.model, split.num_users, split.num_items, stream, settings.sharding, group)
     with on.agreed(group):
-        sampler = sampler_for(plan.sampler, split, group.device)
+        part = data.part(group.rank, group.size)
+        sampler, first_user = _sampler(plan, data, part, group.device)
         batches = on.PartBatches(
-            split.train, sampler, run.neg_ratio, settings.batch_size, run.seed, group.device, needs(plan.loss),
-            group=group,
+            data, part, sampler, first_user, run.neg_ratio, settings.batch_size, run.seed, group.device,
+            needs(plan.loss),
         )  # fmt: skip
-        targets = validation_targets(split, group.device)
+        targets = on.targets_of(data, "valid", plan.evaluation, group)
     optimizer = on.optimizer_for(plan.settings["optimizer"], plan.optimizer, model)
     step = on.PartStep(model, plan.loss, optimizer, group, stopped)
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from ncf.errors import ConfigError, DataError
 from ncf.training.samplers import NegativeSampler
 
 _BLOCK_DRAWS = 2**18  # negatives drawn at once: 2 MiB, enough to make the fixed cost of a draw negligible
-_SAMPLE_GROUPS = 8  # in `Batches.sample`
+SAMPLE_GROUPS = 8  # in `Batches.sample`
 
 
 class Batches:
@@ -47,10 +48,10 @@ class Batches:
         self.sampler = sampler
         self._users = torch.from_numpy(train.users).to(device)
         self._items = torch.from_numpy(train.items).to(device)
-        self._ratings = _ratings(train).to(device) if "ratings" in needs else None
+        self._ratings = torch.from_numpy(ratings_of(train)).to(device) if "ratings" in needs else None
         self._frequencies = relative_frequencies(train).to(device) if "frequencies" in needs else None
         self.needs = frozenset(needs)
-        self.block_steps = max(1, _BLOCK_DRAWS // (self.groups * neg_ratio))
+        self.block_steps = steps_per_block(self.groups, neg_ratio)
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, starting at `first_step`."""
@@ -70,7 +71,7 @@ class Batches:
 
     def sample(self) -> Batch:
         """Return a few groups for checking a model; their negatives come from a separate random stream."""
-        rows = torch.arange(min(_SAMPLE_GROUPS, len(self._users)), device=self.device)
+        rows = torch.arange(min(SAMPLE_GROUPS, len(self._users)), device=self.device)
         return self._draw(rows, generator(self.seed, "check", device=self.device))
 
     def _draw(self, rows: Tensor, stream: torch.Generator) -> Batch:
@@ -104,11 +105,17 @@ def relative_frequencies(train: Pairs, num_items: int = 0) -> Tensor:
 
     I is `num_items`, or what `train` has.
     """
-    counts = torch.from_numpy(train.items).bincount(minlength=num_items).double()
+    counts = torch.from_numpy(train.counts(num_items)).double()
     return (counts.clamp(min=1) / counts[counts > 0].mean()).float()
 
 
-def _ratings(train: Pairs) -> Tensor:
-    if train.ratings is None:
+def ratings_of(train: Pairs) -> np.ndarray:
+    """Return the ratings (N,) of training positives. Raises DataError if there are none."""
+    if train.ratings is None and len(train):
         raise DataError("loss: expected data with ratings, which this loss needs, found none")
-    return torch.from_numpy(train.ratings)
+    return np.zeros(0, np.float32) if train.ratings is None else train.ratings
+
+
+def steps_per_block(groups: int, neg_ratio: int) -> int:
+    """Return the number of steps whose negatives are drawn at once, for `groups` positives a step."""
+    return max(1, _BLOCK_DRAWS // (groups * neg_ratio))

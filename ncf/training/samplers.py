@@ -44,11 +44,11 @@ class NegativeSampler:
     def __init__(
         self, train: Pairs, num_users: int, num_items: int, mass: Tensor | None, device: torch.device | str
     ) -> None:
-        users, items = torch.from_numpy(train.users), torch.from_numpy(train.items)
-        pair, order = torch.sort(users * num_items + items)
+        pair = torch.from_numpy(np.sort(train.users * num_items + train.items))  # half the memory of a sort with places
         if (pair[1:] == pair[:-1]).any():
             raise DataError("training pairs: expected distinct (user, item) pairs, found a duplicate")
-        users, items = users[order], items[order]
+        users, items = pair // num_items, pair % num_items
+        del pair
         ends = torch.arange(1, num_items + 1) if mass is None else mass.cumsum(0)
         own = torch.ones_like(items) if mass is None else mass[items]
         before = own.cumsum(0) - own  # mass of the positives before each one, users concatenated
@@ -58,8 +58,10 @@ class NegativeSampler:
         if (empty := (free <= 0).nonzero().flatten()).numel():
             raise NothingToDrawError(int(empty[0]))
         self._stride = int(ends[-1]) + 1
-        gap = (ends[items] - own) - (before[:-1] - before[start[users]])  # non-positive mass below each positive
-        self._keys = (users * self._stride + gap).to(device)
+        gap = ends[items].sub_(own).sub_(before[:-1])
+        del items, own
+        gap += before[start[users]]  # non-positive mass below each positive
+        self._keys = users.mul_(self._stride).add_(gap).to(device)
         self._start, self._free = start.to(device), free.to(device)
         self._mass = None if mass is None else mass.to(device)
         self._ends = None if mass is None else ends.to(device)
@@ -124,7 +126,7 @@ def popularity(
 
     Masses are rounded to integers that total about 2**40; an item unseen in training has none unless power is 0.
     """
-    frequency = torch.bincount(torch.from_numpy(train.items), minlength=num_items).double()
+    frequency = torch.from_numpy(train.counts(num_items)).double()
     weight = frequency**power
     mass = (weight * (_TOTAL_MASS / weight.sum())).round().clamp(min=1).long() * (weight > 0)
     return NegativeSampler(train, num_users, num_items, mass, device)

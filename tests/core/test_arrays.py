@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ncf.core.arrays import most_unpacked, read_arrays
+from ncf.core.arrays import mapped, most_unpacked, read_arrays
 from ncf.errors import DataError
 
 
@@ -89,3 +89,26 @@ def test_a_missing_file_is_missing(tmp_path: Path) -> None:
 def test_small_files_may_unfold_freely_and_large_ones_thirtyfold() -> None:
     assert most_unpacked(1) == 16 * 2**20
     assert most_unpacked(10**9) == 30 * 10**9
+
+
+def test_an_array_is_mapped_and_its_file_keeps_what_is_changed_in_memory(tmp_path: Path) -> None:
+    for array in (np.arange(6), np.array(["é", "ab"]), np.zeros(0, np.int64), np.eye(3)):
+        np.save(tmp_path / "x.npy", array)
+        found = mapped(tmp_path / "x.npy", DataError)
+        assert isinstance(found, np.memmap)
+        assert found.dtype == array.dtype
+        assert np.array_equal(found, array)
+        found[:1] = found[-1:]
+        assert np.array_equal(np.load(tmp_path / "x.npy"), array)
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "objects", "text", "empty", "fifo"])
+def test_what_is_no_file_of_an_array_is_not_mapped(damage: str, tmp_path: Path) -> None:
+    path, sound = tmp_path / "x.npy", npy(np.arange(100))
+    content = {
+        "cut": sound[:-1], "longer": sound + b"0", "objects": npy(np.array([{}])), "text": b"a,b\n1,2\n", "empty": b"",
+    }  # fmt: skip
+    path.write_bytes(content[damage]) if damage in content else os.mkfifo(path)
+    with pytest.raises(DataError) as caught:
+        mapped(path, DataError)
+    assert "\n" not in str(caught.value)

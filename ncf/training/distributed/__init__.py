@@ -5,13 +5,13 @@ batch of a step does not depend on the number of processes, so that a run ends w
 the rounding of sums in another order.
 """
 
-from ncf.training.distributed.batches import PartBatches, part_of
+from ncf.training.distributed.batches import PartBatches
 from ncf.training.distributed.group import Group, LostError, agreed, as_lost
 from ncf.training.distributed.model import ShardedModel, build
 from ncf.training.distributed.model import refuse_unsupported as refuse_model
 from ncf.training.distributed.optimizers import ShardedOptimizer, optimizer_for
 from ncf.training.distributed.optimizers import refuse_unsupported as refuse_optimizer
-from ncf.training.distributed.ranking import evaluate
+from ncf.training.distributed.ranking import evaluate, targets_of
 from ncf.training.distributed.step import PartStep
 from ncf.training.distributed.tables import Shard
 from ncf.training.distributed.trainer import GroupTrainer
@@ -30,7 +30,7 @@ __all__ = [
     "build",
     "evaluate",
     "optimizer_for",
-    "part_of",
     "refuse_model",
     "refuse_optimizer",
+    "targets_of",
 ]

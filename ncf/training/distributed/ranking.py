@@ -1,30 +1,65 @@
 """Full ranking shared out by users: the chunks of one process, each ranked by one of several."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ncf.evaluation import FullRanking, Ranks
+from ncf.data.parts import HeldOut, Parts
+from ncf.evaluation import FullRanking, Ranks, test_targets, validation_targets
 from ncf.evaluation.ranking import Targets, chunk_size
 from ncf.training.distributed.group import Group, agreed
 from ncf.training.distributed.model import ShardedModel
 
 
-def evaluate(evaluation: FullRanking, model: ShardedModel, targets: Targets, group: Group) -> Ranks:
+@dataclass(frozen=True)
+class PartTargets:
+    """The positives of a held-out part, and what ranking those of this process takes.
+
+    Attributes:
+        users: (N,) int64, of all positives.
+        items: (N,) int64, of all positives.
+        rows: which of them this process ranks.
+        own: these, with the seen items of their users; None if there are none.
+        num_items: I.
+    """
+
+    users: Tensor
+    items: Tensor
+    rows: slice
+    own: Targets | None
+    num_items: int
+
+
+def targets_of(data: Parts, of: HeldOut, evaluation: FullRanking, group: Group) -> PartTargets:
+    """Return what this process ranks of a held-out part; of other users' training positives it reads nothing.
+
+    Raises:
+        DataError: the part is empty, one of its positives has been seen before, or a shard is damaged.
+    """
+    held = data.valid if of == "valid" else data.test
+    num_items = data.outline.num_items
+    rows = own_rows(len(held), chunk_size(num_items, evaluation.memory_mb), group)
+    make = validation_targets if of == "valid" else test_targets
+    own = make(data.around(of, rows), group.device) if rows.start < rows.stop or not len(held) else None
+    return PartTargets(torch.from_numpy(held.users), torch.from_numpy(held.items), rows, own, num_items)
+
+
+def evaluate(evaluation: FullRanking, model: ShardedModel, targets: PartTargets, group: Group) -> Ranks:
     """Rank `targets` on all processes; each has all the ranks, equal to the bit to those of one process.
 
     Each process scores whole chunks, as one process would, so that every product has the same shape; counts are added
     up exactly. Raises TrainingError for a NaN score.
     """
-    rows = own_rows(len(targets), chunk_size(targets.num_items, evaluation.memory_mb), group)
-    counts = torch.zeros(2, len(targets), dtype=torch.int64, device=group.device)  # above and tied
-    with agreed(group), model.scoring(targets.users[rows], targets.num_items):
-        if rows.start < rows.stop:
-            ranks = evaluation.evaluate(model.score, part(targets, rows))
-            counts[:, rows] = torch.stack([ranks.above, ranks.tied]).to(group.device)
-    above, tied = group.sum(counts).cpu()
-    return Ranks(targets.users.cpu(), targets.items.cpu(), above, tied, targets.candidates.cpu())
+    own = targets.own
+    users = targets.users[:0].to(group.device) if own is None else own.users
+    counts = torch.zeros(3, len(targets.users), dtype=torch.int64, device=group.device)  # above, tied, candidates
+    with agreed(group), model.scoring(users, targets.num_items):
+        if own is not None:
+            ranks = evaluation.evaluate(model.score, own)
+            counts[:, targets.rows] = torch.stack([ranks.above, ranks.tied, ranks.candidates]).to(group.device)
+    above, tied, candidates = group.sum(counts).cpu()
+    return Ranks(targets.users, targets.items, above, tied, candidates)
 
 
 def own_rows(total: int, chunk: int, group: Group) -> slice:
@@ -32,22 +67,3 @@ def own_rows(total: int, chunk: int, group: Group) -> slice:
     chunks = -(-total // chunk)
     first, last = (rank * chunks // group.size * chunk for rank in (group.rank, group.rank + 1))
     return slice(min(first, total), min(last, total))
-
-
-def part(targets: Targets, rows: slice) -> Targets:
-    """Return these rows of `targets`."""
-    entries = slice(targets.seen_starts[rows.start], targets.seen_starts[rows.stop])
-
-    def own(values: Tensor) -> Tensor:
-        """Return the rows of values (B, ...)."""
-        return values[rows]
-
-    return replace(
-        targets,
-        users=own(targets.users),
-        items=own(targets.items),
-        candidates=own(targets.candidates),
-        seen_rows=targets.seen_rows[entries] - rows.start,
-        seen_items=targets.seen_items[entries],
-        seen_starts=tuple(start - entries.start for start in targets.seen_starts[rows.start : rows.stop + 1]),
-    )

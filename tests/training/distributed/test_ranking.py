@@ -1,17 +1,23 @@
 """Which process ranks what: whole chunks, each once."""
 
-import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from several import require_torchrec
-from toys import random_split
+from toys import keys_of, random_split
 
 require_torchrec()
 
-from ncf.evaluation.ranking import rank, validation_targets
-from ncf.training.distributed import Group
-from ncf.training.distributed.ranking import own_rows, part
+from ncf.core.config import component
+from ncf.data.parts import NONE, HeldOut, Whole
+from ncf.data.shards import Address, prepare
+from ncf.errors import DataError
+from ncf.evaluation import EVALUATIONS, validation_targets
+from ncf.evaluation import test_targets as tested_targets
+from ncf.training.distributed import Group, targets_of
+from ncf.training.distributed.ranking import own_rows
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
@@ -22,11 +28,31 @@ def test_processes_share_whole_chunks_out(processes: int, total: int) -> None:
     assert all(share.start % 5 == 0 or share.start == total for share in shares)
 
 
-def test_ranks_of_parts_are_the_ranks_of_the_whole() -> None:
-    targets = validation_targets(random_split(23, 40, held_out=2), "cpu")
+@pytest.mark.parametrize("kind", ["whole", "shards"])
+@pytest.mark.parametrize("of", ["valid", "test"])
+@pytest.mark.parametrize("processes", [1, 2, 3, 7, 20])
+def test_ranks_of_parts_are_the_ranks_of_the_whole(of: HeldOut, processes: int, kind: str, tmp_path: Path) -> None:
+    split = random_split(23, 40, held_out=2)
+    data = Whole(split) if kind == "whole" else prepare(Address(tmp_path / "toy.shards", None), 3, lambda: split)
     scores = torch.randn(23, 40, generator=torch.Generator().manual_seed(1)).round(decimals=1)  # with ties
-    whole = rank(scores.__getitem__, targets, 5)
-    cuts = [0, 7, 7, 20, len(targets)]
-    parts = [rank(scores.__getitem__, part(targets, slice(a, b)), 5) for a, b in itertools.pairwise(cuts) if a < b]
-    assert torch.equal(whole.above, torch.cat([p.above for p in parts]))
-    assert torch.equal(whole.tied, torch.cat([p.tied for p in parts]))
+    evaluation = component("evaluation", EVALUATIONS, {**keys_of("evaluation", "full"), "memory_mb": 1})()
+    evaluation.memory_mb = 5 * 8 * 40 / 2**20  # chunks of five
+    make = validation_targets if of == "valid" else tested_targets
+    whole = evaluation.evaluate(scores.__getitem__, make(split, "cpu"))
+    counts = torch.zeros(3, len(whole.users), dtype=torch.int64)
+    for rank in range(processes):
+        targets = targets_of(data, of, evaluation, Group(rank, processes, torch.device("cpu")))
+        assert torch.equal(targets.users, whole.users)
+        assert torch.equal(targets.items, whole.items)
+        assert (targets.own is None) == (targets.rows.start == targets.rows.stop)
+        if targets.own is not None:
+            own = evaluation.evaluate(scores.__getitem__, targets.own)
+            counts[:, targets.rows] += torch.stack([own.above, own.tied, own.candidates])
+    assert torch.equal(counts, torch.stack([whole.above, whole.tied, whole.candidates]))
+
+
+def test_a_part_without_positives_is_refused() -> None:
+    split = replace(random_split(5, 20), valid=NONE)
+    evaluation = component("evaluation", EVALUATIONS, keys_of("evaluation", "full"))()
+    with pytest.raises(DataError, match="validation: expected at least one positive"):
+        targets_of(Whole(split), "valid", evaluation, Group(1, 2, torch.device("cpu")))

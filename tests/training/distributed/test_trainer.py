@@ -14,6 +14,7 @@ from toy_training import SPLIT, batches, settings, values
 require_torchrec()
 
 from ncf import models
+from ncf.data.parts import Whole
 from ncf.losses import BCE
 from ncf.models import MODELS
 from ncf.training.distributed import Group, GroupTrainer, PartBatches, PartStep, build, optimizer_for
@@ -51,7 +52,8 @@ def trainer(group: Group, asked: Any = lambda: False, **changes: Any) -> GroupTr
     model = build(MAKE, SPLIT.num_users, SPLIT.num_items, stream(), "row", group)
     step = PartStep(model, BCE(), optimizer_for({"name": "adam"}, partial(dict, lr=0.01), model), group, asked)
     sampler = uniform(SPLIT.train, SPLIT.num_users, SPLIT.num_items, "cpu")
-    parts = PartBatches(SPLIT.train, sampler, 4, 55, 42, "cpu", group=group)
+    data = Whole(SPLIT)
+    parts = PartBatches(data, data.part(group.rank, group.size), sampler, 0, 4, 55, 42, group.device)
     return GroupTrainer(step, parts, values(0.1, 0.2), settings(**changes), group=group)
 
 
