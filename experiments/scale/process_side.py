@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ncf.core.rng import generator
+from ncf.launch.processes import one_of_several
 from ncf.losses import BCE
 from ncf.models import MODELS
 from ncf.training.distributed import Group, PartStep, ShardedModel, build, optimizer_for
@@ -84,4 +85,5 @@ def moved(given: Mapping[str, Any], group: Group, model: ShardedModel, batch: Pa
 
 
 if __name__ == "__main__":
-    main()
+    with one_of_several():
+        main()

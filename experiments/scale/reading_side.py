@@ -17,6 +17,7 @@ from typing import Any
 import torch.distributed as dist
 
 from ncf.core.compose import compose
+from ncf.launch.processes import one_of_several
 from ncf.runs.distributed import GroupJob, open_job
 from ncf.runs.plan import plan_run
 
@@ -57,4 +58,5 @@ def anonymous() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with one_of_several():
+        main()
