@@ -5,6 +5,7 @@ worker: `ncf.launch.ray_process`.
 """
 
 import contextlib
+import importlib.util
 import logging
 import math
 import os
@@ -54,6 +55,23 @@ class Room:
     n_jobs: int
     cpus: float
     gpus: float
+
+    def check(self) -> None:
+        """Raise ConfigError if a setting is invalid, or ray is not installed; ray is not imported."""
+        if importlib.util.find_spec("ray") is None:
+            raise ConfigError("hydra/launcher=ray: ray is not installed; pip install 'ncf[ray]' brings it")
+        if not isinstance(self.address, str) or not self.address:
+            raise ConfigError(f"hydra.launcher.address: expected local, auto or host:port, got {self.address!r}")
+        if not _is_number(self.n_jobs, int) or (self.n_jobs < 1 and self.n_jobs != -1):
+            raise ConfigError(f"hydra.launcher.n_jobs: expected -1 or an integer >= 1, got {self.n_jobs!r}")
+        if not _is_number(self.cpus, int | float) or not 0 < self.cpus < math.inf:
+            raise ConfigError(f"hydra.launcher.cpus: expected a number > 0, got {self.cpus!r}")
+        if not _is_number(self.gpus, int | float) or not 0 <= self.gpus < math.inf:
+            raise ConfigError(f"hydra.launcher.gpus: expected a number >= 0, got {self.gpus!r}")
+
+
+def _is_number(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def launch(work: Work, jobs: Sequence[list[str]], first: int, room: Room) -> list[JobReturn]:
@@ -136,7 +154,7 @@ def _connected(room: Room) -> Any:
                 address=room.address, log_to_driver=False, configure_logging=False,
                 **(_own(room) if room.address == LOCAL else {}),
             )  # fmt: skip
-    if room.address == LOCAL and (found := ray.cluster_resources().get("GPU", 0)) < room.gpus:
+    if room.gpus and room.address == LOCAL and (found := ray.cluster_resources().get("GPU", 0)) < room.gpus:
         raise ConfigError(f"hydra.launcher.gpus: expected at most the {found:g} GPUs of this machine, got {room.gpus}")
     return ray
 
