@@ -84,9 +84,7 @@ def launch(work: Work, jobs: Sequence[list[str]], first: int, room: Room) -> lis
         BrokenProcessPool: a job's process died; the others have ended.
     """
     ray = _connected(room)
-    from ray import cloudpickle
-
-    shared = ray.put(cloudpickle.dumps((*work, Singleton.get_state())))
+    shared = ray.put(ray.cloudpickle.dumps((*work, Singleton.get_state())))
     job = ray.remote(num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0)(ray_process.run)
     signals: list[int] = []
     with handling(lambda number, frame: signals.append(number)):
