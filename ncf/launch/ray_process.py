@@ -5,8 +5,10 @@ worker that is killed, or that Ray ends since the driver is gone, leaves a proce
 This module imports neither ray nor torch, so that a worker stays small.
 """
 
+import contextlib
 import multiprocessing
 import os
+import sys
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -29,7 +31,7 @@ class _Process:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self._process = context.Process(target=_begin, args=(theirs, os.getpid()), daemon=True)
         self.devices = _devices()
         with driving():
             self._process.start()
@@ -89,21 +91,31 @@ def _devices() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")  # Ray sets it for each task
 
 
-def _serve(pipe: Any, worker: int) -> None:
-    """Make the runs that come through `pipe`, until it is closed or a run is stopped; end with the worker."""
+def _begin(pipe: Any, worker: int) -> None:
+    """Be the process: end with the worker, and at once after a run that is stopped."""
     end_with(worker)
+    if _serve(pipe):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # Python takes seconds to take the modules of ray down
+
+
+def _serve(pipe: Any) -> bool:
+    """Make the runs that come through `pipe`, until it is closed or a run is stopped; return whether one was."""
     stopped = False
     while not stopped:
         try:
             job = pipe.recv()
         except EOFError:
-            return
+            break
         try:
             result = _run(*job)
         except SystemExit as ending:
             result = JobReturn(status=JobStatus.FAILED)
             result.return_value, stopped = ending, True
-        pipe.send(result)
+        with contextlib.suppress(OSError):  # the worker is gone
+            pipe.send(result)
+    return stopped
 
 
 def _run(shared: bytes, overrides: list[str], number: int) -> JobReturn:

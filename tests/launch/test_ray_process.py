@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -107,14 +107,14 @@ def test_a_process_keeps_to_its_devices(monkeypatch: pytest.MonkeyPatch) -> None
 # What goes through the pipe
 
 
-def served(monkeypatch: pytest.MonkeyPatch, job: Any) -> tuple[Any, threading.Thread]:
+def served(monkeypatch: pytest.MonkeyPatch, job: Any) -> tuple[Any, Future[bool]]:
     """The other end of the pipe of a process, here a thread, whose runs are made by `job`."""
-    monkeypatch.setattr(ray_process, "end_with", lambda worker: None)
     monkeypatch.setattr(ray_process, "_run", job)
     ours, theirs = multiprocessing.Pipe()
-    thread = threading.Thread(target=ray_process._serve, args=(theirs, os.getpid()))
-    thread.start()
-    return ours, thread
+    pool = ThreadPoolExecutor(1)
+    serving = pool.submit(ray_process._serve, theirs)
+    pool.shutdown(wait=False)
+    return ours, serving
 
 
 def test_it_serves_until_the_pipe_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,13 +124,12 @@ def test_it_serves_until_the_pipe_is_closed(monkeypatch: pytest.MonkeyPatch) -> 
         seen.append(given)
         return ended(JobStatus.COMPLETED)
 
-    pipe, thread = served(monkeypatch, job)
+    pipe, serving = served(monkeypatch, job)
     for number in (1, 2):
         pipe.send((b"shared", ["seed=1"], number))
         assert pipe.recv().status == JobStatus.COMPLETED
     pipe.close()
-    thread.join(10)
-    assert not thread.is_alive()
+    assert serving.result(10) is False
     assert seen == [(b"shared", ["seed=1"], number) for number in (1, 2)]
 
 
@@ -138,15 +137,24 @@ def test_a_stopped_run_is_its_last_and_says_so(monkeypatch: pytest.MonkeyPatch) 
     def job(*given: Any) -> JobReturn:
         raise SystemExit(STOPPED)
 
-    pipe, thread = served(monkeypatch, job)
+    pipe, serving = served(monkeypatch, job)
     pipe.send(OURS)
     result = pipe.recv()
-    thread.join(10)
-    assert not thread.is_alive()
+    assert serving.result(10) is True
     assert result.status == JobStatus.FAILED
     with pytest.raises(SystemExit) as ending:
         _ = result.return_value
     assert ending.value.code == STOPPED
+
+
+def test_a_run_that_is_stopped_since_the_worker_is_gone_ends_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
+    def job(*given: Any) -> JobReturn:
+        pipe.close()
+        raise SystemExit(STOPPED)
+
+    pipe, serving = served(monkeypatch, job)
+    pipe.send(OURS)
+    assert serving.result(10) is True
 
 
 # Real processes, whose run fails at its first line, since no job was pickled
