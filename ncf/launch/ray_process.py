@@ -16,7 +16,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from omegaconf import open_dict
 
-from ncf.launch.driver import driving, end_with
+from ncf.launch.driver import driving
 
 SAVING_SECONDS = 60.0  # for a run to save itself when the sweep is stopped
 
@@ -31,7 +31,7 @@ class _Process:
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_begin, args=(theirs, os.getpid()), daemon=True)
+        self._process = context.Process(target=_begin, args=(theirs,), daemon=True)
         self.devices = _devices()
         with driving():
             self._process.start()
@@ -91,9 +91,8 @@ def _devices() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")  # Ray sets it for each task
 
 
-def _begin(pipe: Any, worker: int) -> None:
-    """Be the process: end with the worker, and at once after a run that is stopped."""
-    end_with(worker)
+def _begin(pipe: Any) -> None:
+    """Be the process, which ends with the worker: the pipe is closed then, and a run in hand watches its driver."""
     if _serve(pipe):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -136,7 +135,9 @@ def _run(shared: bytes, overrides: list[str], number: int) -> JobReturn:
         settings.hydra.job.id = f"{settings.hydra.job.name}_{number}"
         settings.hydra.job.num = number
     HydraConfig.instance().set_config(settings)
-    return run_job(
+    result = run_job(
         task_function=job, config=settings, job_dir_key="hydra.sweep.dir", job_subdir_key="hydra.sweep.subdir",
         hydra_context=context,
     )  # fmt: skip
+    result.cfg = result.hydra_cfg = None  # no sweeper reads them, and they may hold classes that cannot be pickled here
+    return result

@@ -208,12 +208,14 @@ def test_a_machine_without_gpus_is_one_line(line: Line, tmp_path: Path) -> None:
     assert "hydra.launcher.gpus: expected at most the 0 GPUs of this machine, got 1" in said(audit).read_text()
 
 
-def test_a_cluster_that_runs(line: Line, sweep: Path, tmp_path: Path) -> None:
+def test_a_cluster_that_runs(line: Line, sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep leaves it running; a stop, and a killed driver, lose nothing there either."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # Ray itself finds out only for address=auto
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
     environment = os.environ | {"RAY_kill_child_processes_on_worker_exit": "false", "RAY_USAGE_STATS_ENABLED": "0"}
     helpers = [str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parents[2])]
     environment["PYTHONPATH"] = os.pathsep.join([*helpers, os.environ.get("PYTHONPATH", "")])
