@@ -155,7 +155,9 @@ def test_a_sweep_that_is_asked_to_stop_while_ray_starts(
     wait_for(lambda: (sweep / "multirun.yaml").exists())
     time.sleep(seconds)
     driver.send_signal(signal.SIGTERM)
-    assert driver.wait(timeout=60) == 75, said(audit).read_text()
+    # Towards the end of its start Ray has a handler below Python's, which aborts the process after ours has run.
+    assert driver.wait(timeout=60) in (75, -signal.SIGABRT), said(audit).read_text()
+    assert "stopped; run the same command again to resume" in said(audit).read_text()
     assert "running" not in states(sweep).values()
 
 
