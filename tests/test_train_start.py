@@ -10,6 +10,7 @@ from toys import small
 HEAVY = (
     "torch._dynamo", "torch._inductor", "sympy", "scipy.stats", "scipy.optimize", "matplotlib", "optuna", "joblib",
     "torchrec", "fbgemm_gpu", "ncf.runs.distributed", "ncf.training.distributed",
+    "ray", "ncf.launch.ray_jobs", "ncf.launch.ray_process",
 )  # fmt: skip
 SAID = "imported: "
 SCRIPT = f"""
