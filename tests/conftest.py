@@ -1,8 +1,12 @@
 """What every test of the package shares: one thread, a place for run folders, the real MovieLens-100K."""
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+# What importing and collecting make stays to the end; to look through it for garbage takes a third of the collection.
+gc.disable()
 
 # Before numpy and torch are imported. Threads that wait for one another in a loop take ten to twenty times the
 # processor's time where two workers share two cores: so one thread of OpenBLAS, and those of OpenMP sleep as they wait.
@@ -17,6 +21,13 @@ from leftovers import _marked, nothing_left_behind  # noqa: F401  fixtures of ev
 from toys import compose
 
 from ncf.data import Split, read_split
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Look for garbage from now on, but only among what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
