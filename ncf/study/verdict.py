@@ -117,7 +117,8 @@ def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) ->
     for column, value in arm.items():
         own &= _has(results[column], resolved(value, ratio))
     where = f"{arm} at 1:{ratio} with seed"
-    values = pd.to_numeric(results.loc[own, ["seed", metric]].set_index("seed")[metric], errors="coerce").astype(float)
+    values = pd.to_numeric(results[metric][own], errors="coerce").astype(float)
+    values.index = pd.Index(results["seed"][own])
     for seed in values.index[values.index.duplicated()]:
         raise StatisticsError(f"results: expected one run of {where} {seed}, got several")
     for seed in values.index[~np.isfinite(values)]:
