@@ -5,6 +5,7 @@ Shape legend, used by every docstring of the package:
 """
 
 import gc
+import itertools
 import os
 import sys
 from types import TracebackType
@@ -41,8 +42,7 @@ def _interrupted(kind: type[BaseException], error: BaseException, traceback: Tra
 
 def _is_started() -> bool:
     """Whether `python -m ncf.<command>` has begun this process and is looking for the command."""
-    options = sys.orig_argv
-    names = [name for option, name in zip(options, options[1:]) if option == "-m"]
+    names = [name for option, name in itertools.pairwise(sys.orig_argv) if option == "-m"]
     return sys.argv[:1] == ["-m"] and any(name.partition(".")[0] == __name__ for name in names)
 
 

@@ -1,18 +1,15 @@
 """What every test of the package shares: one thread, a place for run folders, the real MovieLens-100K."""
 
-import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-# What importing and collecting make stays to the end; to look through it for garbage takes a third of the collection.
-gc.disable()
 
 # Before numpy and torch are imported. Threads that wait for one another in a loop take ten to twenty times the
 # processor's time where two workers share two cores: so one thread of OpenBLAS, and those of OpenMP sleep as they wait.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import garbage
 import numpy as np
 import pytest
 import torch
@@ -25,9 +22,8 @@ from ncf.data import Split, read_split
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """Look for garbage from now on, but only among what the tests make."""
-    gc.freeze()
-    gc.enable()
+    """Everything is imported and collected."""
+    garbage.collect()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -35,9 +35,7 @@ Deed = Callable[[], object]
 
 # The server has imported what a run imports, so that each process starts in a fraction of a second.
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["ncf.train", "ncf.launch.sweep", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"]
-)
+_context.set_forkserver_preload(["preloaded"])
 
 
 def start(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> BaseProcess:
