@@ -15,6 +15,7 @@ import pytest
 import torch
 from finished_runs import runs  # noqa: F401  a fixture
 from leftovers import _marked, nothing_left_behind  # noqa: F401  fixtures of every test
+from parsed_once import _parsed_once  # noqa: F401  a fixture of every test
 from toys import compose
 
 from ncf.data import Split, read_split
