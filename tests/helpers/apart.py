@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -36,16 +37,20 @@ Deed = Callable[[], object]
 # The server has imported what a run imports, so that each process starts in a fraction of a second.
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["preloaded"])
+_HELPERS = str(Path(__file__).parent)
 
 
 def start(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> BaseProcess:
     """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join([_HELPERS, os.environ.get("PYTHONPATH", "")])):
+        forkserver.ensure_running()  # it does not get sys.path, and would leave out what it does not find
     process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=True)
     process.start()
     return process
 
 
 def _main(module: str, arguments: list[str], log: str, deeds: tuple[Deed, ...]) -> None:
+    assert "preloaded" in sys.modules
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
