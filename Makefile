@@ -29,7 +29,7 @@ train: $(READY)  ## train the default model and print its table (ARGS="loss=foca
 	$(RUN) -m ncf.train $(ARGS)
 
 test: $(READY)  ## run the tests (about 4 minutes on two cores)
-	$(RUN) -m pytest
+	PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest  # or each worker, and each command that it starts, compiles every module anew
 
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale
 	$(RUN) -m pytest -m slow -n 0 --timeout 3600

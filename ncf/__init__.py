@@ -4,6 +4,8 @@ Shape legend, used by every docstring of the package:
 `B` users (or groups) in a batch, `K` negatives, `U` users, `I` items, `D` factors, `S` stacked runs, `N` units.
 """
 
+import gc
+import itertools
 import os
 import sys
 from types import TracebackType
@@ -38,5 +40,13 @@ def _interrupted(kind: type[BaseException], error: BaseException, traceback: Tra
     os._exit(130)
 
 
+def _is_started() -> bool:
+    """Whether `python -m ncf.<command>` has begun this process and is looking for the command."""
+    names = [name for option, name in itertools.pairwise(sys.orig_argv) if option == "-m"]
+    return sys.argv[:1] == ["-m"] and any(name.partition(".")[0] == __name__ for name in names)
+
+
 if sys.argv[:1] == ["-m"]:  # a command, `python -m ncf.train`, whose imports take seconds before its own frame begins
     sys.excepthook = _interrupted
+if _is_started():
+    gc.disable()  # what imports make stays; the command's frame, `ncf.core.command_line.imported`, enables it again

@@ -9,14 +9,22 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import garbage
 import numpy as np
 import pytest
 import torch
 from finished_runs import runs  # noqa: F401  a fixture
 from leftovers import _marked, nothing_left_behind  # noqa: F401  fixtures of every test
+from parsed_once import _parsed_once  # noqa: F401  a fixture of every test
 from toys import compose
 
 from ncf.data import Split, read_split
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Everything is imported and collected."""
+    garbage.collect()
 
 
 @pytest.fixture(autouse=True, scope="session")

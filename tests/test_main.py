@@ -1,5 +1,7 @@
 """`python -m ncf` and the installed `ncf`: every command is listed and run, and nothing is imported before."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,3 +93,40 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line_and_elsewhere_pythons_ow
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert (done.stderr == "interrupted\n") == (status == 130)
+
+
+@pytest.mark.parametrize(
+    ("typed", "argv", "started"),
+    [
+        (["python", "-u", "-m", "ncf.train", "seed=1"], "-m", True),
+        (["python", "-m", "ncf", "train"], "-m", True),
+        (["python", "-m", "ncf.train"], "train.py", False),  # its own frame has begun
+        (["python", "-m", "pytest"], "-m", False),  # it imports ncf, but has no frame of ours
+        (["python", "-m", "ncfx.train"], "-m", False),
+        (["python", "ncf.py"], "ncf.py", False),
+    ],
+)
+def test_only_a_command_of_ncf_puts_garbage_off(
+    typed: list[str], argv: str, started: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "orig_argv", typed)
+    monkeypatch.setattr(sys, "argv", [argv])
+    assert ncf._is_started() == started
+
+
+@pytest.mark.parametrize("name", entrance.commands())
+def test_every_command_has_the_frame_that_collects_garbage(name: str) -> None:
+    path = PACKAGE / f"{name}.py"
+    text = (path if path.exists() else PACKAGE / name / "__main__.py").read_text()
+    assert re.search(r'if __name__ == "__main__":\n    (command_line\.|hydra_app\.)?run\(main\b', text)
+
+
+@pytest.mark.parametrize("command", [["ncf.status"], ["ncf", "status"]])
+def test_a_command_that_has_begun_collects_garbage_but_not_in_its_imports(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "seen.py").write_text("import gc; print(gc.isenabled(), gc.get_freeze_count() > 1000)")
+    line = [sys.executable, "-m", *command, "--import", "seen", "--help"]
+    path = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[0] == "True True"

@@ -97,10 +97,17 @@ def _object(line: str, where: str, error: type[NcfError]) -> dict[str, Any]:
 def read_yaml(path: Path, error: type[NcfError]) -> Any:
     """Return the value of a YAML file, without running anything it names.
 
-    Raises as `read_text`, and `error` for what is no YAML, is nested too deeply, or unfolds into too many elements:
-    in nine lines, aliases of aliases can stand for a billion elements.
+    Raises as `read_text` and `parse_yaml`.
     """
-    text = read_text(path, error, _LARGEST_YAML)
+    return parse_yaml(read_text(path, error, _LARGEST_YAML), path, error)
+
+
+def parse_yaml(text: str, path: Path, error: type[NcfError]) -> Any:
+    """Return the value of `text`, the content of the YAML file `path`, without running anything it names.
+
+    Raises `error` for what is no YAML, is nested too deeply, or unfolds into too many elements: in nine lines, aliases
+    of aliases can stand for a billion elements.
+    """
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -6,6 +6,7 @@ section, and no YAML file may name a callable or configure logging in it, except
 """
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 
-from ncf.core.outside import MEGABYTE, open_regular, read_text, read_yaml
+from ncf.core.outside import MEGABYTE, open_regular, parse_yaml, read_text, read_yaml
 from ncf.errors import ConfigError
 
 _KEY = r"(?!hydra\b)[A-Za-z_]\w*(\.\w+)*"
@@ -79,12 +80,19 @@ def refuse_code(folder: Path, exempt: Path) -> None:
     """Raise ConfigError if a YAML file in `folder`, outside `exempt`, makes Hydra call or import something."""
     for path in _yaml_files(folder):
         if not path.is_relative_to(exempt):
-            package = _PACKAGE.search(_content(path))
+            text = _content(path)
+            package = _PACKAGE.search(text)
             found = [package[1]] if package else []
             found += [part for part in path.relative_to(folder).parts if part in _CODE_KEYS]
-            found += [key for key in _keys(_read(path)) if key in _CODE_KEYS]
+            found += _code_keys(path, text)
             if found:
                 raise ConfigError(f"{path}: expected settings, found {found[0]!r}, which could run code")
+
+
+@functools.lru_cache(maxsize=512)
+def _code_keys(path: Path, text: str) -> tuple[str, ...]:
+    """Return the keys of the file's text that run code; kept, since a process may compose many configurations."""
+    return tuple(key for key in _keys(parse_yaml(text, path, ConfigError)) if key in _CODE_KEYS)
 
 
 def _yaml_files(folder: Path) -> Iterator[Path]:

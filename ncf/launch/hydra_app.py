@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ncf.core import trust
 from ncf.core.advice import explained, refuse_missing_run, refuse_unknown_options
-from ncf.core.command_line import forgiving_streams, say, take_imports, text_table
+from ncf.core.command_line import forgiving_streams, imported, say, take_imports, text_table
 from ncf.core.compose import CONF, compose
 from ncf.core.memory import is_out_of_memory
 from ncf.core.signals import STOPPED, StopFlag, stop_flag
@@ -208,6 +208,7 @@ def _run(main: Callable[[], object], root: str) -> None:
     global _run_began
     _run_began = False
     _failed.clear()
+    imported()
     forgiving_streams()
     logging.raiseExceptions = False  # logging to a full disk would print tracebacks
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that Hydra's own errors are raised up to here

@@ -113,11 +113,12 @@ def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) ->
     absent = {"neg_ratio", "seed", metric, *arm} - set(results.columns)
     if absent:
         raise StatisticsError(f"results: missing columns {sorted(absent)}, got {sorted(results.columns)}")
-    rows = results[results["neg_ratio"] == ratio]
+    own = results["neg_ratio"] == ratio
     for column, value in arm.items():
-        rows = rows[_has(rows[column], resolved(value, ratio))]
+        own &= _has(results[column], resolved(value, ratio))
     where = f"{arm} at 1:{ratio} with seed"
-    values = pd.to_numeric(rows.set_index("seed")[metric], errors="coerce").astype(float)
+    values = pd.to_numeric(results[metric][own], errors="coerce").astype(float)
+    values.index = pd.Index(results["seed"][own])
     for seed in values.index[values.index.duplicated()]:
         raise StatisticsError(f"results: expected one run of {where} {seed}, got several")
     for seed in values.index[~np.isfinite(values)]:

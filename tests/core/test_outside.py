@@ -22,10 +22,10 @@ READERS = [read_text, read_json, read_json_lines, read_yaml]
 
 def refused(read: Callable[..., Any], path: Path) -> str:
     """What `read` says of `path`, which it has to say at once and in one line."""
-    begun = time.monotonic()
+    begun = time.process_time()  # which does not depend on how busy the machine is
     with pytest.raises(DataError) as caught:
         read(path, DataError)
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
     return str(caught.value)

@@ -166,5 +166,19 @@ def test_folders_of_configuration_that_are_typed_are_looked_through(tmp_path: Pa
         check_arguments([option, str(tmp_path)], CONF, CHOICES)
 
 
+def test_a_file_that_has_changed_is_looked_at_anew(tmp_path: Path) -> None:
+    """The keys of a file are kept by its text, for as long as the process lasts."""
+    for text in ("x: 1\n", "x: 2\n"):
+        put(tmp_path, "a.yaml", text)
+        refuse_code(tmp_path, exempt=tmp_path / "hydra")
+    for _ in range(2):  # what was refused is refused again
+        put(tmp_path, "a.yaml", "_target_: os.system\n")
+        with pytest.raises(ConfigError, match="_target_"):
+            refuse_code(tmp_path, exempt=tmp_path / "hydra")
+        put(tmp_path, "a.yaml", "x: [\n")
+        with pytest.raises(ConfigError, match="cannot be read"):
+            refuse_code(tmp_path, exempt=tmp_path / "hydra")
+
+
 def test_what_the_user_types_is_the_users_own() -> None:
     check_arguments(["-m", "loss=focal,bce", "hydra.launcher.n_jobs=2", "data.archive=../set.zip"], CONF, CHOICES)

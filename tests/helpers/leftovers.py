@@ -18,6 +18,7 @@ _CACHES = {"__pycache__", "data"}  # beside folders such as .mypy_cache; data ar
 # What people write, perhaps while the tests run; no run leaves only such files.
 _EDITED = {".j2", ".md", ".py", ".toml", ".yaml"}
 _INFRASTRUCTURE = ("multiprocessing.forkserver", "multiprocessing.resource_tracker", "loky.backend.resource_tracker")
+_last: list[set[Path]] = []  # the files at the end of the last module, with which the next one begins
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,7 +29,7 @@ def _marked() -> None:
 @pytest.fixture(autouse=True, scope="module")
 def nothing_left_behind(_marked: None) -> Iterator[None]:
     """An error of the module whose tests leave a process running or a new file in the repository."""
-    before = files()
+    before = _last.pop() if _last else files()
     yield
     deadline = time.monotonic() + _PATIENCE
     while (running := processes()) and time.monotonic() < deadline:
@@ -36,7 +37,8 @@ def nothing_left_behind(_marked: None) -> Iterator[None]:
     for process in running:  # so that it is reported once
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    new = sorted(map(str, files() - before))
+    _last.append(files())
+    new = sorted(map(str, _last[0] - before))
     left = [*running.values(), *new]
     assert not left, f"a test has left processes running or files in the repository: {left}"
 

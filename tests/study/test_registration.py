@@ -151,10 +151,10 @@ TEXTS = "".join(f"a{n}: ${{a{n - 1}}}${{a{n - 1}}}\n" for n in range(1, 40))
 def test_a_file_that_unfolds_without_end_is_one_line_at_once(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "preregistration.yaml"
     path.write_text(text)
-    begun = time.monotonic()
+    begun = time.process_time()  # which does not depend on how busy the machine is
     with pytest.raises(StatisticsError, match=message) as caught:
         load(path)
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 1000
 

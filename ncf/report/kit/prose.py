@@ -7,7 +7,8 @@ and as filters others of `ncf.report.kit.naming`. Sentences that several pages n
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2.bccache import Bucket
 
 from ncf.errors import ConfigError
 from ncf.evaluation.hypergeometric import SAMPLED
@@ -16,6 +17,22 @@ from ncf.report.kit import naming
 from ncf.report.kit.section import Facts
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+class _Compiled(BytecodeCache):
+    """The templates that this process has compiled, by their text: each page would compile them anew."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = {html: _Compiled() for html in (False, True)}  # escaping is compiled into a template
 
 
 class Prose:
@@ -29,7 +46,7 @@ class Prose:
     def __init__(self, study: Any, html: bool = False) -> None:
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=html, trim_blocks=True,
-            lstrip_blocks=True, keep_trailing_newline=True,
+            lstrip_blocks=True, keep_trailing_newline=True, bytecode_cache=_COMPILED[html],
         )  # fmt: skip
         filters = (
             naming.at_ratios, naming.label, naming.listed, naming.loss_name, naming.metric_name, naming.p_value,
@@ -49,10 +66,19 @@ class Prose:
 
     def macro(self, template: Path, name: str, facts: Facts) -> str:
         """What the macro `name` of a section's template says. Raises ConfigError if the template has none."""
-        words = self._environment.from_string(template.read_text("utf-8")).make_module(dict(facts))
+        words = self._from_file(template).make_module(dict(facts))
         if not hasattr(words, name):
             raise ConfigError(f"{template}: expected a macro named {name}, found none")
         return str(getattr(words, name)())
+
+    def _from_file(self, template: Path) -> Template:
+        known, text = self._environment.bytecode_cache, template.read_text("utf-8")
+        assert known is not None
+        bucket = known.get_bucket(self._environment, str(template), None, text)
+        if bucket.code is None:
+            bucket.code = self._environment.compile(text)
+            known.set_bucket(bucket)
+        return Template.from_code(self._environment, bucket.code, self._environment.make_globals(None))
 
 
 def line(text: str) -> str:

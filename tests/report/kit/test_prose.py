@@ -90,6 +90,14 @@ def test_what_is_filled_in_is_escaped_in_html_only(study: Study, tmp_path: Path)
     assert Prose(study).macro(template, "a", {"word": "<b>"}) == "<p><b>"
 
 
+def test_a_template_that_has_changed_says_what_it_says_now(study: Study, tmp_path: Path) -> None:
+    """Templates are compiled once a process, by their text."""
+    template, prose = tmp_path / "mine.j2", Prose(study)
+    for word in ("one", "two"):
+        template.write_text(f"{{% macro a() %}}{word}{{% endmacro %}}")
+        assert (prose.macro(template, "a", {}), Prose(study).macro(template, "a", {})) == (word, word)
+
+
 def test_the_design_names_the_data_where_the_protocol_does(study: Study) -> None:
     rest = "are paired by seed (11 at 1:4, 10 at 1:10, 6 at 1:50). Each comparison is an exact two-sided Wilcoxon"
     assert said(study, "design").startswith(f"Runs on ml-100k {rest}")
