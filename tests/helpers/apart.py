@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
-from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -36,17 +35,13 @@ Deed = Callable[[], object]
 
 # The server has imported what a run imports, so that each process starts in a fraction of a second.
 _context = multiprocessing.get_context("forkserver")
-# It leaves out without a word what it does not find; then all but the freezing is as in `preloaded`.
 _context.set_forkserver_preload(
-    ["preloaded", "ncf.train", "ncf.launch.sweep", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"]
+    ["ncf.train", "ncf.launch.sweep", "ncf.stats", "torch._inductor", "hydra_plugins.ncf_stacked_launcher"]
 )
-_HELPERS = str(Path(__file__).parent)
 
 
 def start(arguments: list[str], log: Path, *deeds: Deed, module: str = "ncf.train") -> BaseProcess:
     """`python -m <module>` with these arguments, begun; what it prints goes to `log`, `deeds` are done first."""
-    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join([_HELPERS, os.environ.get("PYTHONPATH", "")])):
-        forkserver.ensure_running()  # it does not get sys.path, and would leave out what it does not find
     process = _context.Process(target=_main, args=(module, arguments, str(log), deeds), daemon=True)
     process.start()
     return process
