@@ -93,8 +93,8 @@ def _download(release: Release, root: Path, saved: Any) -> str:
             return str(path)
     unread = "" if str(root) == str(saved) else f" (the run's own {saved!r:.200} is not looked into unless typed)"
     raise DataError(
-        f"{release.name}: expected its files in {root / 'raw'}, found none{unread}; root=<data folder> or archive=<path> "
-        f"names them, and python -m ncf.data data={release.name} fetches them"
+        f"{release.name}: expected its files in {root / 'raw'}, found none{unread}; root=<data folder> or "
+        f"archive=<path> names them, and python -m ncf.data data={release.name} fetches them"
     )
 
 
