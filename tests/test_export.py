@@ -53,7 +53,10 @@ def test_a_score_that_is_no_inner_product_is_left_out_by_default_and_refused_whe
     assert said.startswith("skipped: vectors: the score of ")
     assert said.count("\n") == 1
     for forms in ("npy", "npy,model", "parquet"):
-        with pytest.raises(DataError, match=r"^vectors: the score of \w+ is not an inner product of vectors$"):
+        with pytest.raises(
+            DataError,
+            match=r"^vectors: the score of \w+ is not an inner product of vectors, as that of gmf is; forms=model",
+        ):
             export.main([f"run={runs[name]}", f"output={tmp_path / forms}", f"forms={forms}"])
         assert written(tmp_path / forms) == set()
 

@@ -86,7 +86,10 @@ def test_what_cannot_be_written_by_parts_says_so(
     with pytest.raises(ConfigError, match=r"^forms: expected parquet, which is written by parts, got 'npy'$"):
         export.main([f"run={runs['mf']}", *options, "forms=npy"])
     for name in ("neumf", "ease"):
-        with pytest.raises(DataError, match=r"^vectors: the score of \w+ is not an inner product of vectors$"):
+        with pytest.raises(
+            DataError,
+            match=r"^vectors: the score of \w+ is not an inner product of vectors, as that of gmf is; forms=model",
+        ):
             export.main([f"run={runs[name]}", *options])
     with pytest.raises(ConfigError, match=r"^output: cannot write /proc/none/users.parquet \("):
         export.main([f"run={runs['mf']}", "output=/proc/none", "part=1/2"])

@@ -88,7 +88,9 @@ def asked(part: str | None) -> Share | None:
     found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", part, re.ASCII)
     number, parts = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 0 <= number < parts <= MOST:
-        raise ConfigError(f"part: expected a number and how many there are, from 0/8 to 7/8, got {part!r:.40}")
+        raise ConfigError(
+            f"part: expected a number and how many there are, as 0/8 to 7/8 for eight parts, got {part!r:.40}"
+        )
     return Share(number, parts)
 
 

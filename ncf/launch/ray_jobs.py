@@ -140,7 +140,7 @@ class _Tasks:
 
 
 def _connected(room: Room) -> Any:
-    """Return the module ray, connected. Raises ConfigError if this machine, when it is all of Ray, lacks GPUs."""
+    """Return the module ray, connected. Raises ConfigError if there is no cluster, or too few GPUs."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -148,10 +148,16 @@ def _connected(room: Room) -> Any:
     if not ray.is_initialized():
         logging.getLogger("ray").setLevel(logging.ERROR)
         with _own_handler_kept():
-            ray.init(
-                address=room.address, log_to_driver=False, configure_logging=False,
-                **(_own(room) if room.address == LOCAL else {}),
-            )  # fmt: skip
+            try:
+                ray.init(
+                    address=room.address, log_to_driver=False, configure_logging=False,
+                    **(_own(room) if room.address == LOCAL else {}),
+                )  # fmt: skip
+            except ConnectionError as error:
+                raise ConfigError(
+                    f"hydra.launcher.address: expected a cluster of Ray at {room.address}, found none "
+                    f"({' '.join(str(error).split()):.100}); ray start --head starts one here, local does without"
+                ) from None
     if room.gpus and room.address == LOCAL and (found := ray.cluster_resources().get("GPU", 0)) < room.gpus:
         raise ConfigError(f"hydra.launcher.gpus: expected at most the {found:g} GPUs of this machine, got {room.gpus}")
     return ray

@@ -116,9 +116,9 @@ def _opened(plan: RunPlan, folder: Path, stopped: Callable[[], bool], group: on.
         state = None if path is None else sharded_file.read_state(path)
         saved = None if state is None else _as_checkpoint(state, folder)
         finished = artifacts.read_result(folder)
-        _refuse_other_kind(folder, path, finished)
-        history = resume.history(folder, saved, finished, plan)
         done = finished is not None and finished["config_hash"] == config_hash(plan.settings)
+        _refuse_other_kind(folder, path, done)
+        history = resume.history(folder, saved, finished, plan)
     if done and finished is not None:
         return finished
     data = _data(plan, group)
@@ -129,6 +129,7 @@ def _opened(plan: RunPlan, folder: Path, stopped: Callable[[], bool], group: on.
         resume.refuse_other_data(folder, saved, split)
         first = group.rank == 0
         if first:
+            log.info("training on processes: %d (trainer.sharding=%s)", group.size, plan.trainer.sharding)
             remove_temporaries(folder)
         record = artifacts.EpochLog(folder, history).append if first else _nothing
     trainer = _trainer(plan, data, group, folder, record, stopped)
@@ -211,9 +212,9 @@ def _refuse_unsupported(plan: RunPlan, group: on.Group) -> None:
         )
 
 
-def _refuse_other_kind(folder: Path, path: Path | None, finished: Result | None) -> None:
+def _refuse_other_kind(folder: Path, path: Path | None, done: bool) -> None:
     """Raise CheckpointError if the run in `folder` was begun on one process without trainer=distributed."""
-    if path is None and finished is None and (folder / checkpoint.NEWEST).exists():
+    if path is None and not done and (folder / checkpoint.NEWEST).exists():
         raise CheckpointError(f"{folder}: the run was started without trainer=distributed; go on without it")
 
 

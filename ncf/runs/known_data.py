@@ -37,10 +37,11 @@ def split_of(settings: Mapping[str, Any], root: Path | None, archive: Path | Non
         DataError: the data is missing, damaged or where it may not be read; the message says what to type.
     """
     data = dict(settings["data"])
-    if isinstance(data.get("root"), str):
-        data["root"] = _root(data["root"], root)
+    saved = data.get("root")
+    if isinstance(saved, str):
+        data["root"] = _root(saved, root)
     if isinstance(data.get("archive", 0), str | None):
-        data["archive"] = str(archive) if archive is not None else _archive(data)
+        data["archive"] = str(archive) if archive is not None else _archive(data, saved)
     data |= {key: None for key in data if key.startswith(("item_features", "user_features"))}
     with storing_nothing():
         return read_split({**settings, "data": data})
@@ -52,13 +53,17 @@ def _root(saved: str, typed: Path | None) -> str:
     return saved if _lies_below(Path(saved), Path.cwd()) else DEFAULT_ROOT
 
 
-def _archive(data: Mapping[str, Any]) -> str:
-    """Return the path of the data file or, for a release, of an earlier download. Raises DataError if there is none."""
+def _archive(data: Mapping[str, Any], root: Any) -> str:
+    """Return the path of the data file or, for a release, of an earlier download. Raises DataError if there is none.
+
+    Args:
+        root: the run's own `data.root`, which the message names where it is not followed.
+    """
     saved, release = data["archive"], _RELEASES.get(str(data.get("name")))
     if isinstance(saved, str) and _known(saved, data.get("sha256"), release):
         return saved
     if release is not None:
-        return _download(release, Path(data["root"]))
+        return _download(release, Path(data["root"]), root)
     raise DataError(
         f"data.archive: expected a file with the SHA-256 of the run's data at {saved!r:.200}; archive=<path> names it"
     )
@@ -81,14 +86,15 @@ def _known(saved: str, sha256: Any, release: Release | None) -> bool:
         return False
 
 
-def _download(release: Release, root: Path) -> str:
+def _download(release: Release, root: Path, saved: Any) -> str:
     for path in (root / "raw" / f"{release.name}.zip", root / "raw" / release.name):
         files = [path, *(path / name for name in _names(release))]
         if path.exists() and (str(root) == DEFAULT_ROOT or all(_lies_below(file, root) for file in files)):
             return str(path)
+    unread = "" if str(root) == str(saved) else f" (the run's own {saved!r:.200} is not looked into unless typed)"
     raise DataError(
-        f"{release.name}: expected its files in {root / 'raw'}, found none; root=<data folder> or archive=<path> "
-        f"names them, and python -m ncf.data data={release.name} fetches them"
+        f"{release.name}: expected its files in {root / 'raw'}, found none{unread}; root=<data folder> or "
+        f"archive=<path> names them, and python -m ncf.data data={release.name} fetches them"
     )
 
 

@@ -88,7 +88,7 @@ class Table:
         if number is None:
             raise ConfigError(f"output: expected only parts of this table, found {name}; {advice}")
         if int(number[2]) != self.share.parts:
-            raise ConfigError(f"output: expected a table of {self.share.parts} parts, found {name}; {advice}")
+            raise ConfigError(f"output: expected a table of {_parts(self.share.parts)}, found {name}; {advice}")
         found = _description(self.path / name)
         if found is None:
             raise ConfigError(f"output: expected parts of this table, found {name}, which is not one; {advice}")
@@ -97,7 +97,7 @@ class Table:
             if expected.get(key) != found.get(key):
                 raise ConfigError(
                     f"output: expected parts of this table, found {name} of another one ({key}: "
-                    f"expected {expected.get(key)!r:.60}, found {found.get(key)!r:.60}); {advice}"
+                    f"expected {_shown(expected.get(key))}, found {_shown(found.get(key))}); {advice}"
                 )
 
     def _description(self, part: int) -> dict[str, Any]:
@@ -120,6 +120,15 @@ class Table:
         with naming(self.file), atomic(self.file) as file, pa.parquet.ParquetWriter(file, schema) as writer:
             for group in _groups(tables):
                 writer.write_table(pa.concat_tables(group).combine_chunks())
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _parts(number: int) -> str:
+    return "1 part" if number == 1 else f"{number} parts"
 
 
 def made_of(folder: Path, what: str, options: Mapping[str, Any]) -> dict[str, Any]:

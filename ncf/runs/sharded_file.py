@@ -26,6 +26,7 @@ from ncf.core.files import write_text, writing
 from ncf.core.outside import MEGABYTE, open_regular, read_text
 from ncf.errors import CheckpointError, FileError
 from ncf.training.distributed import Group, ShardedModel, agreed
+from ncf.training.distributed.quiet import quiet
 
 NEWEST, PREVIOUS, NEW = "checkpoint.sharded", "checkpoint.sharded.previous", "checkpoint.sharded.new"
 STATE = "state.json"
@@ -133,7 +134,8 @@ def read_tensors(path: Path, tensors: dict[str, Any]) -> None:
         CheckpointError: it is damaged, or holds other tensors.
     """
     try:
-        dcp.load(tensors, storage_reader=_Reader(path))
+        with quiet():  # torch warns of its own use of ShardedTensor, the only class that torchrec's tables fit
+            dcp.load(tensors, storage_reader=_Reader(path))
     except (CheckpointException, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path}: damaged, or of another run ({_said(error)})") from None
 

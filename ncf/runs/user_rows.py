@@ -77,4 +77,7 @@ def tables_of_users(run: LoadedRun, make: Make) -> set[str] | None:
 
 def no_vectors(run: LoadedRun) -> DataError:
     """Return the error of a model without vectors."""
-    return DataError(f"vectors: the score of {type(run.model).__name__} is not an inner product of vectors")
+    return DataError(
+        f"vectors: the score of {type(run.model).__name__} is not an inner product of vectors, as that of gmf is; "
+        "forms=model writes the model itself, in one process"
+    )

@@ -47,7 +47,9 @@ def test_the_share_is_that_of_the_option_or_of_torchrun(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("text", ["8/8", "1", "/", "1/0", "-1/2", "1/2/3", "1/100000", "a/b", "1.0/2", "٣/8", ""])
 def test_a_part_that_cannot_be_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^part: expected a number and how many there are, from 0/8 to 7/8, got '"):
+    with pytest.raises(
+        ConfigError, match=r"^part: expected a number and how many there are, as 0/8 to 7/8 for eight parts, got '"
+    ):
         asked(text)
 
 

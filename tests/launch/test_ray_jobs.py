@@ -14,7 +14,7 @@ from toys import compose
 from ncf.core.compose import configuration
 from ncf.errors import ConfigError
 from ncf.launch import hydra_app, ray_jobs
-from ncf.launch.ray_jobs import Room, _own, _own_handler_kept, _Tasks
+from ncf.launch.ray_jobs import Room, _connected, _own, _own_handler_kept, _Tasks
 from ncf.train import main
 
 
@@ -302,3 +302,12 @@ def test_ray_sets_as_many_cores_aside_as_a_run_has_threads(
             hydra_context=None, task_function=lambda cfg: None, config=config  # type: ignore[arg-type]
         )  # fmt: skip
     assert launcher.room == Room("local", -1, 3, 0)  # type: ignore[attr-defined]
+
+
+def test_no_cluster_is_told_in_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise ConnectionError("Could not find any\nrunning Ray instance.")
+
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(is_initialized=lambda: False, init=init))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"^hydra.launcher.address: expected a cluster of Ray at auto, .*--head"):
+        _connected(Room("auto", 1, 1, 0))

@@ -1,6 +1,7 @@
 """Runs with trainer=distributed: one process equals the plain trainer; what is refused; two processes equal one."""
 
 import pickle
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,26 @@ def test_a_run_of_one_process_does_not_go_on_with_several(root: Path, tmp_path: 
     folder = made(tmp_path / "run", *line(root, "mf"), steps=5)
     with pytest.raises(CheckpointError, match="started without trainer=distributed"):
         made(folder, *line(root, "mf", "trainer=distributed"))
+
+
+def test_a_finished_run_of_one_process_is_not_begun_anew_by_several(root: Path, tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *line(root, "mf", "trainer.epochs=1"))
+    before = (folder / "result.json").read_bytes()
+    with pytest.raises(CheckpointError, match="started without trainer=distributed; go on without it"):
+        made(folder, *line(root, "mf", "trainer=distributed", "trainer.epochs=2"))
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_going_on_tells_the_number_of_processes_and_shows_no_warning_of_torch(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = made(tmp_path / "run", *line(root, "mf", "trainer=distributed"), steps=5)
+    caplog.set_level("INFO", logger="ncf.runs.distributed")
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        made(folder, *line(root, "mf", "trainer=distributed"))
+    assert not [each for each in shown if "ShardedTensor" in str(each.message)]
+    assert "training on processes: 1 (trainer.sharding=auto)" in caplog.messages
 
 
 class _Mischief:

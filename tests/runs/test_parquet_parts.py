@@ -117,6 +117,7 @@ def renamed(folder: Path) -> None:
         (lambda f: write(f, 1, 2, {"k": 3, "run": "x"}), r"part-00001-of.* \(run: expected 'abc', found 'x'\)"),
         (lambda f: write(f, 0, 2, {"run": "abc"}), r"\(k: expected 3, found None\)"),
         (lambda f: write(f, 0, 2, {**K3, "seed": 1}), r"\(seed: expected None, found 1\)"),
+        (lambda f: write(f, 0, 2, {**K3, "run": "x" * 90}), r"\(run: expected 'abc', found 'x{56}\.\.\.\)"),
         (lambda f: write(f, 0, 3), "^output: expected a table of 2 parts, found part-00000-of-00003.parquet"),
         (renamed, r"\(part: expected '1/2', found '0/2'\)"),
         (garbage, "found part-00000-of-00002.parquet, which is not one"),
@@ -134,6 +135,12 @@ def test_a_folder_with_anything_else_is_refused_and_left_as_it_is(
             write(tmp_path, part, 2)
         assert str(error.value).endswith(f"; delete it, or take another folder than {tmp_path}")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == content
+
+
+def test_one_part_is_not_called_parts(tmp_path: Path) -> None:
+    write(tmp_path, 0, 2)
+    with pytest.raises(ConfigError, match="expected a table of 1 part, found"):
+        write(tmp_path, 0, 1)
 
 
 def test_a_whole_file_is_made_again_only_if_it_is_of_another_table(tmp_path: Path) -> None:

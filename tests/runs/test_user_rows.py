@@ -118,7 +118,10 @@ def test_users_are_told_from_all_else_by_the_shapes_of_weights(name: str, runs: 
 
 def test_a_score_that_is_no_inner_product_has_no_vectors(runs: FinishedRuns) -> None:
     for name in ("neumf", "ease"):
-        with pytest.raises(DataError, match=r"^vectors: the score of \w+ is not an inner product of vectors$"):
+        with pytest.raises(
+            DataError,
+            match=r"^vectors: the score of \w+ is not an inner product of vectors, as that of gmf is; forms=model",
+        ):
             next(user_vectors(mapped(runs[name]), 0, 5))
 
 
