@@ -73,7 +73,7 @@ def spread(model: ShardedModel, name: str, local: Tensor | None, dtype: torch.dt
         ShardMetadata([m.shard_offsets[0], 0], [m.shard_sizes[0], columns], m.placement) for m in whole.shards_metadata
     ]
     own = model.tables.whole[name].local_shards()
-    mine = [p for p in pieces if own and p.shard_offsets[0] == own[0].metadata.shard_offsets[0]]
+    mine = [p for p in pieces if own and p.placement == own[0].metadata.placement]  # empty ones share an offset
     described = ShardedTensorMetadata(
         pieces, torch.Size([model.tables.shapes[name].rows, columns]), TensorProperties(dtype=dtype)
     )

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from ncf.core.memory import is_out_of_memory
 from ncf.errors import NcfError, TrainingError
 
+_SIGNS = ("gloo", "Gloo", "NCCL", "peer", "pair closure", "Broken pipe")  # of a partner that is gone, in messages
 ANSWER_WITHIN = timedelta(minutes=5)
 """How long one process may be ahead of another; the longest step that only some take is a share of a ranking."""
 
@@ -129,4 +130,4 @@ def _of_partner(error: Exception) -> bool:
     if not isinstance(error, RuntimeError) or isinstance(error, NcfError) or is_out_of_memory(error):
         return False
     text = str(error)
-    return isinstance(error, dist.DistError) or any(sign in text for sign in ("gloo", "Gloo", "NCCL", "peer"))
+    return isinstance(error, dist.DistError) or any(sign in text for sign in _SIGNS)
