@@ -117,6 +117,7 @@ def _opened(plan: RunPlan, folder: Path, stopped: Callable[[], bool], group: on.
         saved = None if state is None else _as_checkpoint(state, folder)
         finished = artifacts.read_result(folder)
         _refuse_other_kind(folder, path, finished)
+        _refuse_other_tables(folder, saved, plan)
         history = resume.history(folder, saved, finished, plan)
         done = finished is not None and finished["config_hash"] == config_hash(plan.settings)
     if done and finished is not None:
@@ -215,6 +216,19 @@ def _refuse_other_kind(folder: Path, path: Path | None, finished: Result | None)
     """Raise CheckpointError if the run in `folder` was begun on one process without trainer=distributed."""
     if path is None and finished is None and (folder / checkpoint.NEWEST).exists():
         raise CheckpointError(f"{folder}: the run was started without trainer=distributed; go on without it")
+
+
+def _refuse_other_tables(folder: Path, saved: Checkpoint | None, plan: RunPlan) -> None:
+    """Raise CheckpointError if the tables were copied in each process and are to be sharded now, or the reverse."""
+    if saved is None:
+        return
+    with checkpoint.understood(folder):
+        before, now = saved.settings["trainer"]["sharding"], plan.trainer.sharding
+    if (before == "data") != (now == "data"):
+        expected = "data" if before == "data" else "auto, row or table"
+        raise CheckpointError(
+            f"{folder}: trainer.sharding: expected {expected}, as the run was started with {before}, got {now}"
+        )
 
 
 def _trainer(
