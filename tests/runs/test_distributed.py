@@ -92,6 +92,14 @@ def test_a_run_of_one_process_does_not_go_on_with_several(root: Path, tmp_path: 
         made(folder, *line(root, "mf", "trainer=distributed"))
 
 
+def test_copied_tables_do_not_become_sharded_ones_nor_the_reverse(root: Path, tmp_path: Path) -> None:
+    for before, now, expected in (("data", "row", "data"), ("row", "data", "auto, row or table")):
+        overrides = line(root, "mf", "trainer=distributed")
+        folder = made(tmp_path / before, *overrides, f"trainer.sharding={before}", steps=5)
+        with pytest.raises(CheckpointError, match=f"trainer.sharding: expected {expected}, as the run was started"):
+            made(folder, *overrides, f"trainer.sharding={now}")
+
+
 class _Mischief:
     def __reduce__(self) -> tuple:
         return (Path.touch, (Path("executed"),))
@@ -136,4 +144,17 @@ def test_more_processes_equal_one(processes: int, name: str, sharding: str, root
     folder = tmp_path / "several"
     own = ["trainer=distributed", f"trainer.sharding={sharding}", f"hydra.run.dir='{folder}'"]
     finish(torchrun(processes, [*overrides, *own]))
+    assert_alike(plain, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["row", "table"])
+def test_more_processes_than_users_equal_one(sharding: str, root: Path, tmp_path: Path) -> None:
+    """Most processes have no row of a table, no row of a batch, or both."""
+    few = ("data.users=2", "data.items=30", "data.interactions=30", "trainer.batch_size=44", "evaluation.cutoffs=[10]")
+    overrides = line(root, "mf", *few)
+    plain = made(tmp_path / "plain", *overrides)
+    folder = tmp_path / "several"
+    own = ["trainer=distributed", f"trainer.sharding={sharding}", f"hydra.run.dir='{folder}'"]
+    finish(torchrun(4, [*overrides, *own]))
     assert_alike(plain, folder)
