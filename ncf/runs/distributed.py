@@ -116,10 +116,11 @@ def _opened(plan: RunPlan, folder: Path, stopped: Callable[[], bool], group: on.
         state = None if path is None else sharded_file.read_state(path)
         saved = None if state is None else _as_checkpoint(state, folder)
         finished = artifacts.read_result(folder)
-        _refuse_other_kind(folder, path, finished)
-        _refuse_other_tables(folder, saved, plan)
-        history = resume.history(folder, saved, finished, plan)
         done = finished is not None and finished["config_hash"] == config_hash(plan.settings)
+        if not done:
+            _refuse_other_kind(folder, path)
+            _refuse_other_tables(folder, saved, plan)
+        history = resume.history(folder, saved, finished, plan)
     if done and finished is not None:
         return finished
     data = _data(plan, group)
@@ -212,9 +213,9 @@ def _refuse_unsupported(plan: RunPlan, group: on.Group) -> None:
         )
 
 
-def _refuse_other_kind(folder: Path, path: Path | None, finished: Result | None) -> None:
+def _refuse_other_kind(folder: Path, path: Path | None) -> None:
     """Raise CheckpointError if the run in `folder` was begun on one process without trainer=distributed."""
-    if path is None and finished is None and (folder / checkpoint.NEWEST).exists():
+    if path is None and (folder / checkpoint.NEWEST).exists():
         raise CheckpointError(f"{folder}: the run was started without trainer=distributed; go on without it")
 
 

@@ -102,10 +102,17 @@ def save(folder: Path, tensors: dict[str, Any], state: Mapping[str, Any], group:
         if group.rank == 0:
             with writing(new):
                 write_text(new / STATE, json.dumps({"format": FORMAT, "processes": group.size, **state}) + "\n")
-                shutil.rmtree(folder / PREVIOUS, ignore_errors=True)
-                if (folder / NEWEST).exists():
-                    (folder / NEWEST).rename(folder / PREVIOUS)
+                _make_room(folder)
                 new.rename(folder / NEWEST)
+
+
+def _make_room(folder: Path) -> None:
+    """Make the newest checkpoint the previous one, unless only that is whole: a killed process has left it alone."""
+    if newest(folder) == folder / NEWEST:
+        shutil.rmtree(folder / PREVIOUS, ignore_errors=True)
+        (folder / NEWEST).rename(folder / PREVIOUS)
+    else:
+        shutil.rmtree(folder / NEWEST, ignore_errors=True)
 
 
 def newest(folder: Path) -> Path | None:

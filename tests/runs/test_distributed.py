@@ -92,6 +92,28 @@ def test_a_run_of_one_process_does_not_go_on_with_several(root: Path, tmp_path: 
         made(folder, *line(root, "mf", "trainer=distributed"))
 
 
+def test_a_finished_run_of_one_process_is_not_extended_with_several(root: Path, tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *line(root, "mf"))
+    assert made(folder, *line(root, "mf", "trainer=distributed")) == folder  # it is finished
+    before = (folder / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match="started without trainer=distributed"):
+        made(folder, *line(root, "mf", "trainer=distributed", "trainer.epochs=4"))
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_of_several_processes_does_not_begin_anew_on_one(root: Path, tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *line(root, "mf", "trainer=distributed"), steps=30)
+    before = (folder / "metrics.jsonl").read_bytes()
+    assert before
+    with pytest.raises(CheckpointError, match="the run was started with trainer=distributed"):
+        made(folder, *line(root, "mf"))
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    made(folder, *line(root, "mf", "trainer=distributed"))
+    with pytest.raises(CheckpointError, match="the run was started with trainer=distributed"):
+        made(folder, *line(root, "mf", "trainer.epochs=4"))
+    assert made(folder, *line(root, "mf")) == folder  # it is finished
+
+
 def test_copied_tables_do_not_become_sharded_ones_nor_the_reverse(root: Path, tmp_path: Path) -> None:
     for before, now, expected in (("data", "row", "data"), ("row", "data", "auto, row or table")):
         overrides = line(root, "mf", "trainer=distributed")
