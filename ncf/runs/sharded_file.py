@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from ncf.core.files import write_text, writing
 from ncf.core.outside import MEGABYTE, open_regular, read_text
 from ncf.errors import CheckpointError, FileError
-from ncf.training.distributed import Group, ShardedModel, agreed
+from ncf.training.distributed import Group, ShardedModel, agreed, wait_for_all
 
 NEWEST, PREVIOUS, NEW = "checkpoint.sharded", "checkpoint.sharded.previous", "checkpoint.sharded.new"
 STATE = "state.json"
@@ -55,7 +55,23 @@ class _Metadata(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
 
 
+class _Writer(dcp.FileSystemWriter):
+    def write_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Write what this process has, then wait for those that have more, whole tables for instance."""
+        try:
+            return super().write_data(*args, **kwargs)
+        finally:
+            wait_for_all()
+
+
 class _Reader(dcp.FileSystemReader):
+    def read_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Read what this process is to have, then wait for those that are to have more."""
+        try:
+            return super().read_data(*args, **kwargs)
+        finally:
+            wait_for_all()
+
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         """Return the description of the tensors, read by `_Metadata`."""
         with open_regular(Path(self.path) / ".metadata", _LARGEST, CheckpointError) as file:
@@ -95,7 +111,7 @@ def save(folder: Path, tensors: dict[str, Any], state: Mapping[str, Any], group:
                 new.mkdir()
     with agreed(group):
         try:
-            dcp.save(tensors, storage_writer=dcp.FileSystemWriter(new))
+            dcp.save(tensors, storage_writer=_Writer(new))
         except CheckpointException as error:
             raise FileError(f"{new}: cannot be written ({_said(error)}); the older checkpoints are intact") from None
     with agreed(group):

@@ -148,6 +148,7 @@ def test_a_rank_that_hangs_ends_the_others(root: Path, tmp_path: Path, monkeypat
 SLOW = """
 import os, time
 from datetime import timedelta
+from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
 from ncf.evaluation import FullRanking
 from ncf.runs.job import Job
 from ncf.training.distributed import group
@@ -159,7 +160,14 @@ def slow_write(self, *args):
 def slow_evaluate(self, *args):
     time.sleep(6 * int(os.environ["RANK"]))
     return evaluate(self, *args)
+def late(of):
+    def do(self, *args):
+        time.sleep(6 * int(os.environ["RANK"]))
+        return of(self, *args)
+    return do
 Job.write, FullRanking.evaluate = slow_write, slow_evaluate
+FileSystemWriter.write_data = late(FileSystemWriter.write_data)
+FileSystemReader.read_data = late(FileSystemReader.read_data)
 """
 
 
@@ -172,6 +180,7 @@ def test_a_rank_that_works_alone_for_long_is_waited_for(
     overrides = line(root, "mf", "trainer=distributed", "trainer.epochs=1", f"hydra.run.dir='{folder}'")
     finish(torchrun(2, ["--import", "slow", *overrides]))
     assert (folder / "result.json").exists()
+    finish(torchrun(2, ["--import", "slow", f"resume={folder}", "trainer.epochs=2"]))
 
 
 def test_a_loss_that_is_not_finite_is_told_in_one_line(root: Path, tmp_path: Path) -> None:

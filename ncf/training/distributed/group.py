@@ -79,6 +79,13 @@ class Group:
         return values
 
 
+def wait_for_all(size: int | None = None) -> None:
+    """Wait in the context of `agreed` until all processes, `size` if it is known, have called this, while they live."""
+    size = dist.get_world_size() if size is None else size
+    if size > 1:
+        meet(size, ANSWER_WITHIN)
+
+
 @contextmanager
 def agreed(group: Group) -> Iterator[None]:
     """Raise in every process the error that any process raises in the context; the first rank's own is preferred.
@@ -92,8 +99,7 @@ def agreed(group: Group) -> Iterator[None]:
             yield
         except NcfError as error:
             own = error
-        if group.size > 1:
-            meet(group.size, ANSWER_WITHIN)
+        wait_for_all(group.size)
     found: list[Any] = [None] * group.size
     dist.all_gather_object(found, None if own is None else (type(own).__name__, str(own)))
     if all(each is None for each in found):

@@ -45,9 +45,11 @@ def test_an_error_of_another_process_is_raised_here_too(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(dist, "all_gather_object", gather)
     monkeypatch.setattr("ncf.training.distributed.group.alive", lambda rank: nullcontext())
-    monkeypatch.setattr("ncf.training.distributed.group.meet", lambda size, within: None)
+    met: list[int] = []
+    monkeypatch.setattr("ncf.training.distributed.group.meet", lambda size, within: met.append(size))
     with pytest.raises(TrainingError, match=r"^rank 1: disk full$"), agreed(Group(0, 3, torch.device("cpu"))):
         pass
+    assert met == [3]  # however long they take
 
 
 def test_only_the_errors_of_a_gone_partner_are_of_a_lost_process(group: Group) -> None:
