@@ -1,5 +1,6 @@
 """Runs with trainer=distributed: one process equals the plain trainer; what is refused; two processes equal one."""
 
+import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_a_stopped_run_goes_on(root: Path, tmp_path: Path) -> None:
         made(tmp_path / "own", *overrides, steps=steps)
         assert not (tmp_path / "own/result.json").exists()
     assert_alike(whole, made(tmp_path / "own", *overrides, "trainer.sharding=table"))
+
+
+def test_the_best_epoch_before_a_stop_is_restored_at_the_end(root: Path, tmp_path: Path) -> None:
+    overrides = line(root, "mf", "optimizer.lr=0.1", "trainer.epochs=5")
+    plain = made(tmp_path / "plain", *overrides)
+    best = json.loads((plain / "result.json").read_text())["best_epoch"]
+    assert best < 4, best
+    own = [*overrides, "trainer=distributed", "trainer.sharding=row"]
+    made(tmp_path / "own", *own, steps=24 * 4 + 2)  # in the last epoch
+    made(tmp_path / "own", *own)
+    assert_alike(plain, tmp_path / "own", steps=120)
 
 
 @pytest.mark.parametrize(
