@@ -117,7 +117,9 @@ def _opened(plan: RunPlan, folder: Path, stopped: Callable[[], bool], group: on.
         saved = None if state is None else _as_checkpoint(state, folder)
         finished = artifacts.read_result(folder)
         done = finished is not None and finished["config_hash"] == config_hash(plan.settings)
-        _refuse_other_kind(folder, path, done)
+        if not done:
+            _refuse_other_kind(folder, path)
+            _refuse_other_tables(folder, saved, plan)
         history = resume.history(folder, saved, finished, plan)
     if done and finished is not None:
         return finished
@@ -212,10 +214,23 @@ def _refuse_unsupported(plan: RunPlan, group: on.Group) -> None:
         )
 
 
-def _refuse_other_kind(folder: Path, path: Path | None, done: bool) -> None:
+def _refuse_other_kind(folder: Path, path: Path | None) -> None:
     """Raise CheckpointError if the run in `folder` was begun on one process without trainer=distributed."""
-    if path is None and not done and (folder / checkpoint.NEWEST).exists():
+    if path is None and (folder / checkpoint.NEWEST).exists():
         raise CheckpointError(f"{folder}: the run was started without trainer=distributed; go on without it")
+
+
+def _refuse_other_tables(folder: Path, saved: Checkpoint | None, plan: RunPlan) -> None:
+    """Raise CheckpointError if the tables were copied in each process and are to be sharded now, or the reverse."""
+    if saved is None:
+        return
+    with checkpoint.understood(folder):
+        before, now = saved.settings["trainer"]["sharding"], plan.trainer.sharding
+    if (before == "data") != (now == "data"):
+        expected = "data" if before == "data" else "auto, row or table"
+        raise CheckpointError(
+            f"{folder}: trainer.sharding: expected {expected}, as the run was started with {before}, got {now}"
+        )
 
 
 def _trainer(

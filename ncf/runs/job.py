@@ -125,6 +125,7 @@ def open_job(plan: RunPlan, folder: Path, stopped: Callable[[], bool]) -> Job | 
     if finished is not None and finished["config_hash"] == config_hash(plan.settings):
         log.info("%s is already finished", folder)
         return finished
+    resume.refuse_sharded(folder)
 
     split = plan.split(plan.data())
     refuse_users_of_everything(split)

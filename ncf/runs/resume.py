@@ -1,5 +1,6 @@
 """Resuming a run: the command line that started it, and the settings that must not change."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,12 @@ def refuse_other_data(folder: Path, saved: Checkpoint | None, split: Split) -> N
         raise CheckpointError(
             f"{folder}: cannot resume with other data than it was started with ({saved.data_digest} -> {split.digest})"
         )
+
+
+def refuse_sharded(folder: Path) -> None:
+    """Raise CheckpointError if the unfinished run in `folder` was begun with trainer=distributed: it would be lost."""
+    if any(os.path.lexists(folder / name) for name in (checkpoint.SHARDED, f"{checkpoint.SHARDED}.previous")):
+        raise CheckpointError(f"{folder}: the run was started with trainer=distributed; go on with it, or elsewhere")
 
 
 def refuse_changes(folder: Path, settings: dict[str, Any], saved: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.metadata import Metadata, StorageMeta
 from ncf.core.files import write_text, writing
 from ncf.core.outside import MEGABYTE, open_regular, read_text
 from ncf.errors import CheckpointError, FileError
-from ncf.training.distributed import Group, ShardedModel, agreed
+from ncf.training.distributed import Group, ShardedModel, agreed, wait_for_all
 from ncf.training.distributed.quiet import quiet
 
 NEWEST, PREVIOUS, NEW = "checkpoint.sharded", "checkpoint.sharded.previous", "checkpoint.sharded.new"
@@ -56,7 +56,23 @@ class _Metadata(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a checkpoint")
 
 
+class _Writer(dcp.FileSystemWriter):
+    def write_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Write what this process has, then wait for those that have more, whole tables for instance."""
+        try:
+            return super().write_data(*args, **kwargs)
+        finally:
+            wait_for_all()
+
+
 class _Reader(dcp.FileSystemReader):
+    def read_data(self, *args: Any, **kwargs: Any) -> Any:
+        """Read what this process is to have, then wait for those that are to have more."""
+        try:
+            return super().read_data(*args, **kwargs)
+        finally:
+            wait_for_all()
+
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         """Return the description of the tensors, read by `_Metadata`."""
         with open_regular(Path(self.path) / ".metadata", _LARGEST, CheckpointError) as file:
@@ -74,7 +90,7 @@ def spread(model: ShardedModel, name: str, local: Tensor | None, dtype: torch.dt
         ShardMetadata([m.shard_offsets[0], 0], [m.shard_sizes[0], columns], m.placement) for m in whole.shards_metadata
     ]
     own = model.tables.whole[name].local_shards()
-    mine = [p for p in pieces if own and p.shard_offsets[0] == own[0].metadata.shard_offsets[0]]
+    mine = [p for p in pieces if own and p.placement == own[0].metadata.placement]  # empty ones share an offset
     described = ShardedTensorMetadata(
         pieces, torch.Size([model.tables.shapes[name].rows, columns]), TensorProperties(dtype=dtype)
     )
@@ -96,17 +112,24 @@ def save(folder: Path, tensors: dict[str, Any], state: Mapping[str, Any], group:
                 new.mkdir()
     with agreed(group):
         try:
-            dcp.save(tensors, storage_writer=dcp.FileSystemWriter(new))
+            dcp.save(tensors, storage_writer=_Writer(new))
         except CheckpointException as error:
             raise FileError(f"{new}: cannot be written ({_said(error)}); the older checkpoints are intact") from None
     with agreed(group):
         if group.rank == 0:
             with writing(new):
                 write_text(new / STATE, json.dumps({"format": FORMAT, "processes": group.size, **state}) + "\n")
-                shutil.rmtree(folder / PREVIOUS, ignore_errors=True)
-                if (folder / NEWEST).exists():
-                    (folder / NEWEST).rename(folder / PREVIOUS)
+                _make_room(folder)
                 new.rename(folder / NEWEST)
+
+
+def _make_room(folder: Path) -> None:
+    """Make the newest checkpoint the previous one, unless only that is whole: a killed process has left it alone."""
+    if newest(folder) == folder / NEWEST:
+        shutil.rmtree(folder / PREVIOUS, ignore_errors=True)
+        (folder / NEWEST).rename(folder / PREVIOUS)
+    else:
+        shutil.rmtree(folder / NEWEST, ignore_errors=True)
 
 
 def newest(folder: Path) -> Path | None:

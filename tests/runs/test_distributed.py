@@ -1,5 +1,6 @@
 """Runs with trainer=distributed: one process equals the plain trainer; what is refused; two processes equal one."""
 
+import json
 import pickle
 import warnings
 from collections.abc import Iterator
@@ -60,6 +61,17 @@ def test_a_stopped_run_goes_on(root: Path, tmp_path: Path) -> None:
     assert_alike(whole, made(tmp_path / "own", *overrides, "trainer.sharding=table"))
 
 
+def test_the_best_epoch_before_a_stop_is_restored_at_the_end(root: Path, tmp_path: Path) -> None:
+    overrides = line(root, "mf", "optimizer.lr=0.1", "trainer.epochs=5")
+    plain = made(tmp_path / "plain", *overrides)
+    best = json.loads((plain / "result.json").read_text())["best_epoch"]
+    assert best < 4, best
+    own = [*overrides, "trainer=distributed", "trainer.sharding=row"]
+    made(tmp_path / "own", *own, steps=24 * 4 + 2)  # in the last epoch
+    made(tmp_path / "own", *own)
+    assert_alike(plain, tmp_path / "own", steps=120)
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -93,14 +105,6 @@ def test_a_run_of_one_process_does_not_go_on_with_several(root: Path, tmp_path: 
         made(folder, *line(root, "mf", "trainer=distributed"))
 
 
-def test_a_finished_run_of_one_process_is_not_begun_anew_by_several(root: Path, tmp_path: Path) -> None:
-    folder = made(tmp_path / "run", *line(root, "mf", "trainer.epochs=1"))
-    before = (folder / "result.json").read_bytes()
-    with pytest.raises(CheckpointError, match="started without trainer=distributed; go on without it"):
-        made(folder, *line(root, "mf", "trainer=distributed", "trainer.epochs=2"))
-    assert (folder / "result.json").read_bytes() == before
-
-
 def test_going_on_tells_the_number_of_processes_and_shows_no_warning_of_torch(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +115,36 @@ def test_going_on_tells_the_number_of_processes_and_shows_no_warning_of_torch(
         made(folder, *line(root, "mf", "trainer=distributed"))
     assert not [each for each in shown if "ShardedTensor" in str(each.message)]
     assert "training on processes: 1 (trainer.sharding=auto)" in caplog.messages
+
+
+def test_a_finished_run_of_one_process_is_not_extended_with_several(root: Path, tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *line(root, "mf"))
+    assert made(folder, *line(root, "mf", "trainer=distributed")) == folder  # it is finished
+    before = (folder / "metrics.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match="started without trainer=distributed"):
+        made(folder, *line(root, "mf", "trainer=distributed", "trainer.epochs=4"))
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_of_several_processes_does_not_begin_anew_on_one(root: Path, tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", *line(root, "mf", "trainer=distributed"), steps=30)
+    before = (folder / "metrics.jsonl").read_bytes()
+    assert before
+    with pytest.raises(CheckpointError, match="the run was started with trainer=distributed"):
+        made(folder, *line(root, "mf"))
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    made(folder, *line(root, "mf", "trainer=distributed"))
+    with pytest.raises(CheckpointError, match="the run was started with trainer=distributed"):
+        made(folder, *line(root, "mf", "trainer.epochs=4"))
+    assert made(folder, *line(root, "mf")) == folder  # it is finished
+
+
+def test_copied_tables_do_not_become_sharded_ones_nor_the_reverse(root: Path, tmp_path: Path) -> None:
+    for before, now, expected in (("data", "row", "data"), ("row", "data", "auto, row or table")):
+        overrides = line(root, "mf", "trainer=distributed")
+        folder = made(tmp_path / before, *overrides, f"trainer.sharding={before}", steps=5)
+        with pytest.raises(CheckpointError, match=f"trainer.sharding: expected {expected}, as the run was started"):
+            made(folder, *overrides, f"trainer.sharding={now}")
 
 
 class _Mischief:
@@ -157,4 +191,17 @@ def test_more_processes_equal_one(processes: int, name: str, sharding: str, root
     folder = tmp_path / "several"
     own = ["trainer=distributed", f"trainer.sharding={sharding}", f"hydra.run.dir='{folder}'"]
     finish(torchrun(processes, [*overrides, *own]))
+    assert_alike(plain, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["row", "table"])
+def test_more_processes_than_users_equal_one(sharding: str, root: Path, tmp_path: Path) -> None:
+    """Most processes have no row of a table, no row of a batch, or both."""
+    few = ("data.users=2", "data.items=30", "data.interactions=30", "trainer.batch_size=44", "evaluation.cutoffs=[10]")
+    overrides = line(root, "mf", *few)
+    plain = made(tmp_path / "plain", *overrides)
+    folder = tmp_path / "several"
+    own = ["trainer=distributed", f"trainer.sharding={sharding}", f"hydra.run.dir='{folder}'"]
+    finish(torchrun(4, [*overrides, *own]))
     assert_alike(plain, folder)

@@ -145,6 +145,51 @@ def test_a_rank_that_hangs_ends_the_others(root: Path, tmp_path: Path, monkeypat
     assert "does not answer; go on with torchrun" in lines[0]
 
 
+SLOW = """
+import os, time
+from datetime import timedelta
+from torch.distributed.checkpoint import FileSystemReader, FileSystemWriter
+from ncf.evaluation import FullRanking
+from ncf.runs.job import Job
+from ncf.training.distributed import group
+group.ANSWER_WITHIN = timedelta(seconds=4)
+write, evaluate = Job.write, FullRanking.evaluate
+def slow_write(self, *args):
+    time.sleep(8)
+    return write(self, *args)
+def slow_evaluate(self, *args):
+    time.sleep(6 * int(os.environ["RANK"]))
+    return evaluate(self, *args)
+def late(of):
+    def do(self, *args):
+        time.sleep(6 * int(os.environ["RANK"]))
+        return of(self, *args)
+    return do
+Job.write, FullRanking.evaluate = slow_write, slow_evaluate
+FileSystemWriter.write_data = late(FileSystemWriter.write_data)
+FileSystemReader.read_data = late(FileSystemReader.read_data)
+"""
+
+
+def test_a_rank_that_works_alone_for_long_is_waited_for(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    folder = tmp_path / "run"
+    overrides = line(root, "mf", "trainer=distributed", "trainer.epochs=1", f"hydra.run.dir='{folder}'")
+    finish(torchrun(2, ["--import", "slow", *overrides]))
+    assert (folder / "result.json").exists()
+    finish(torchrun(2, ["--import", "slow", f"resume={folder}", "trainer.epochs=2"]))
+
+
+def test_a_loss_that_is_not_finite_is_told_in_one_line(root: Path, tmp_path: Path) -> None:
+    wild = ("trainer=distributed", "optimizer=sgd", "optimizer.momentum=0", "optimizer.lr=1e30")
+    told = finish(torchrun(2, [*line(root, "mf", *wild), f"hydra.run.dir='{tmp_path / 'run'}'"]), status=1)
+    (said,) = [text for text in told.stderr.splitlines() if text.startswith("error: ")]
+    assert "expected a finite loss and gradient" in said
+
+
 def test_too_many_processes_and_unwanted_ones_are_refused_in_one_line(root: Path, tmp_path: Path) -> None:
     for more, said in (
         (["trainer=distributed", "trainer.batch_size=11"], "trainer.batch_size: expected at least 22 rows"),

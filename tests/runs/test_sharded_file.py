@@ -71,6 +71,32 @@ def test_the_previous_checkpoint_stands_in_for_one_that_is_not_whole(
     assert not (tmp_path / sharded_file.NEW).exists()
 
 
+@pytest.mark.parametrize("torn", [False, True])
+def test_one_whole_checkpoint_outlives_two_kills(
+    torn: bool, model: ShardedModel, group: Group, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sharded_file.save(tmp_path, spread(model), {"step": 1}, group)
+    newest, previous = tmp_path / sharded_file.NEWEST, tmp_path / sharded_file.PREVIOUS
+    newest.rename(previous)  # killed before the new one took its place
+    if torn:
+        newest.mkdir()
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.name == sharded_file.NEW:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sharded_file.save(tmp_path, spread(model), {"step": 2}, group)
+    monkeypatch.undo()
+    assert sharded_file.newest(tmp_path) == previous
+    assert sharded_file.read_state(previous)["step"] == 1
+    sharded_file.save(tmp_path, spread(model), {"step": 3}, group)
+    assert sharded_file.newest(tmp_path) == newest
+
+
 class _Mischief:
     def __init__(self, path: Path) -> None:
         self.path = path

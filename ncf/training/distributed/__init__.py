@@ -6,7 +6,7 @@ the rounding of sums in another order.
 """
 
 from ncf.training.distributed.batches import PartBatches
-from ncf.training.distributed.group import Group, LostError, agreed, as_lost
+from ncf.training.distributed.group import Group, LostError, agreed, as_lost, wait_for_all
 from ncf.training.distributed.model import ShardedModel, build
 from ncf.training.distributed.model import refuse_unsupported as refuse_model
 from ncf.training.distributed.optimizers import ShardedOptimizer, optimizer_for
@@ -33,4 +33,5 @@ __all__ = [
     "refuse_model",
     "refuse_optimizer",
     "targets_of",
+    "wait_for_all",
 ]

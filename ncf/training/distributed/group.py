@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -12,9 +12,11 @@ import torch.distributed as dist
 
 from ncf.core.memory import is_out_of_memory
 from ncf.errors import NcfError, TrainingError
+from ncf.training.distributed.life import alive, meet
 
+_SIGNS = ("gloo", "Gloo", "NCCL", "peer", "pair closure", "Broken pipe")  # of a partner that is gone, in messages
 ANSWER_WITHIN = timedelta(minutes=5)
-"""How long one process may be ahead of another; the longest step that only some take is a share of a ranking."""
+"""How long a process may keep others waiting: in a step, or without a sign of life while it works alone (`agreed`)."""
 
 T = TypeVar("T")
 
@@ -77,17 +79,27 @@ class Group:
         return values
 
 
+def wait_for_all(size: int | None = None) -> None:
+    """Wait in the context of `agreed` until all processes, `size` if it is known, have called this, while they live."""
+    size = dist.get_world_size() if size is None else size
+    if size > 1:
+        meet(size, ANSWER_WITHIN)
+
+
 @contextmanager
 def agreed(group: Group) -> Iterator[None]:
     """Raise in every process the error that any process raises in the context; the first rank's own is preferred.
 
-    `agreed` is set on it: rank 0 has it too, so that the others need not say it again.
+    `agreed` is set on it: rank 0 has it too, so that the others need not say it again. A process may take as long as it
+    needs in the context: the others wait for it while it lives.
     """
     own: NcfError | None = None
-    try:
-        yield
-    except NcfError as error:
-        own = error
+    with alive(group.rank) if group.size > 1 else nullcontext():
+        try:
+            yield
+        except NcfError as error:
+            own = error
+        wait_for_all(group.size)
     found: list[Any] = [None] * group.size
     dist.all_gather_object(found, None if own is None else (type(own).__name__, str(own)))
     if all(each is None for each in found):
@@ -129,4 +141,4 @@ def _of_partner(error: Exception) -> bool:
     if not isinstance(error, RuntimeError) or isinstance(error, NcfError) or is_out_of_memory(error):
         return False
     text = str(error)
-    return isinstance(error, dist.DistError) or any(sign in text for sign in ("gloo", "Gloo", "NCCL", "peer"))
+    return isinstance(error, dist.DistError) or any(sign in text for sign in _SIGNS)

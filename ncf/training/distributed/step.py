@@ -67,6 +67,6 @@ class PartStep(Step):
             [own, self.tally.broken, asked])]))  # fmt: skip
         for gradient, part in zip(gradients, flat[:-3].split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
-        self.tally.broken.copy_(flat[-2] > 0)
+        self.tally.broken.copy_((flat[-2] > 0) | ~flat.isfinite().all())  # also where only the sum overflows
         self.stop = bool(flat[-1] > 0)
         return flat[-3]

@@ -144,11 +144,11 @@ class Tables:
             return None
         parts, start = [], 0
         for shard, rows in self._read_by(arguments[0]):
-            count = len(rows) * shard.weight.shape[1]
-            leaf = output.detach().view(-1)[start : start + count].view(len(rows), -1).requires_grad_()
+            width = shard.weight.shape[1]
+            leaf = output.detach().view(-1)[start : start + len(rows) * width].view(len(rows), width).requires_grad_()
             shard.touched.append((rows, leaf))
             parts.append(leaf.view(-1))
-            start += count
+            start += len(rows) * width
         return torch.cat(parts).view(output.shape)
 
     def _read_by(self, features: KeyedJaggedTensor) -> Iterator[tuple[Shard, Tensor]]:

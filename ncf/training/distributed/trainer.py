@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ncf.errors import TrainingError
 from ncf.training.distributed.group import Group
 from ncf.training.distributed.step import PartStep
 from ncf.training.trainer import Trainer
@@ -17,3 +18,10 @@ class GroupTrainer(Trainer):
     def due(self, epoch_end: bool = False) -> bool:
         """Return whether a checkpoint is due, by the clock of rank 0."""
         return self._group.from_first(super().due(epoch_end))
+
+    def _check_finite(self) -> None:
+        try:
+            super()._check_finite()
+        except TrainingError as error:
+            error.agreed = True  # type: ignore[attr-defined]  # the sum of the step has told all processes
+            raise

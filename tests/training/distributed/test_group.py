@@ -1,6 +1,7 @@
 """The processes of a run: one alone is a group, errors are agreed on, and a lost partner is told from other errors."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -43,8 +44,12 @@ def test_an_error_of_another_process_is_raised_here_too(monkeypatch: pytest.Monk
         found[:] = [own, ("FileError", "disk full"), ("FileError", "too")]
 
     monkeypatch.setattr(dist, "all_gather_object", gather)
+    monkeypatch.setattr("ncf.training.distributed.group.alive", lambda rank: nullcontext())
+    met: list[int] = []
+    monkeypatch.setattr("ncf.training.distributed.group.meet", lambda size, within: met.append(size))
     with pytest.raises(TrainingError, match=r"^rank 1: disk full$"), agreed(Group(0, 3, torch.device("cpu"))):
         pass
+    assert met == [3]  # however long they take
 
 
 def test_only_the_errors_of_a_gone_partner_are_of_a_lost_process(group: Group) -> None:
@@ -54,6 +59,19 @@ def test_only_the_errors_of_a_gone_partner_are_of_a_lost_process(group: Group) -
             raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
         found.append(caught.value.first)
     assert found == [True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Application timeout caused pair closure",  # said of a partner that did not answer the time before
+        "[gloo/transport/tcp/unbound_buffer.cc] Timed out waiting 300000ms for recv operation to complete",
+        "Broken pipe",
+    ],
+)
+def test_what_is_said_of_a_gone_partner_is_understood(text: str, group: Group) -> None:
+    with pytest.raises(LostError), as_lost(group, "this command"):
+        raise RuntimeError(text)
 
 
 def test_another_is_not_lost_news_once_a_process_has_ended_by_an_error_of_its_own(group: Group) -> None:

@@ -80,6 +80,19 @@ def test_a_restored_optimizer_goes_on(group: Group) -> None:
     assert_same(plain, restored, group)
 
 
+def test_rows_that_wait_are_brought_up_to_date_after_restoring_without_another_step(group: Group) -> None:
+    (plain, _), (_, begun), (_, restored) = (pair(group) for _ in range(3))
+    walk(plain, torch.optim.Adam(plain.parameters(), lr=LR), range(9))
+    first, second = (optimizer_for({"name": "adam"}, partial(dict, lr=LR), model) for model in (begun, restored))
+    walk(begun, first, range(9))
+    second.flush()  # as at the end of an epoch
+    restored.load_state_dict(begun.state_dict())
+    second.prepare()
+    second.load_state_dict(first.state_dict())
+    second.flush()
+    assert_same(plain, restored, group)
+
+
 def test_settings_that_would_move_rows_which_are_not_read_are_refused() -> None:
     refuse_optimizer({"name": "sgd", "momentum": 0.0, "weight_decay": 0, "clip_norm": None})
     with pytest.raises(ConfigError, match="expected adam, row_adam or sgd with trainer=distributed, got adamw"):

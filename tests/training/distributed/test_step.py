@@ -1,6 +1,7 @@
 """A step on a part of a batch: with one process it is the plain step; with several the sums are those of all."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -80,6 +81,32 @@ def test_a_number_that_is_not_finite_stops_every_update(where: str, group: Group
     assert total.isfinite() == (where == "row")
     assert step.tally.broken
     assert all(torch.equal(t.nan_to_num(), before[n].nan_to_num()) for n, t in own.state_dict().items())
+
+
+@dataclass(frozen=True)
+class Beside(Group):
+    """This process beside another one, which adds `more` to the number at `place` of every sum."""
+
+    place: int = 0
+    more: float = 0.0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up what both have."""
+        values[self.place] += self.more
+        return values
+
+
+@pytest.mark.parametrize(
+    ("place", "more"), [(-2, 1.0), (0, torch.inf), (-3, torch.inf)], ids=["said", "gradient", "loss"]
+)
+def test_a_number_that_is_not_finite_elsewhere_stops_the_update_here(place: int, more: float, group: Group) -> None:
+    own = model(group)
+    before = {name: tensor.clone() for name, tensor in own.state_dict().items()}
+    other = Beside(group.rank, group.size, group.device, place, more)
+    step = PartStep(own, BCE(), optimizer_for(SETTINGS, partial(dict, lr=0.5), own), other)
+    step(part(0, 3))
+    assert step.tally.broken
+    assert all(torch.equal(tensor, before[name]) for name, tensor in own.state_dict().items())
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -63,6 +63,14 @@ def test_the_gradient_of_a_row_is_the_sum_over_its_readings(group: Group) -> Non
     assert gradient.shape == (0, 4)
 
 
+def test_a_shard_of_which_nothing_is_read_has_no_gradient(group: Group) -> None:
+    tables = numbered("row", group)
+    read = tables.fetch({"of_users": torch.tensor([3]), "of_items": torch.arange(0), "bias": torch.tensor([6])})
+    read["of_users"].sum().backward()
+    rows, gradient = tables.shards["of_items"].gradient()
+    assert (rows.tolist(), tuple(gradient.shape)) == ([], (0, 4))
+
+
 def test_rows_are_announced_before_they_are_read(group: Group) -> None:
     tables = numbered("row", group)
     seen: dict[str, list[int]] = {}

@@ -15,6 +15,7 @@ require_torchrec()
 
 from ncf import models
 from ncf.data.parts import Whole
+from ncf.errors import TrainingError
 from ncf.losses import BCE
 from ncf.models import MODELS
 from ncf.training.distributed import Group, GroupTrainer, PartBatches, PartStep, build, optimizer_for
@@ -85,3 +86,11 @@ def test_a_checkpoint_is_due_when_rank_0_says_so(says: bool, group: Group) -> No
     other = trainer(Second(group.rank, group.size, group.device, says), checkpoint_every="1epoch")
     assert other.due() is says
     assert other.due(epoch_end=True) is says
+
+
+def test_a_loss_that_is_not_finite_is_told_once_as_all_processes_know_of_it(group: Group) -> None:
+    own = trainer(group)
+    own.step.tally.broken.fill_(True)
+    with pytest.raises(TrainingError, match="expected a finite loss") as caught:
+        own.checkpoint()
+    assert caught.value.agreed  # type: ignore[attr-defined]
