@@ -72,11 +72,12 @@ def drawn(given: Mapping[str, Any], group: Group, stream: torch.Generator) -> Pa
 def moved(given: Mapping[str, Any], group: Group, model: ShardedModel, batch: PartBatch) -> float:
     """Return the bytes that this process sends and receives in a step, counted from what the step exchanges.
 
-    Ids (8 bytes) and rows there, gradients of rows back, for rows of other processes; a sum of the dense gradients.
+    Ids (8 bytes) and rows there, gradients of rows back, each once, for rows of other processes; a sum of the dense
+    gradients.
     """
     assert model.tables is not None
     remote = (group.size - 1) / group.size
-    rows = {"users": batch.users.numel(), "items": batch.items.numel()}
+    rows = {"users": len(batch.users.unique()), "items": len(batch.items.unique())}
     exchanged = sum(
         2 * remote * rows["users" if "users" in name else "items"] * (8 + 2 * 4 * shape.width)
         for name, shape in model.tables.shapes.items()

@@ -65,7 +65,7 @@ class ShardedModel(GradientRecommender):
         """users (B,), items (B, 1+K), this process's part of a batch -> logits (B, 1+K); a collective operation."""
         if self.tables is not None:
             self.tables.clear()
-            self._fetch(users, items.flatten())
+            self._fetch_each_once(users, items.flatten())
         logits: Tensor = self.inner(users, items)
         return logits
 
@@ -83,6 +83,14 @@ class ShardedModel(GradientRecommender):
         yield
         for rows in (*self._users, *self._items):
             rows.fetched = rows.known = None
+
+    def _fetch_each_once(self, users: Tensor, items: Tensor) -> None:
+        """Fetch the rows of `users` (n,) and `items` (m,); one that is there twice is exchanged once, either way."""
+        (some, where), (others, place) = (ids.unique(return_inverse=True) for ids in (users, items))
+        self._fetch(some, others)
+        for stand_ins, at in ((self._users, where), (self._items, place)):
+            for rows in stand_ins:
+                rows.fetched = rows.weight.index_select(0, at)
 
     def _fetch(self, users: Tensor, items: Tensor, known: Tensor | None = None) -> None:
         assert self.tables is not None
