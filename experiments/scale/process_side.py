@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from experiments.scale.processes import NEGATIVES
 from ncf.core.rng import generator
 from ncf.launch.processes import one_of_several
 from ncf.losses import BCE
@@ -27,7 +28,6 @@ MODEL: dict[str, dict[str, Any]] = {
     "gmf": {"factors": 64},
     "neumf": {"gmf_factors": 64, "mlp_factors": 64, "hidden": [128, 64, 32], "dropout": 0.0},
 }
-NEGATIVES = 10
 
 
 def main() -> None:
@@ -51,6 +51,7 @@ def main() -> None:
     own = {
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "moved_mb": moved(given, group, model, batch) / 2**20,
+        "mb_a_second": bandwidth(group) / 2**20,
     }
     processes: list[Any] = [None] * group.size
     dist.all_gather_object(processes, own)
@@ -83,6 +84,20 @@ def moved(given: Mapping[str, Any], group: Group, model: ShardedModel, batch: Pa
         for name, shape in model.tables.shapes.items()
     )
     return exchanged + 2 * 2 * remote * 4 * sum(p.numel() for p in model.parameters())
+
+
+def bandwidth(group: Group, numbers: int = 2**22, rounds: int = 5) -> float:
+    """Return the bytes a second that this process sends and receives when all exchange float32 numbers; 0 alone."""
+    if group.size == 1:
+        return 0.0
+    own, others = torch.rand(numbers), torch.empty(numbers)
+    seconds = []
+    for _ in range(rounds):
+        dist.barrier()
+        start = time.perf_counter()
+        dist.all_to_all_single(others, own)
+        seconds.append(time.perf_counter() - start)
+    return 2 * 4 * numbers * (group.size - 1) / group.size / sorted(seconds)[rounds // 2]
 
 
 if __name__ == "__main__":

@@ -16,11 +16,13 @@ from ncf.core.files import write_text
 from ncf.runs.artifacts import environment
 
 ROUNDS = 5
+NEGATIVES = 10  # a positive
 MOVIELENS = {"users": 138_493, "items": 26_744, "model": "neumf", "optimizer": "adam", "warm": 3, "steps": 8}
 PARTS: dict[str, dict[str, Any]] = {
     "strong": {**MOVIELENS, "groups": 16384},  # of two processes: the same batch
     "strong_small_batch": {**MOVIELENS, "groups": 4096},
     "weak": {**MOVIELENS, "groups": 8192},  # of each process
+    "share": {**MOVIELENS, "users": 1_562_500, "items": 156_250, "groups": 4096},  # of PAPER, that of a process
     "memory": {
         "users": 9_000_000, "items": 1_000_000, "model": "gmf", "optimizer": "sgd", "warm": 1, "steps": 3,
         "groups": 1024,
@@ -69,38 +71,69 @@ def memory() -> dict[str, Any]:
     return {"peak_mb": peaks, "bare_mb": bare, "share": max(peaks[2]) / peaks[1][0]}
 
 
-def on_paper(row_bytes_a_second: float, rows_a_second: float) -> dict[str, float]:
+def share() -> dict[str, Any]:
+    """Rows a second of one process on tables of the size that each process of `PAPER` has, and what two exchange."""
+    one, two = measured(1, PARTS["share"]), measured(2, PARTS["strong"])
+    seconds = statistics.median(one["seconds"])
+    return {
+        "rows_a_second": PARTS["share"]["groups"] * (1 + NEGATIVES) / seconds,
+        "mb_a_second": min(process["mb_a_second"] for process in two["processes"]),
+    }  # fmt: skip
+
+
+def on_paper(bytes_a_second: float, rows_a_second: float) -> dict[str, float]:
     """Estimate a step and a run at 10^8 users and 10^9 interactions from two measured rates of one process.
 
     Args:
-        row_bytes_a_second: exchanged between two processes of this machine, not over a network.
-        rows_a_second: of training on one process, exchange included.
+        bytes_a_second: sent and received, between two processes of this machine, not over a network.
+        rows_a_second: of training on one process.
     """
     p = PAPER
     rows = p["batch_groups"] * (1 + p["negatives"])
-    share = rows / p["processes"]
-    exchanged = 2 * (p["processes"] - 1) / p["processes"] * share * (8 + 8 * p["factors"])
-    step = share / rows_a_second + exchanged / row_bytes_a_second
+    own = rows / p["processes"]
+    ids = own + p["batch_groups"] / p["processes"]  # of items and users; each is taken to be there once
+    exchanged = (
+        2 * 2 * (p["processes"] - 1) / p["processes"] * ids * (8 + 2 * 4 * p["factors"])
+    )  # two tables, both ways
+    step = own / rows_a_second + exchanged / bytes_a_second
     steps = p["epochs"] * p["interactions"] / p["batch_groups"]
     hours = steps * step / 3600
-    table_gb = 3 * 4 * p["factors"] * (p["users"] + p["items"]) / 1e9  # weights and two moments
+    table_gb = 2 * 3 * 4 * p["factors"] * (p["users"] + p["items"]) / 1e9  # two tables; weights and two moments
     return {
-        "step_seconds": step, "hours": hours, "dollars": hours * p["processes"] * p["dollars_an_hour_a_process"],
+        "step_seconds": step, "exchange_seconds": exchanged / bytes_a_second, "hours": hours,
+        "dollars": hours * p["processes"] * p["dollars_an_hour_a_process"],
         "table_gb_a_process": table_gb / p["processes"],
     }  # fmt: skip
 
 
+def table(found: dict[str, Any]) -> str:
+    """The table of the page: what two processes do in the time of one."""
+    rows = [
+        (f"the same batch, {PARTS['strong']['groups']:,} positives", found["strong"]),
+        (f"the same batch, {PARTS['strong_small_batch']['groups']:,} positives", found["strong_small_batch"]),
+        (f"{PARTS['weak']['groups']:,} positives a process", found["weak"]),
+    ]
+    lines = ["| | two processes over one | of processor time | MB a process and step |", "|---|---|---|---|"]
+    for name, own in rows:
+        low, high = min(own["speedups"]), max(own["speedups"])
+        lines.append(
+            f"| {name} | {own['speedup']:.2f}x [{low:.2f}, {high:.2f}] | {own['of_processor_time']:.2f}x "
+            f"| {own['moved_mb']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Measure every part, estimate, and write the results."""
-    found: dict[str, Any] = {part: scaling(part) for part in SCALING}
-    found["memory"] = memory()
-    one = found["strong"]["one_ms"] / 1000
-    rows = PARTS["strong"]["groups"] * 11 / one
-    slack = max(1e-3, one / found["strong"]["speedup"] - one / 2)  # what exchange costs a step, at most
-    found["paper"] = {**PAPER, **on_paper(found["strong"]["moved_mb"] * 2**20 / slack, rows)}
-    text = json.dumps({**found, "parts": PARTS, **environment()}, indent=2)
-    write_text(RESULTS / "processes.json", text + "\n")
-    print(text)
+    """Measure the parts that are named, or all; estimate; and write the results."""
+    path = RESULTS / "processes.json"
+    parts = sys.argv[1:] or [*SCALING, "memory", "share"]
+    found: dict[str, Any] = {} if not sys.argv[1:] else json.loads(path.read_text())
+    for part in parts:
+        found[part] = memory() if part == "memory" else share() if part == "share" else scaling(part)
+    own = found["share"]
+    found["paper"] = {**PAPER, **on_paper(own["mb_a_second"] * 2**20, own["rows_a_second"])}
+    write_text(path, json.dumps({**found, "parts": PARTS, **environment()}, indent=2) + "\n")
+    print(table(found), json.dumps(found["paper"], indent=2), sep="\n")
 
 
 if __name__ == "__main__":
