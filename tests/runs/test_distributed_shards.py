@@ -123,6 +123,7 @@ def on_two(tmp_path: Path, name: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_on_two_shards_rank_as_one_on_the_whole_data(tmp_path: Path) -> None:
     whole = made(tmp_path / "whole", *line(tmp_path, "mf", *MANY))
     sharded(tmp_path, 2, *MANY)
