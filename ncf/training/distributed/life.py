@@ -41,9 +41,22 @@ def alive(rank: int) -> Iterator[None]:
 def meet(size: int, within: timedelta) -> None:
     """Wait until all `size` processes have called this, each as often as the others.
 
+    Without torchrun, which keeps the store, there is nothing to see: those who are left meet in their next collective
+    operation, or not.
+
     Raises:
         DistError: one that has not called it has shown no sign of life for the time `within`.
     """
+    try:
+        lost = _lost(size, within)
+    except dist.DistNetworkError:
+        return
+    if lost is not None:
+        raise dist.DistError(f"rank {lost} shows no sign of life")
+
+
+def _lost(size: int, within: timedelta) -> int | None:
+    """Wait for all processes; return the one that has shown no sign of life for the time `within`, if there is one."""
     store, place, begin = dist.distributed_c10d._get_default_store(), f"ncf/met/{next(_meetings)}", time.monotonic()
     store.add(place, 1)
     signs = [-1] * size
@@ -54,8 +67,9 @@ def meet(size: int, within: timedelta) -> None:
             if (sign := store.add(_sign(rank), 0)) != signs[rank]:
                 signs[rank], moments[rank] = sign, now
         if now - min(moments) > within.total_seconds():
-            raise dist.DistError(f"rank {moments.index(min(moments))} shows no sign of life")
+            return moments.index(min(moments))
         time.sleep(min(_LONGEST, _SHORTEST + (now - begin) / 10))
+    return None
 
 
 def _sign(rank: int) -> str:

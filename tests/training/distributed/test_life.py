@@ -65,3 +65,14 @@ def test_signs_end_with_the_context(store: dist.HashStore) -> None:
     assert count >= 1
     time.sleep(0.15)
     assert store.add("ncf/alive/3", 0) == count
+
+
+def test_without_the_store_of_a_killed_torchrun_nobody_is_called_lost(
+    store: dist.HashStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> int:
+        raise dist.DistNetworkError("Connection was likely closed")
+
+    monkeypatch.setattr(dist.distributed_c10d, "_get_default_store", lambda: type("Store", (), {"add": gone}))
+    with life.alive(0):
+        life.meet(2, WITHIN)
