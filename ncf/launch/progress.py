@@ -2,7 +2,6 @@
 
 import json
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ncf.core.files import write_text
 from ncf.core.outside import MEGABYTE, read_json
+from ncf.core.periodic import every
 from ncf.errors import DataError
 from ncf.runs.state import RunStatus, run_status
 
@@ -98,21 +98,14 @@ def duration(seconds: float) -> str:
 @contextmanager
 def progress_line(progress: SweepProgress) -> Iterator[None]:
     """Show the progress on stderr during the context: a line that updates, or a line per minute if not a terminal."""
-    terminal, over = sys.stderr.isatty(), threading.Event()
+    terminal = sys.stderr.isatty()
 
     def show(end: str) -> None:
         start = "\r\033[K" if terminal else ""
         print(f"{start}sweep: {progress.line(progress.look())}", end=end, file=sys.stderr, flush=True)
 
-    def follow() -> None:
-        while not over.wait(_TERMINAL_SECONDS if terminal else _LOG_SECONDS):
-            show("" if terminal else "\n")
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
     try:
-        yield
+        with every(_TERMINAL_SECONDS if terminal else _LOG_SECONDS, lambda: show("" if terminal else "\n")):
+            yield
     finally:
-        over.set()
-        thread.join()
         show("\n")

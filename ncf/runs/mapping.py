@@ -21,7 +21,7 @@ class Mapped:
     ranges: tuple[tuple[int, int], ...] = ()
 
     def give_back(self, tensor: Tensor) -> None:
-        """Give back the pages of a contiguous tensor, if they are those of the file: others would be lost."""
+        """Give back the pages of a contiguous tensor (...), if they are those of the file: others would be lost."""
         start, size, page = tensor.data_ptr(), tensor.numel() * tensor.element_size(), mmap.PAGESIZE
         first, end = -(-start // page) * page, (start + size) // page * page  # the pages that are its own
         advise = getattr(ctypes.CDLL(None), "madvise", None)

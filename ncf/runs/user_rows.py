@@ -17,7 +17,7 @@ Make = partial[models.Recommender]
 
 
 def around(make: Make, num_users: int, num_items: int, state: Mapping[str, Tensor]) -> models.Recommender | None:
-    """Return a model whose weights are the tensors of `state` themselves; None if it needs weights of its own.
+    """Return a model whose weights are the tensors (...) of `state` themselves; None if it needs weights of its own.
 
     Raises:
         RuntimeError: `state` lacks a weight, or one has another shape.

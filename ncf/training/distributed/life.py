@@ -6,13 +6,14 @@ process has a thread that counts in the group's store while it works, and the ot
 """
 
 import itertools
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import torch.distributed as dist
+
+from ncf.core.periodic import every
 
 EVERY = 1.0  # seconds between two signs
 _SHORTEST, _LONGEST = 0.001, 0.5  # seconds between two looks
@@ -22,20 +23,14 @@ _meetings = itertools.count()
 @contextmanager
 def alive(rank: int) -> Iterator[None]:
     """Show signs of life of this process in the context."""
-    store, over = dist.distributed_c10d._get_default_store(), threading.Event()
+    store = dist.distributed_c10d._get_default_store()
 
     def show() -> None:
-        while not over.wait(EVERY):
-            with suppress(RuntimeError):  # the store is gone; the main thread will see
-                store.add(_sign(rank), 1)
+        with suppress(RuntimeError):  # the store is gone; the main thread will see
+            store.add(_sign(rank), 1)
 
-    thread = threading.Thread(target=show, daemon=True)
-    thread.start()
-    try:
+    with every(EVERY, show):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def meet(size: int, within: timedelta) -> None:
