@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from experiments.tuned_losses.design import HERE, Configuration, Design, Rung, Unit
+from experiments.tuned_losses.design import HERE, Configuration, Procedure, Rung, Unit
 from experiments.tuned_losses.table import Row
 from ncf.core.compose import compose
 from ncf.data import Interactions, Split
@@ -50,15 +50,16 @@ class Repetition:
         finished: rows of finished runs, of any unit.
         append: called with each row that is new.
         stopped: asks whether to stop.
+        reads_test: whether refits that learned are tested.
     """
 
     def __init__(
-        self, design: Design, unit: Unit, data: Interactions, rungs: Sequence[Rung], refits: int,
-        finished: Sequence[Row], append: Callable[[Row], None], stopped: Callable[[], bool],
+        self, design: Procedure, unit: Unit, data: Interactions, rungs: Sequence[Rung], refits: int,
+        finished: Sequence[Row], append: Callable[[Row], None], stopped: Callable[[], bool], reads_test: bool = True,
     ) -> None:  # fmt: skip
         self._design, self._unit, self._rungs, self._refits = design, unit, rungs, refits
         self._finished = {row.run: row for row in finished}
-        self._append, self._stopped = append, stopped
+        self._append, self._stopped, self._reads_test = append, stopped, reads_test
         self._base = compose([*design.settings, f"loss={design.arms[unit.arm].loss}", f"split.back={unit.block}"])
         self._split: Split = plan_run(self._base).split(data)
         self._kept: dict[int, _Kept] = {}
@@ -81,15 +82,12 @@ class Repetition:
         return min(rows.values(), key=lambda row: (-row.valid_ndcg, row.number))
 
     def refit(self, best: Row) -> list[Row]:
-        """Train the best configuration with fresh seeds, and return the rows of the runs that learned, test read."""
+        """Train the best configuration with fresh seeds, and return the rows of the runs that learned."""
         own = self._design.configuration(self._unit, best.number)
-        least, learned = self._design.refits.learned * best.valid_ndcg, []
-        for number in range(2 * self._refits):
-            row = self._refit(number, own, least)
-            learned += [row] if row.test_ndcg is not None else []
-            if len(learned) == self._refits:
-                break
-        return learned
+        least, made = self._design.refits.learned * best.valid_ndcg, list[Row]()
+        while not all_refitted(made, least, self._refits):
+            made.append(self._refit(len(made), own, least))
+        return [row for row in made if row.valid_ndcg >= least]
 
     def _trial(self, trial: int, epochs: int) -> Row:
         seed = self._design.trial_seed(self._unit, trial)
@@ -113,7 +111,7 @@ class Repetition:
         start, kept, test = time.process_time(), None, {}
         try:
             kept = self._trained(plan, None)
-            if kept.trainer.progress.best_value >= least:
+            if self._reads_test and _digits(kept.trainer.progress.best_value) >= least:
                 found = plan.evaluation.evaluate(kept.trainer.model.score, test_targets(self._split, _CPU))
                 test = plan.evaluation.metrics(found)
         except TrainingError:
@@ -158,6 +156,11 @@ class Repetition:
         )  # fmt: skip
         self._append(row)
         return row
+
+
+def all_refitted(refits: Sequence[Row], least: float, wanted: int) -> bool:
+    """Return whether as many refits as `wanted` have a validation value of `least`, or those in reserve are used up."""
+    return len(refits) == 2 * wanted or sum(row.valid_ndcg >= least for row in refits) >= wanted
 
 
 def _digits(value: float | None) -> Any:
