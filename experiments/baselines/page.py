@@ -20,8 +20,8 @@ COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published", "pai
 LEVEL = 0.05  # of a corrected p
 _CLOCK = (
     "Minutes are of processor time for models trained by gradient and by the clock for the others, on a core that "
-    "other work at times disturbed: no measure of the models. The value is that of the best trial, or for models trained by "
-    "gradient the mean of the refits."
+    "other work at times disturbed: no measure of the models. The value is that of the best trial, or for models "
+    "trained by gradient the mean of the refits."
 )
 
 
