@@ -238,6 +238,7 @@ def impatient() -> None:
     shares._PATIENCE = 0.01
 
 
+@pytest.mark.slow
 def test_two_processes_of_torchrun_write_what_one_does_and_rank_0_alone_speaks(
     runs: FinishedRuns, tmp_path: Path
 ) -> None:

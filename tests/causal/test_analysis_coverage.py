@@ -75,6 +75,7 @@ def robinson(some: Units, labels: bool) -> Estimate:
     return partially_linear(some, Predicted(score, outcome=found.outcome))
 
 
+@pytest.mark.slow
 def test_double_ml_on_labels_does_not_cover_and_on_probabilities_does() -> None:
     wrong, right = (
         np.array([[e.value, e.low, e.high] for e in (robinson(original(run), labels) for run in range(150))])

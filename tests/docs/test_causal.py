@@ -31,6 +31,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return said
 
 
+@pytest.mark.slow
 def test_the_page_runs_and_its_figures_are_what_comes_out(followed: list[str]) -> None:
     assert "black, hisp: the same in all units that trimming kept" in followed[1]
     lines = followed[1].partition("\neffect\n")[2].partition("\n\n")[0].splitlines()[1:]

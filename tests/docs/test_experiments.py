@@ -32,6 +32,7 @@ def followed(tmp_path_factory):
         yield said, names
 
 
+@pytest.mark.slow
 def test_the_designs_are_those_of_the_page(followed):
     first = next(text for line, text in followed[0].items() if "effect=0.01" in line)
     assert "29,502" in first

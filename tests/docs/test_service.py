@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ncf.core.compose import CONF
 from ncf.service import DESIGNS
 
@@ -12,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/service.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_design_of_one_s_own_is_one_file_and_one_yaml(tmp_path: Path) -> None:
     code = re.search(r"```python\n# my_design.py.*?\n(.*?)```", PAGE, re.DOTALL)
     command = next(line for line in PAGE.splitlines() if "--import my_design" in line)

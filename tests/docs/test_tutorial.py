@@ -56,6 +56,7 @@ def followed(tmp_path_factory, world):
         yield said
 
 
+@pytest.mark.slow
 def test_the_tutorial_ends_in_a_verdict(followed):
     assert len(list(Path("outputs/sweeps/tutorial").glob("*/result.json"))) == 20
     assert re.search(r"^10 seeds: BCE 0\.\d{4}, focal 0\.\d{4}$", followed["python verdict.py"], re.MULTILINE)

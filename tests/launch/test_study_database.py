@@ -66,6 +66,7 @@ def test_no_truncated_database_is_written_to_or_a_traceback(tmp_path: Path, soun
     assert refused > 30
 
 
+@pytest.mark.slow
 def test_overwritten_bytes_are_one_line_or_do_not_matter(tmp_path: Path, sound: bytes) -> None:
     path = tmp_path / DATABASE
     for place in range(100, len(sound), len(sound) // 15):
@@ -101,6 +102,7 @@ def dying_connection(call: int) -> Callable[[Path], sqlite3.Connection]:
     return lambda path: sqlite3.connect(path, factory=Connection, check_same_thread=False)
 
 
+@pytest.mark.slow
 def test_a_creation_that_was_cut_short_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts = 0
     for call in range(0, 1000, 11):

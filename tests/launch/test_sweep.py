@@ -108,6 +108,7 @@ def test_a_sweep_that_failed_names_no_report(sweep, audit, root, tmp_path, capsy
     assert "ncf.report" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_of_a_table_count_as_done(
     sweep: Sweep, audit: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_failure_stops_no_other_run_and_is_mended_alone(sweep, audit, root, tm
     assert not list(tmp_path.glob("*/failure.json"))
 
 
+@pytest.mark.slow
 def test_a_damaged_result_fails_its_run_until_it_is_deleted(sweep, root, tmp_path, capsys):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
     assert sweep(*arguments, "seed=1") == 0
@@ -160,6 +162,7 @@ def test_a_damaged_result_fails_its_run_until_it_is_deleted(sweep, root, tmp_pat
     assert (mended["valid"], mended["test"]) == (whole["valid"], whole["test"])
 
 
+@pytest.mark.slow
 def test_a_folder_that_no_run_can_use_stops_no_other_run(sweep, root, tmp_path, capsys):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path / 'sweep'}'"]
     assert sweep(*arguments, "seed=1") == 0
@@ -176,6 +179,7 @@ def test_a_folder_that_no_run_can_use_stops_no_other_run(sweep, root, tmp_path, 
     assert sweep(*arguments, "seed=1,2") == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_has_is_left_to_it(sweep, root, tmp_path, capsys):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
     assert sweep(*arguments, "seed=1") == 0
@@ -217,6 +221,7 @@ def test_bad_sweeps_are_refused_before_they_start(sweep, tmp_path, capsys, argum
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_a_run_with_other_settings_is_not_counted_as_done(sweep, root, tmp_path, capsys):
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'", "hydra.sweep.subdir=${seed}"]
     assert sweep(*arguments, "seed=1,2") == 0
@@ -245,6 +250,7 @@ def test_a_design_that_cannot_conclude_is_refused(sweep, tmp_path, capsys):
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_one_run_of_a_sweep_is_resumed_alone(sweep, root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["experiment=ablation_gamma", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path}'"]
@@ -287,6 +293,7 @@ def test_a_swept_experiment_that_defines_a_sweep_is_refused(sweep: Sweep, tmp_pa
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_run_folder_with_a_link_out_of_it_is_left_out(sweep: Sweep, root: Path, tmp_path: Path, capsys: Any) -> None:
     arguments = ["-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{tmp_path / 'sweep'}'"]
     assert sweep(*arguments, "seed=1") == 0

@@ -96,6 +96,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     monkeypatch.setattr(optuna.trial.Trial, "set_user_attr", dying(optuna.trial.Trial.set_user_attr))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_settings")
 def test_no_draw_depends_on_where_the_study_was_interrupted(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -204,6 +205,7 @@ def test_a_signal_stops_after_the_step_and_the_same_command_goes_on(
     assert outcome(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_trials_that_an_older_version_left_are_run(root: Path, tmp_path: Path) -> None:
     settings = overrides(root, "ease")
     tune(settings, 1, 60.0, tmp_path)
@@ -226,6 +228,7 @@ def test_any_name_of_the_folder_works(root: Path, tmp_path: Path) -> None:
     assert tune(overrides(root, "ease"), 1, 60.0, folder)["trials"] == 1
 
 
+@pytest.mark.slow
 def test_a_second_process_on_the_study_is_refused(root: Path, tmp_path: Path) -> None:
     tune(overrides(root, "ease"), 1, 60.0, tmp_path)
     (name,) = {path.parent.name for path in tmp_path.glob("*/.lock")}
@@ -234,6 +237,7 @@ def test_a_second_process_on_the_study_is_refused(root: Path, tmp_path: Path) ->
     assert tune(overrides(root, "ease"), 2, 60.0, tmp_path)["trials"] == 2
 
 
+@pytest.mark.slow
 def test_a_study_whose_database_is_lost_is_repeated_from_its_run_folders(root: Path, tmp_path: Path) -> None:
     settings = overrides(root, "ease")
     tune(settings, 3, 60.0, tmp_path)
@@ -244,6 +248,7 @@ def test_a_study_whose_database_is_lost_is_repeated_from_its_run_folders(root: P
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")} == times
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
     root: Path, tmp_path: Path, undisturbed: tuple[Ended, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def test_a_trial_that_fails_is_on_record_and_the_study_goes_on(
     assert lines[3].startswith("trial 3: 0.0300, best 0.0300 (trial 3), 2 of 3 done, ")
 
 
+@pytest.mark.slow
 def test_settings_that_the_data_do_not_allow_fail_their_trial_only(root: Path, tmp_path: Path) -> None:
     """PureSVD's space reaches up to 128 factors; the set has 60 users."""
     summary = tune(overrides(root, "puresvd", "seed=1"), 6, 60.0, tmp_path)
@@ -95,6 +96,7 @@ def test_a_value_that_is_not_finite_is_none(root: Path, tmp_path: Path, monkeypa
         tune(overrides(root, "ease"), 1, 60.0, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_another_run_is_named(root: Path, tmp_path: Path) -> None:
     settings = overrides(root, "ease")
     tune(settings, 2, 60.0, tmp_path)
@@ -138,6 +140,7 @@ def test_arguments_are_checked_first(
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_setting_that_a_trial_draws_anew_may_be_impossible(root: Path, tmp_path: Path) -> None:
     settings = overrides(root, "gmf", "neg_ratio=10", "trainer.batch_size=5", "trainer.epochs=1")
     assert tune(settings, 1, 60.0, tmp_path)["trials"] == 1

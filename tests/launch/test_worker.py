@@ -42,6 +42,7 @@ def test_stacked_runs_end_as_alone(tmp_path: Path) -> None:
         assert len((together / RANKS).read_text().splitlines()) == len((single / RANKS).read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_failures_owners_and_models_without_gradient_do_not_hold_up_the_rest(tmp_path: Path) -> None:
     runs = jobs(tmp_path, "seed=1", "loss=focal loss.gamma=-1", "seed=2", "seed=3 optimizer=row_adam", "seed=4")
     popular = tmp_path / "popular"

@@ -107,6 +107,7 @@ def test_a_list_of_two_users_or_a_cluster_that_is_not_there() -> None:
         analyse_lists(rows, policy(rows), Settings(cluster="nonsense"), (), distinct=True)
 
 
+@pytest.mark.slow
 def test_cascade_dr_covers_if_its_model_saw_other_lists_alone() -> None:
     """200 lists of 2 of 60 items: with the model fitted on the lists themselves, the error bars are too short."""
     stream, lists, actions, runs = np.random.default_rng(0), 200, 60, 300

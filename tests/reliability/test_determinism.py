@@ -30,6 +30,7 @@ def processor_seconds(folder: Path, root: Path, *overrides: str) -> float:
     return time.process_time() - begun
 
 
+@pytest.mark.slow
 def test_deterministic_algorithms_cost_at_most_a_fifth(root: Path, tmp_path: Path) -> None:
     """Alternating, the best of each: on a CPU they are the algorithms that run anyway."""
     seconds: dict[str, list[float]] = {"true": [], "false": []}

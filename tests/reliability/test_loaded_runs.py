@@ -150,6 +150,7 @@ def test_no_memory_is_not_damage(place: str, error: Exception, run: Path, monkey
     assert contents(run) == before
 
 
+@pytest.mark.slow
 def test_the_kernel_s_real_lack_of_memory_is_not_damage(run: Path) -> None:
     saved = checkpoint.read(run / NEWEST).state()
     checkpoint.save(run, saved | {"best": {"weight": torch.zeros(100_000_000)}})

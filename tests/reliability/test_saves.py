@@ -148,6 +148,7 @@ def test_a_save_writes_syncs_renames_and_syncs_the_folder(folder: Path, monkeypa
     assert calls == ORDER
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_the_kernel_sees_the_calls_of_a_save_in_that_order(folder: Path) -> None:
     program = (

@@ -146,6 +146,7 @@ def test_a_pickle_that_hangs_torch_is_refused_at_once(run: Path) -> None:
     assert time.perf_counter() - start < SECONDS
 
 
+@pytest.mark.slow
 def test_an_archive_that_unpacks_a_thousandfold_is_refused(run: Path) -> None:
     with zipfile.ZipFile(run / NEWEST) as archive:
         records = {info.filename: archive.read(info) for info in archive.infolist()}

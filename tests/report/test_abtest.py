@@ -56,6 +56,7 @@ def test_the_health_alone_has_a_page(tmp_path) -> None:
     assert "sample ratio" in text
 
 
+@pytest.mark.slow
 def test_a_second_report_replaces_the_first_and_nothing_else(tmp_path) -> None:
     page.write(found(segments=["country"]), tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
@@ -73,6 +74,7 @@ def test_the_results_of_another_are_not_replaced(tmp_path, name) -> None:
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_analysis_is_the_same_bytes(tmp_path) -> None:
     one, other = (page.write(found(), tmp_path / name).read_bytes() for name in ("a", "b"))
     assert one == other

@@ -87,6 +87,7 @@ def test_names_from_data_stay_text(tmp_path: Path) -> None:
     assert r"$\frac{1}{0}$" in page
 
 
+@pytest.mark.slow
 def test_the_same_analysis_is_the_same_page(tmp_path: Path) -> None:
     for name in ("a", "b"):
         effect_page.write(effect(UNITS, estimator=["aipw", "match"]), tmp_path / f"{name}.html", "y")

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ncf
 
 ROOM = Path(ncf.__file__).parent
@@ -24,6 +26,7 @@ def test_the_words_of_one_study_are_not_in_the_report_of_any() -> None:
     ] == []
 
 
+@pytest.mark.slow
 def test_nothing_but_the_report_needs_the_extra() -> None:
     code = """
 import sys

@@ -42,6 +42,7 @@ def files(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_made_again_elsewhere_from_its_tables_a_report_is_the_same_to_the_byte(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_a_flood_of_cells_takes_little_memory(tables: Path) -> None:
     (tables / "registration.yaml").write_text(REGISTRATION)
     (tables / "results.csv").write_bytes(HEAD + b"a,4,42,1\n" * 1_200_000)  # almost as many as are read

@@ -55,6 +55,7 @@ def test_any_sweep_has_its_table_tests_curves_and_page(trained: Path, reported: 
     assert f"<title>{trained.name}, report</title>" in html
 
 
+@pytest.mark.slow
 def test_made_again_it_is_the_same_to_the_byte_also_from_its_tables(reported: Path, tmp_path: Path) -> None:
     def content(folder: Path) -> dict[str, bytes]:
         return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -61,6 +61,7 @@ def test_a_stopped_run_goes_on(root: Path, tmp_path: Path) -> None:
     assert_alike(whole, made(tmp_path / "own", *overrides, "trainer.sharding=table"))
 
 
+@pytest.mark.slow
 def test_the_best_epoch_before_a_stop_is_restored_at_the_end(root: Path, tmp_path: Path) -> None:
     overrides = line(root, "mf", "optimizer.lr=0.1", "trainer.epochs=5")
     plain = made(tmp_path / "plain", *overrides)
@@ -172,6 +173,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(root: Path, tmp_path: Path) -> None:
     overrides = line(root, "mf")
     plain = made(tmp_path / "plain", *overrides)

@@ -72,6 +72,7 @@ def test_one_process_reads_shards_and_ends_where_it_would_without(
     assert not list((tmp_path / "processed").glob("*.npz"))  # the data set was not drawn again
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_or_without_shards_but_not_on_those_of_other_data(tmp_path: Path) -> None:
     overrides = line(tmp_path, "mf", *SOME, "trainer.checkpoint_every=1epoch")
     whole = made(tmp_path / "whole", *overrides)

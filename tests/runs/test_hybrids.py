@@ -33,6 +33,7 @@ def of(root: Path, first: Path, second: Path, *more: str) -> list[str]:
     return world(root, "model=hybrid", f"model.parts=['{first}','{second}']", *more)
 
 
+@pytest.mark.slow
 def test_alpha_is_the_best_on_validation_and_the_result_says_it(root: Path, runs: FinishedRuns, tmp_path: Path) -> None:
     result = train(compose(*of(root, runs["ease"], runs["popularity"])), tmp_path)
     assert result is not None

@@ -32,6 +32,7 @@ def refuse_right_looks(found: pd.DataFrame) -> None:
     assert (wrong["coverage"] < 0.85).all(), wrong
 
 
+@pytest.mark.slow
 def test_right_methods_are_right_and_wrong_ones_are_not() -> None:
     found = asked(service(users=500, enthusiasm=0.8, region_effect=0.4), 60)
     refuse_bias_and_wrong_coverage(found, 60)

@@ -38,6 +38,7 @@ def test_noise_does_not_prove_equivalence():
     assert equivalence(b + rng.normal(0, 0.5, 6), b, 0.05).p > 0.2
 
 
+@pytest.mark.slow
 def test_at_the_margin_equivalence_is_claimed_as_rarely_as_alpha_says():
     rng = np.random.default_rng(0)
     rejected = 0

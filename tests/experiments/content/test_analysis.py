@@ -56,6 +56,7 @@ def test_equivalence_by_both_is_shown_inside_the_region_alone() -> None:
     assert analysis.by_both(b * 0.94 + noise, b).p_equivalent > 1 - 1e-6
 
 
+@pytest.mark.slow
 def test_of_no_difference_each_error_rejects_about_as_often_as_it_says() -> None:
     rng, studies = np.random.default_rng(0), 200
     rejected = np.zeros(2)

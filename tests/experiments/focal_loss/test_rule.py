@@ -32,6 +32,7 @@ def test_the_effect_comes_before_the_region_and_the_mean_gives_its_direction(qui
     assert rule.registered(quick, replace(worse, missing=(42,), finding="incomplete")) == "incomplete"
 
 
+@pytest.mark.slow
 def test_the_chances_are_those_that_the_planner_simulates(quick: Study) -> None:
     found = chances(quick.registration, from_runs(quick.registration, quick.runs))
     cells = rule.outcomes(quick)

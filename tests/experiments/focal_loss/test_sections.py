@@ -38,6 +38,7 @@ def again(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_committed_tables_come_out_again_to_the_byte(again: Path) -> None:
     committed = {path.name: path.read_bytes() for path in (FOLDER / "tables").iterdir()}
     assert {path.name: path.read_bytes() for path in (again / "tables").iterdir()} == committed

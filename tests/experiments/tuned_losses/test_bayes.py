@@ -40,6 +40,7 @@ def test_limits() -> None:
     assert posterior(y, 1e3, **SETTINGS).mean == pytest.approx(0, abs=1e-3)  # nothing was seen: the prior is left
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_is_drawn_from_the_priors() -> None:
     rng, studies, overlap = np.random.default_rng(5), 300, 0.018 / 1.018
     covered = 0

@@ -64,6 +64,7 @@ def test_a_configuration_that_goes_on_is_as_one_that_trained_at_once(small: Desi
         assert list(map(key, again)) == [key(row) for row in whole if row.run not in known]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 8])
 def test_a_repetition_that_was_stopped_goes_on_to_the_same_rows(small: Design, after: int) -> None:
     first = repeated(small, after=after)

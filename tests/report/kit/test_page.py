@@ -41,6 +41,7 @@ def outline(path: Path) -> Outline:
     return parsed
 
 
+@pytest.mark.slow
 def test_every_figure_and_table_is_written(reported: Path) -> None:
     figures = {path.name for path in (reported / "figures").iterdir()}
     assert figures == {f"{chart.name}.svg" for chart in CHARTS}

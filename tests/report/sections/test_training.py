@@ -8,6 +8,7 @@ from ncf.report.sections.training import attention, calibration, curves, gradien
 from ncf.report.study import NotRunError, Study
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [loss_share, gradient_share])
 def test_shares_are_drawn_at_the_ratio_that_shows_most_of_the_compared_losses(study: Study, draw) -> None:
     table = study.companions["attention"]

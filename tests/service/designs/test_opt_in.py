@@ -1,6 +1,7 @@
 """Opting in: what warns of a hidden confounder, and a confounder that there is none of."""
 
 import pandas as pd
+import pytest
 from toy_services import asked, design, service
 
 from ncf.service import samples
@@ -21,6 +22,7 @@ def test_a_hidden_confounder_is_within_the_bound_of_its_strength() -> None:
     assert (own["evalue"] > seen["evalue"].mean()).all()
 
 
+@pytest.mark.slow
 def test_without_confounding_no_method_is_biased() -> None:
     found = asked(service(users=300, enthusiasm=0.0), 40, ["opt_in"])
     assert (found["bias"].abs() <= 3.5 * found["bias_error"]).all(), found["bias"]  # 13 methods of the same users

@@ -44,6 +44,7 @@ def curves() -> dict[str, np.ndarray]:
     return {name: np.array([regrets(name, small(seed), 40, seed) for seed in SEEDS]) for name in ("thompson", *RIVALS)}
 
 
+@pytest.mark.slow
 def test_it_beats_greedy_and_optimistic_agents_and_the_best_fixed_item(curves) -> None:
     """On six seeds, in the last ten periods: less than each in the mean."""
     own = curves["thompson"][:, -10:].mean(1)

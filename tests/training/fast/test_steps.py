@@ -100,6 +100,7 @@ def test_a_short_batch_is_not_traced_anew() -> None:
     assert sizes == [11] * (len(stream) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompiled")
 def test_as_many_runs_as_one_likes_are_compiled_in_one_process() -> None:
     """torch compiles a function a few times only; uncompiled, torch.func would refuse the fused loss within it."""
