@@ -70,18 +70,25 @@ def tune(arm: Arm, fixed: list[str], folder: Path = ROWS) -> dict[str, Any]:
     Raises:
         SystemExit: 75 after a stop signal, or if another process has one of the draws; the same command goes on.
     """
-    made = procedure(arm, fixed)
-    units = [tuned.Unit(0, draw, arm.name) for draw in range(rules()["draws"])]
-    work = runner.Work(made, units, made.rungs, made.refits.runs, folder / arm.name, reads_test=False)
+    made, draws = procedure(arm, fixed), rules()["draws"]
+    earlier = {tuned.Unit(0, draws, arm.name): own for name, own in rules()["earlier"].items() if name == arm.name}
+    units = [tuned.Unit(0, draw, arm.name) for draw in range(draws)] + list(earlier)
+    own = {"reads_test": False, "given": earlier}
+    work = runner.Work(made, units, made.rungs, made.refits.runs, folder / arm.name, **own)
     if not runner.work(work):
         raise SystemExit(STOPPED)
     rows = table.read(work.path)
     values = {unit: refitted(rows, unit) for unit in units}
     best = max(units, key=lambda unit: values[unit])
-    trials = [row for row in rows if row.draw == best.draw and row.epochs == made.rungs[-1].epochs]
-    chosen = max((row for row in trials if row.stage == "trial"), key=lambda row: (row.valid_ndcg, -row.number))
-    summary = {"best": made.configuration(best, chosen.number), "trials": configurations(), "value": values[best]}
+    chosen = earlier[best] if best in earlier else made.configuration(best, _winner(rows, best, made.rungs[-1]))
+    summary = {"best": chosen, "trials": configurations(), "value": values[best]}
     return {**summary, "seconds": sum(row.seconds for row in rows)}
+
+
+def _winner(rows: list[Row], unit: tuned.Unit, rung: tuned.Rung) -> int:
+    """The number of the draw's best trial in the last rung."""
+    last = [row for row in rows if (row.stage, row.epochs, row.draw) == ("trial", rung.epochs, unit.draw)]
+    return max(last, key=lambda row: (row.valid_ndcg, -row.number)).number
 
 
 def refitted(rows: list[Row], unit: tuned.Unit) -> float:

@@ -67,7 +67,7 @@ class Repetition:
     def run(self) -> None:
         """Make the runs that are missing. Raises Stopped."""
         best = self.halve()
-        self.refit(best)
+        self.refit(self._design.configuration(self._unit, best.number), self._design.refits.learned * best.valid_ndcg)
 
     def halve(self) -> Row:
         """Run the trials, and return the row of the best in the last rung."""
@@ -81,10 +81,9 @@ class Repetition:
         self._kept = {}
         return min(rows.values(), key=lambda row: (-row.valid_ndcg, row.number))
 
-    def refit(self, best: Row) -> list[Row]:
-        """Train the best configuration with fresh seeds, and return the rows of the runs that learned."""
-        own = self._design.configuration(self._unit, best.number)
-        least, made = self._design.refits.learned * best.valid_ndcg, list[Row]()
+    def refit(self, own: Configuration, least: float) -> list[Row]:
+        """Train a configuration with fresh seeds, and return the rows of the runs that learned: reached `least`."""
+        made = list[Row]()
         while not all_refitted(made, least, self._refits):
             made.append(self._refit(len(made), own, least))
         return [row for row in made if row.valid_ndcg >= least]
@@ -172,6 +171,6 @@ def commit() -> str:
     """Return the first digits of the checkout's commit, with "-dirty" if code or settings differ from it."""
     git = ["git", "-C", str(HERE)]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    code = [":(top)", ":(top,exclude)*.csv", ":(top,exclude)*.md"]  # rows are appended while the study runs
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code], check=False).returncode
+    results = [f":(top,exclude){path}" for path in ("*.csv", "*.md", "conf/experiment")]  # written while runs go on
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ":(top)", *results], check=False).returncode
     return head[:_SHA_DIGITS] + ("-dirty" if changed else "")

@@ -18,7 +18,7 @@ TINY = [
 ]  # fmt: skip
 RULES = {
     "draws": 2, "first_seed": 1, "rungs": [{"configurations": 3, "epochs": 1}, {"configurations": 1, "epochs": 2}],
-    "refits": {"runs": 2, "epochs": 3, "learned": 0.01}, "space": {},
+    "refits": {"runs": 2, "epochs": 3, "learned": 0.01}, "space": {}, "earlier": {},
 }  # fmt: skip
 
 
@@ -74,6 +74,24 @@ def test_the_draw_with_the_best_refits_is_chosen_and_test_is_not_read(
     before = (tmp_path / "rows" / "gmf" / "block-00.csv").read_bytes()
     assert halving.tune(*tiny, tmp_path / "rows") == summary
     assert (tmp_path / "rows" / "gmf" / "block-00.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(0.01, True), (1e-12, False)])
+def test_what_was_chosen_earlier_stays_if_its_refits_are_better(
+    rate: float, kept: bool, tiny: tuple[Arm, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = {"optimizer.lr": rate, "model.factors": 8, "trainer.batch_size": 256}
+    monkeypatch.setattr(halving, "rules", lambda: RULES | {"earlier": {"gmf": earlier, "mf": {}}})
+    monkeypatch.setattr(halving, "refitted", lambda rows, unit: _mean(rows, unit) + (unit.draw == 2 and kept))
+    summary = halving.tune(*tiny, tmp_path / "rows")
+    rows = [row for row in table.read(tmp_path / "rows" / "gmf") if row.draw == 2]
+    assert [(row.stage, row.test_ndcg) for row in rows] == [("refit", None)] * 2
+    assert (summary["best"] == earlier) == kept
+
+
+def _mean(rows: list[table.Row], unit: Unit) -> float:
+    values = [row.valid_ndcg for row in rows if row.stage == "refit" and row.draw == unit.draw]
+    return sum(values) / len(values)
 
 
 def test_a_refit_that_never_learned_counts_against_its_draw() -> None:
