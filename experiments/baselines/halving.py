@@ -43,7 +43,7 @@ def rules() -> dict[str, Any]:
 
 def configurations() -> int:
     """How many a model tries."""
-    return int(rules()["draws"] * rules()["rungs"][0]["configurations"])
+    return int(rules()["draws"] * rules()["rungs"][0]["configurations"] + rules()["earlier_trials"])
 
 
 def procedure(arm: Arm, fixed: list[str]) -> tuned.Procedure:

@@ -48,7 +48,7 @@ def test_a_model_is_tuned_within_its_space(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(tuning, "TUNED", tmp_path)
     monkeypatch.setattr(tuning, "tune", tune)
     row = tuning.tune_one(ARMS["ease"], 20.0)
-    assert asked == [(["model=ease"], 80, 20.0)]  # as many as models trained by gradient have
+    assert asked == [(["model=ease"], 95, 20.0)]  # as many as models trained by gradient have
     assert row == {"arm": "ease", "trials": 15, "seconds": 60.0, "value": 0.08}
     assert OmegaConf.load(tmp_path / "tuned_ease.yaml").model.l2 == 224.0
 
