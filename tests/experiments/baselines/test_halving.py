@@ -17,7 +17,8 @@ TINY = [
     "data.interactions=600",
 ]  # fmt: skip
 RULES = {
-    "draws": 2, "earlier_trials": 1, "first_seed": 1, "rungs": [{"configurations": 3, "epochs": 1}, {"configurations": 1, "epochs": 2}],
+    "draws": 2, "earlier_trials": 1, "first_seed": 1,
+    "rungs": [{"configurations": 3, "epochs": 1}, {"configurations": 1, "epochs": 2}],
     "refits": {"runs": 2, "epochs": 3, "learned": 0.01}, "space": {}, "earlier": {},
 }  # fmt: skip
 
