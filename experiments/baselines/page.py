@@ -221,10 +221,10 @@ def procedure() -> str:
     return (
         f"Those of a model trained by gradient are drawn at random, {rules['draws']} times {first}; the best on "
         f"validation NDCG@10 go on, {', '.join(rest)}. The best of each draw is trained again with "
-        f"{rules['refits']['runs']} fresh seeds, and so is what {rules['earlier_trials']} trials of Optuna's TPE on one "
-        "seed had chosen before; the one with the best mean is chosen. Every run of that is in [tuning](tuning). The "
-        "configurations of all other models, which have no epochs to be stopped after, are trials of Optuna's TPE with "
-        "seed 42. Test is not read."
+        f"{rules['refits']['runs']} fresh seeds, and so is what {rules['earlier_trials']} trials of Optuna's TPE on "
+        "one seed had chosen before; the one with the best mean is chosen. Every run of that is in [tuning](tuning). "
+        "The configurations of all other models, which have no epochs to be stopped after, are trials of Optuna's TPE "
+        "with seed 42. Test is not read."
     )
 
 
