@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from experiments.baselines import figures, halving, order
 from experiments.baselines.arms import ARMS, HERE, METRICS, NAMES, REFERENCES, RETUNED, TUNED, Arm
 from experiments.baselines.comparisons import P_VALUES, best_baseline, corrected, p_text, reference
+from experiments.tuned_losses.table import read as read_rows
 from ncf.core.config import flatten
 from ncf.core.files import write_text
 from ncf.report.kit.markup import Table
@@ -32,7 +33,6 @@ class Study:
     Attributes:
         best: the best baseline.
         reference: the NeuMF that all others are tested against.
-        users_alone: whether the p-values of `pairs` are over users alone.
     """
 
     results: pd.DataFrame
@@ -43,7 +43,6 @@ class Study:
     pairs: pd.DataFrame
     best: str
     reference: str
-    users_alone: bool
 
     @property
     def means(self) -> pd.DataFrame:
@@ -56,10 +55,9 @@ def read(folder: Path = HERE) -> Study:
     """The study that the CSV files of `folder` hold."""
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COMPANIONS}
     tables["compared"] = corrected(tables.pop("comparisons"))
-    users_alone = "p_users" in tables["pairs"]  # as an earlier version named and made them
-    tables["pairs"] = corrected(tables["pairs"].rename(columns={"p_users": "p_both"}), order.FAMILY)
+    tables["pairs"] = corrected(tables["pairs"], order.FAMILY)
     chosen = {"best": best_baseline(tables["results"]), "reference": reference(tables["results"])}
-    return Study(**tables, **chosen, users_alone=users_alone)
+    return Study(**tables, **chosen)
 
 
 def write(study: Study, folder: Path = HERE) -> None:
@@ -83,6 +81,7 @@ def text(study: Study) -> str:
         "reference": ARMS[study.reference].title,
         "default": default(study),
         "commits": commits(study),
+        "tuning_commits": tuning_commits(),
         "against_best": against(study, study.best).markdown(),
         "best": best,
         "budget": budget(study, ARMS.values()),
@@ -90,7 +89,6 @@ def text(study: Study) -> str:
         "settings": settings(study, [a for a in ARMS.values() if a.tuned], "What tuning chose").markdown(),
         "retuned": settings(study, RETUNED.values(), "What tuning chose for the published protocol").markdown(),
         "rebudget": budget(study, RETUNED.values()),
-        "tested": order.tested(study.users_alone),
         "order": order.verdict(study.published, study.pairs),
         "published": order.values(study.published).markdown(),
         "agreement": order.agreement(study.published, study.pairs),
@@ -158,6 +156,16 @@ def commits(study: Study) -> str:
     named = ", ".join(f"{count} from {commit[:12]}" for commit, count in counts.items())
     state = f"{dirty} of them from a tree with changes that were not committed" if dirty else "all from clean trees"
     return f"{len(study.results)} runs: {named}; {state}."
+
+
+def tuning_commits(folder: Path = halving.ROWS) -> str:
+    """Which code the runs of tuning came from."""
+    rows = [row for path in sorted(folder.iterdir()) for row in read_rows(path)]
+    dirty = sum(row.commit.endswith("-dirty") for row in rows)
+    return (
+        f"{len(rows)} runs of tuning: {dirty} are marked as of a tree with changes. These were the settings that tuning "
+        "had just written for other models; the code was that of the commit named."
+    )
 
 
 def not_drawn(study: Study) -> str:
