@@ -163,8 +163,8 @@ def tuning_commits(folder: Path = halving.ROWS) -> str:
     rows = [row for path in sorted(folder.iterdir()) for row in read_rows(path)]
     dirty = sum(row.commit.endswith("-dirty") for row in rows)
     return (
-        f"{len(rows)} runs of tuning: {dirty} are marked as of a tree with changes. These were the settings that tuning "
-        "had just written for other models; the code was that of the commit named."
+        f"{len(rows)} runs of tuning: {dirty} are marked as of a tree with changes. These were the settings that "
+        "tuning had just written for other models; the code was that of the commit named."
     )
 
 
