@@ -1,9 +1,9 @@
 """`python -m experiments.baselines [stage ...]`: tune, train, compare, measure the published protocol, write the page.
 
-Stages, all in this order if none is named: tune (studies and conf/experiment/tuned_*.yaml), train (the tuned runs,
-results.csv, ranks.csv.gz), compare (intervals.csv and comparisons.csv, from these two files alone), published
-(published.csv, pairs.csv), page (README.md and figures from these files). Each goes on where it was stopped. Run it
-from the root of the checkout.
+Stages, all in this order if none is named: tune (tuning/, tuning.csv and conf/experiment/tuned_*.yaml), train (runs
+with what was chosen, results.csv, ranks.csv.gz), compare (intervals.csv and comparisons.csv, from these two files
+alone), published (published.csv, pairs.csv), page (README.md and figures from these files). Each goes on where it was
+stopped. Run it from the root of the checkout.
 """
 
 import argparse
@@ -23,7 +23,6 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m experiments.baselines", description=__doc__)
     parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all if none is named")
-    parser.add_argument("--trials", type=int, default=15, help="of each study (15)")
     parser.add_argument("--minutes", type=float, default=15.0, help="of each study, after which no trial begins (15)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes that train; -1 for one a core")
     options = parser.parse_args()
@@ -31,7 +30,7 @@ def main() -> None:
         parser.error(f"expected stages of {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
     stages = options.stages or STAGES
     if "tune" in stages:
-        tune_all(options.trials, options.minutes, options.jobs)
+        tune_all(options.minutes, options.jobs)
     if "train" in stages:
         train_all(options.jobs)
     if "compare" in stages:

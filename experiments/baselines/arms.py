@@ -12,7 +12,7 @@ NAMES = {"ndcg@10": "NDCG@10", "hit@10": "HR@10"}
 METRICS = tuple(NAMES)
 """Reported; the first is the one that tuning and early stopping see, on validation."""
 
-TRAINED = ("neg_ratio=4", "trainer.epochs=40", "trainer.patience=5")
+TRAINED = ("neg_ratio=4", "trainer.epochs=60", "trainer.patience=10")
 """Settings that every model trained by gradient shares."""
 
 _SEEDS = range(42, 52)

@@ -20,17 +20,6 @@ LEVEL = 0.05  # of a corrected p
 _SETTINGS = {MAIN: "settings above", OWN: "tuned for it"}
 
 
-def tested(users_alone: bool) -> str:
-    """What the p-values of this section count; those of an earlier version, users alone."""
-    if not users_alone:
-        return "The p-values and intervals of this section count seeds and users, as above."
-    return (
-        "The p-values of this section are older than those above: they are over users alone and take the few seeds of "
-        "iALS and NeuMF for the models themselves, so pairs with one of these are told apart too easily. What better "
-        "ones need was not kept; `python -m experiments.baselines published` makes them, with new runs."
-    )
-
-
 def verdict(ours: pd.DataFrame, pairs: pd.DataFrame) -> str:
     """Whether the order is the published one, in one sentence."""
     users, found = ours["users"].iloc[0], turned_round(ours, pairs)

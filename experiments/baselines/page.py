@@ -8,9 +8,10 @@ import matplotlib
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.baselines import figures, order
+from experiments.baselines import figures, halving, order
 from experiments.baselines.arms import ARMS, HERE, METRICS, NAMES, REFERENCES, RETUNED, TUNED, Arm
 from experiments.baselines.comparisons import P_VALUES, best_baseline, corrected, p_text, reference
+from experiments.tuned_losses.table import read as read_rows
 from ncf.core.config import flatten
 from ncf.core.files import write_text
 from ncf.report.kit.markup import Table
@@ -18,7 +19,11 @@ from ncf.report.kit.style import RC, save
 
 COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published", "pairs")
 LEVEL = 0.05  # of a corrected p
-_CLOCK = "Minutes are by the clock, on a machine that other work shared and at times halted: no measure of the models."
+_CLOCK = (
+    "Minutes are of processor time for models trained by gradient and by the clock for the others, on a core that "
+    "other work at times disturbed: no measure of the models. The value is that of the best trial, or for models "
+    "trained by gradient the mean of the refits."
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,6 @@ class Study:
     Attributes:
         best: the best baseline.
         reference: the NeuMF that all others are tested against.
-        users_alone: whether the p-values of `pairs` are over users alone.
     """
 
     results: pd.DataFrame
@@ -39,7 +43,6 @@ class Study:
     pairs: pd.DataFrame
     best: str
     reference: str
-    users_alone: bool
 
     @property
     def means(self) -> pd.DataFrame:
@@ -52,10 +55,9 @@ def read(folder: Path = HERE) -> Study:
     """The study that the CSV files of `folder` hold."""
     tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COMPANIONS}
     tables["compared"] = corrected(tables.pop("comparisons"))
-    users_alone = "p_users" in tables["pairs"]  # as an earlier version named and made them
-    tables["pairs"] = corrected(tables["pairs"].rename(columns={"p_users": "p_both"}), order.FAMILY)
+    tables["pairs"] = corrected(tables["pairs"], order.FAMILY)
     chosen = {"best": best_baseline(tables["results"]), "reference": reference(tables["results"])}
-    return Study(**tables, **chosen, users_alone=users_alone)
+    return Study(**tables, **chosen)
 
 
 def write(study: Study, folder: Path = HERE) -> None:
@@ -79,13 +81,14 @@ def text(study: Study) -> str:
         "reference": ARMS[study.reference].title,
         "default": default(study),
         "commits": commits(study),
+        "tuning_commits": tuning_commits(),
         "against_best": against(study, study.best).markdown(),
         "best": best,
         "budget": budget(study, ARMS.values()),
+        "procedure": procedure(),
         "settings": settings(study, [a for a in ARMS.values() if a.tuned], "What tuning chose").markdown(),
         "retuned": settings(study, RETUNED.values(), "What tuning chose for the published protocol").markdown(),
         "rebudget": budget(study, RETUNED.values()),
-        "tested": order.tested(study.users_alone),
         "order": order.verdict(study.published, study.pairs),
         "published": order.values(study.published).markdown(),
         "agreement": order.agreement(study.published, study.pairs),
@@ -141,7 +144,7 @@ def default(study: Study) -> str:
         f"settings, which nobody tuned, {plain:.4f}."
     )
     if plain > tuned:
-        said += " Tuning, on so few trials of one seed, did not improve it."
+        said += " Tuning did not improve it."
     chosen = "default" if study.reference == REFERENCES[1] else "tuned"
     return f"{said} All models are tested against the better of the two on validation, the {chosen} one."
 
@@ -153,6 +156,16 @@ def commits(study: Study) -> str:
     named = ", ".join(f"{count} from {commit[:12]}" for commit, count in counts.items())
     state = f"{dirty} of them from a tree with changes that were not committed" if dirty else "all from clean trees"
     return f"{len(study.results)} runs: {named}; {state}."
+
+
+def tuning_commits(folder: Path = halving.ROWS) -> str:
+    """Which code the runs of tuning came from."""
+    rows = [row for path in sorted(folder.iterdir()) for row in read_rows(path)]
+    dirty = sum(row.commit.endswith("-dirty") for row in rows)
+    return (
+        f"{len(rows)} runs of tuning: {dirty} are marked as of a tree with changes. These were the settings that "
+        "tuning had just written for other models; the code was that of the commit named."
+    )
 
 
 def not_drawn(study: Study) -> str:
@@ -205,10 +218,21 @@ def budget(study: Study, arms: Iterable[Arm]) -> str:
     names = [arm.name for arm in arms]
     tuned = study.tuning[(study.tuning["trials"] > 0) & study.tuning["arm"].isin(names)]
     least, most = int(tuned["trials"].min()), int(tuned["trials"].max())
-    trials = f"{most} trials" if least == most else f"{least} to {most} trials"
+    trials = f"{most} configurations" if least == most else f"{least} to {most} configurations"
+    return f"{trials} a model, {tuned['seconds'].sum() / 60:.0f} minutes for all of them on one core."
+
+
+def procedure() -> str:
+    """How the configurations are tried and chosen from."""
+    rules = halving.rules()
+    first, *rest = (f"{rung['configurations']} for {rung['epochs']} epochs" for rung in rules["rungs"])
     return (
-        f"{trials} a model (Optuna's TPE, on validation NDCG@10 and seed 42 alone), "
-        f"{tuned['seconds'].sum() / 60:.0f} minutes by the clock for all of them on a busy core."
+        f"Those of a model trained by gradient are drawn at random, {rules['draws']} times {first}; the best on "
+        f"validation NDCG@10 go on, {', '.join(rest)}. The best of each draw is trained again with "
+        f"{rules['refits']['runs']} fresh seeds, and so is what {rules['earlier_trials']} trials of Optuna's TPE on "
+        "one seed had chosen before; the one with the best mean is chosen. Every run of that is in [tuning](tuning). "
+        "The configurations of all other models, which have no epochs to be stopped after, are trials of Optuna's TPE "
+        "with seed 42. Test is not read."
     )
 
 
@@ -221,7 +245,7 @@ def settings(study: Study, arms: Iterable[Arm], title: str) -> Table:
         value = "" if pd.isna(row["value"]) else f"{row['value']:.4f}"
         cells = [str(int(row["trials"])), f"{row['seconds'] / 60:.1f}", value, ", ".join(_chosen(arm)) or "none"]
         rows.append([arm.title, f"`{arm.experiment}`", *cells])
-    header = ["model", "experiment", "trials", "minutes", "best validation NDCG@10", "settings"]
+    header = ["model", "experiment", "configurations", "minutes", "best validation NDCG@10", "settings"]
     return Table(title, header, rows, _CLOCK)
 
 

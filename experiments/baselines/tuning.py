@@ -1,4 +1,4 @@
-"""Equal budgets: a study for each model, and its choice as conf/experiment/tuned_<model>.yaml."""
+"""Equal budgets: as many configurations for each model, and the choice as conf/experiment/tuned_<model>.yaml."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.baselines import runs
-from experiments.baselines.arms import ARMS, HERE, RETUNED, RUNS, STUDIES, TUNED, Arm
+from experiments.baselines import halving, runs
+from experiments.baselines.arms import ARMS, HERE, RETUNED, RUNS, STUDIES, TRAINED, TUNED, Arm
 from ncf.core.files import write_text
 from ncf.launch.search_space import SPACES
 from ncf.launch.tuning import tune
@@ -17,31 +17,42 @@ SUMMARY = HERE / "tuning.csv"
 _DIGITS = 3  # of a chosen number; validation cannot tell finer ones apart
 
 
-def tune_all(trials: int, minutes: float, jobs: int) -> None:
-    """A study for each model that has a space, on validation alone; the choices and `tuning.csv`."""
+def tune_all(minutes: float, jobs: int) -> None:
+    """Tune each model that has a space, on validation alone; the choices and `tuning.csv`.
+
+    Args:
+        minutes: of a study of a model that is not trained by gradient, after which no trial begins.
+    """
     rows = []
     for arm in (*ARMS.values(), *RETUNED.values()):
-        rows.append(tune_one(arm, trials, minutes))
+        rows.append(tune_one(arm, minutes))
         if arm.name in ("gmf", "mlp"):
-            runs.train(arm, arm.seeds[:1], jobs)  # pre-training is tuned with them
+            runs.train(arm, arm.seeds, jobs)  # pre-training is tuned with them
     pd.DataFrame(rows).to_csv(SUMMARY, index=False, float_format="%.6g", lineterminator="\n")
 
 
-def tune_one(arm: Arm, trials: int, minutes: float) -> dict[str, Any]:
-    """The study of one model, and its choice as YAML; the row of `tuning.csv`."""
+def tune_one(arm: Arm, minutes: float) -> dict[str, Any]:
+    """Tune one model, by halving if it is trained by gradient; its choice as YAML; the row of `tuning.csv`."""
     summary: dict[str, Any] = {"best": {}, "trials": 0, "seconds": 0.0, "value": math.nan}
     fixed = [*arm.overrides, *_sizes_of_towers(arm)]
-    if arm.tuned and (SPACES / f"{arm.choices[0].removeprefix('model=')}.yaml").exists():
-        summary = tune(fixed, trials, minutes, STUDIES)
+    if by_gradient(arm):
+        summary = halving.tune(arm, fixed)
+    elif arm.tuned and (SPACES / f"{arm.choices[0].removeprefix('model=')}.yaml").exists():
+        summary = tune(fixed, halving.configurations(), minutes, STUDIES)
     chosen = {key: rounded(value) for key, value in summary["best"].items()}
     settings = [line for line in fixed if line not in arm.choices]
     write_text(TUNED / f"{arm.experiment}.yaml", experiment(arm, settings, chosen, summary))
     return {"arm": arm.name, **{key: summary[key] for key in ("trials", "seconds", "value")}}
 
 
+def by_gradient(arm: Arm) -> bool:
+    """Whether tuning can stop its training early and see how the others do."""
+    return arm.tuned and set(TRAINED) <= set(arm.settings)
+
+
 def experiment(arm: Arm, settings: list[str], chosen: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """The YAML of `arm.experiment`: a choice per group, then what is fixed and what tuning chose."""
-    found = f"tuned: validation NDCG@10 {summary['value']:.4f}, the best of {summary['trials']} trials"
+    found = f"tuned: validation NDCG@10 {summary['value']:.4f}, the best of {summary['trials']} configurations"
     found = f"{found} in {summary['seconds'] / 60:.1f} min" if chosen else "tuned: it has nothing to tune"
     found = found if arm.tuned else "not tuned"
     body = OmegaConf.from_dotlist([*settings, *(f"{key}={value}" for key, value in chosen.items())])
@@ -66,9 +77,9 @@ def _sizes_of_towers(arm: Arm) -> list[str]:
     """Where pre-trained NeuMF starts: the tuned GMF and MLP of its own seed, and so their sizes."""
     if arm.name != "neumf_pretrained":
         return []
-    sizes = {name: OmegaConf.load(TUNED / f"tuned_{name}.yaml").model.factors for name in ("gmf", "mlp")}
-    return [
+    towers = {name: OmegaConf.load(TUNED / f"tuned_{name}.yaml").model for name in ("gmf", "mlp")}
+    return [f"model.hidden={list(towers['mlp'].hidden)}".replace(" ", "")] + [
         setting
-        for name, factors in sizes.items()
-        for setting in (f"model.{name}_factors={factors}", f"model.pretrained_{name}={RUNS}/{name}-s${{seed}}")
+        for name, tower in towers.items()
+        for setting in (f"model.{name}_factors={tower.factors}", f"model.pretrained_{name}={RUNS}/{name}-s${{seed}}")
     ]

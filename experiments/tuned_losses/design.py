@@ -86,44 +86,22 @@ class Pilot(_Strict):
     users_error: Annotated[float, Field(gt=0)]
 
 
-class Design(_Strict):
-    """The registration; preregistration.yaml says what each key means."""
+class Procedure(_Strict):
+    """What a repetition draws, trains and refits; preregistration.yaml says what each key means."""
 
     sha256: str
-    question: str
-    alpha: Fraction
-    correction: Literal["holm", "bonferroni"]
-    smallest_effect: Fraction
-    power: Fraction
-    interval_level: Fraction
-    core_hours: Annotated[float, Field(gt=0)]
-    monitor: str
-    secondary: list[str]
-    blocks: Annotated[int, Field(ge=3, le=_MOST_BLOCKS)]
-    draws: Annotated[int, Field(ge=1, le=_MOST_BLOCKS)]
-    held_out_share: Fraction
-    first_seed: Annotated[int, Field(ge=0, lt=2**62)]
     settings: list[str]
     arms: dict[str, Arm]
-    contrasts: Annotated[list[Contrast], Field(min_length=1)]
     space: dict[str, Any]
     weights: dict[str, Any]
     rungs: Annotated[list[Rung], Field(min_length=1)]
     refits: Refits
-    priors: Priors
-    pilot: Pilot
+    first_seed: Annotated[int, Field(ge=0, lt=2**62)]
 
     @property
     def trials(self) -> int:
-        """Configurations of an arm in a block."""
+        """Configurations of an arm in a repetition."""
         return self.rungs[0].configurations
-
-    @property
-    def units(self) -> list["Unit"]:
-        """The registered repetitions, block by block."""
-        return [
-            Unit(block, draw, arm) for block in range(self.blocks) for draw in range(self.draws) for arm in self.arms
-        ]
 
     def configuration(self, unit: "Unit", trial: int) -> Configuration:
         """Return the settings of a trial: those that all arms share, then the arm's own weights of the loss."""
@@ -140,6 +118,33 @@ class Design(_Strict):
         runs = self.refits.runs
         offset = _REFIT + number if number < runs else _RESERVE + number - runs
         return self.first_seed + _SEEDS * unit.lane + offset
+
+
+class Design(Procedure):
+    """The registration."""
+
+    question: str
+    alpha: Fraction
+    correction: Literal["holm", "bonferroni"]
+    smallest_effect: Fraction
+    power: Fraction
+    interval_level: Fraction
+    core_hours: Annotated[float, Field(gt=0)]
+    monitor: str
+    secondary: list[str]
+    blocks: Annotated[int, Field(ge=3, le=_MOST_BLOCKS)]
+    draws: Annotated[int, Field(ge=1, le=_MOST_BLOCKS)]
+    held_out_share: Fraction
+    contrasts: Annotated[list[Contrast], Field(min_length=1)]
+    priors: Priors
+    pilot: Pilot
+
+    @property
+    def units(self) -> list["Unit"]:
+        """The registered repetitions, block by block."""
+        return [
+            Unit(block, draw, arm) for block in range(self.blocks) for draw in range(self.draws) for arm in self.arms
+        ]
 
 
 @dataclass(frozen=True, order=True)
@@ -179,19 +184,23 @@ def _drawn(options: Any, uniform: float) -> Any:
         return options["choices"][int(uniform * len(options["choices"]))]
     low, high, *log = options
     value = low * (high / low) ** uniform if log else low + (high - low) * uniform
-    return float(f"{value:.{_DIGITS}g}")
+    return round(value) if isinstance(low, int) and isinstance(high, int) else float(f"{value:.{_DIGITS}g}")
 
 
 def load(path: Path = REGISTRATION) -> Design:
     """Read and check the registration. Raises ConfigError, naming the key."""
-    digest = hashlib.sha256(read_text(path, ConfigError).encode()).hexdigest()
     try:
-        design = Design.model_validate({**read_yaml(path, ConfigError), "sha256": digest})
+        design = Design.model_validate({**read_yaml(path, ConfigError), "sha256": digest(path)})
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     _refuse_contradictions(path, design)
     return design
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 hex digest of a text file. Raises ConfigError."""
+    return hashlib.sha256(read_text(path, ConfigError).encode()).hexdigest()
 
 
 def _refuse_contradictions(path: Path, design: Design) -> None:

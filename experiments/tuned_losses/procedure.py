@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from experiments.tuned_losses.design import HERE, Configuration, Design, Rung, Unit
+from experiments.tuned_losses.design import HERE, Configuration, Procedure, Rung, Unit
 from experiments.tuned_losses.table import Row
 from ncf.core.compose import compose
 from ncf.data import Interactions, Split
@@ -50,15 +50,16 @@ class Repetition:
         finished: rows of finished runs, of any unit.
         append: called with each row that is new.
         stopped: asks whether to stop.
+        reads_test: whether refits that learned are tested.
     """
 
     def __init__(
-        self, design: Design, unit: Unit, data: Interactions, rungs: Sequence[Rung], refits: int,
-        finished: Sequence[Row], append: Callable[[Row], None], stopped: Callable[[], bool],
+        self, design: Procedure, unit: Unit, data: Interactions, rungs: Sequence[Rung], refits: int,
+        finished: Sequence[Row], append: Callable[[Row], None], stopped: Callable[[], bool], reads_test: bool = True,
     ) -> None:  # fmt: skip
         self._design, self._unit, self._rungs, self._refits = design, unit, rungs, refits
         self._finished = {row.run: row for row in finished}
-        self._append, self._stopped = append, stopped
+        self._append, self._stopped, self._reads_test = append, stopped, reads_test
         self._base = compose([*design.settings, f"loss={design.arms[unit.arm].loss}", f"split.back={unit.block}"])
         self._split: Split = plan_run(self._base).split(data)
         self._kept: dict[int, _Kept] = {}
@@ -66,7 +67,7 @@ class Repetition:
     def run(self) -> None:
         """Make the runs that are missing. Raises Stopped."""
         best = self.halve()
-        self.refit(best)
+        self.refit(self._design.configuration(self._unit, best.number), self._design.refits.learned * best.valid_ndcg)
 
     def halve(self) -> Row:
         """Run the trials, and return the row of the best in the last rung."""
@@ -80,16 +81,12 @@ class Repetition:
         self._kept = {}
         return min(rows.values(), key=lambda row: (-row.valid_ndcg, row.number))
 
-    def refit(self, best: Row) -> list[Row]:
-        """Train the best configuration with fresh seeds, and return the rows of the runs that learned, test read."""
-        own = self._design.configuration(self._unit, best.number)
-        least, learned = self._design.refits.learned * best.valid_ndcg, []
-        for number in range(2 * self._refits):
-            row = self._refit(number, own, least)
-            learned += [row] if row.test_ndcg is not None else []
-            if len(learned) == self._refits:
-                break
-        return learned
+    def refit(self, own: Configuration, least: float) -> list[Row]:
+        """Train a configuration with fresh seeds, and return the rows of the runs that learned: reached `least`."""
+        made = list[Row]()
+        while not all_refitted(made, least, self._refits):
+            made.append(self._refit(len(made), own, least))
+        return [row for row in made if row.valid_ndcg >= least]
 
     def _trial(self, trial: int, epochs: int) -> Row:
         seed = self._design.trial_seed(self._unit, trial)
@@ -113,7 +110,7 @@ class Repetition:
         start, kept, test = time.process_time(), None, {}
         try:
             kept = self._trained(plan, None)
-            if kept.trainer.progress.best_value >= least:
+            if self._reads_test and _digits(kept.trainer.progress.best_value) >= least:
                 found = plan.evaluation.evaluate(kept.trainer.model.score, test_targets(self._split, _CPU))
                 test = plan.evaluation.metrics(found)
         except TrainingError:
@@ -160,6 +157,11 @@ class Repetition:
         return row
 
 
+def all_refitted(refits: Sequence[Row], least: float, wanted: int) -> bool:
+    """Return whether as many refits as `wanted` have a validation value of `least`, or those in reserve are used up."""
+    return len(refits) == 2 * wanted or sum(row.valid_ndcg >= least for row in refits) >= wanted
+
+
 def _digits(value: float | None) -> Any:
     return None if value is None else round(value, _VALUE_DIGITS)
 
@@ -169,6 +171,6 @@ def commit() -> str:
     """Return the first digits of the checkout's commit, with "-dirty" if code or settings differ from it."""
     git = ["git", "-C", str(HERE)]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    code = [":(top)", ":(top,exclude)*.csv", ":(top,exclude)*.md"]  # rows are appended while the study runs
-    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code], check=False).returncode
+    results = [f":(top,exclude){path}" for path in ("*.csv", "*.md", "conf/experiment")]  # written while runs go on
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ":(top)", *results], check=False).returncode
     return head[:_SHA_DIGITS] + ("-dirty" if changed else "")

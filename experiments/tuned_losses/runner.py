@@ -3,14 +3,13 @@
 import contextlib
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.tuned_losses import table
-from experiments.tuned_losses.design import HERE, Design, Rung, Unit
-from experiments.tuned_losses.procedure import Repetition, Stopped
+from experiments.tuned_losses.design import HERE, Configuration, Design, Procedure, Rung, Unit
+from experiments.tuned_losses.procedure import Repetition, Stopped, all_refitted
 from experiments.tuned_losses.table import Row
 from ncf.core.compose import compose, configuration
 from ncf.core.signals import stop_flag
@@ -25,22 +24,41 @@ _LINE_SECONDS = 60.0  # between two progress lines, if they are not on a termina
 
 @dataclass(frozen=True)
 class Work:
-    """What to run: the repetitions of the study or of its pilot, and the folder of their rows."""
+    """What to run: the repetitions of a study or of its pilot, and the folder of their rows.
 
-    design: Design
+    Attributes:
+        reads_test: whether refits that learned are tested.
+        given: units that tune nothing, and the configuration that each refits.
+    """
+
+    design: Procedure
     units: Sequence[Unit]
     rungs: Sequence[Rung]
     refits: int
     path: Path
+    reads_test: bool = True
+    given: Mapping[Unit, Configuration] = field(default_factory=dict)
 
     def complete(self, rows: Sequence[Row]) -> list[Unit]:
         """Return the repetitions that have their refits, or have used up those in reserve."""
-        made, learned = Counter[Unit](), Counter[Unit]()
+        of: dict[Unit, list[Row]] = {unit: [] for unit in self.units}
         for row in rows:
-            if row.stage == "refit":
-                made[Unit(row.block, row.draw, row.arm)] += 1
-                learned[Unit(row.block, row.draw, row.arm)] += row.test_ndcg is not None
-        return [unit for unit in self.units if learned[unit] >= self.refits or made[unit] >= 2 * self.refits]
+            of.setdefault(Unit(row.block, row.draw, row.arm), []).append(row)
+        return [unit for unit in self.units if self._refitted(unit, of[unit])]
+
+    def _refitted(self, unit: Unit, rows: Sequence[Row]) -> bool:
+        refits = [row for row in rows if row.stage == "refit"]
+        if unit in self.given:
+            return all_refitted(refits, 0.0, self.refits)
+        last = [row.valid_ndcg for row in rows if (row.stage, row.epochs) == ("trial", self.rungs[-1].epochs)]
+        return bool(last) and all_refitted(refits, self.design.refits.learned * max(last), self.refits)
+
+    def make(self, unit: Unit, repetition: Repetition) -> None:
+        """Make the runs of a unit that are missing. Raises Stopped."""
+        if unit in self.given:
+            repetition.refit(self.given[unit], 0.0)
+        else:
+            repetition.run()
 
     def whole_blocks(self, rows: Sequence[Row]) -> list[int]:
         """Return the blocks of which every repetition is complete."""
@@ -83,7 +101,8 @@ def work(todo: Work) -> bool:
                     report()
 
                 finished = table.read(todo.path)
-                Repetition(todo.design, unit, data, todo.rungs, todo.refits, finished, append, stopped).run()
+                own = (todo.design, unit, data, todo.rungs, todo.refits, finished, append, stopped)
+                todo.make(unit, Repetition(*own, reads_test=todo.reads_test))
     rows = table.read(todo.path)
     print(line(todo, rows), file=sys.stderr)
     return len(todo.complete(rows)) == len(todo.units)

@@ -173,7 +173,7 @@ def test_every_choice_in_conf_has_a_frozen_id() -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (["experiment=tuned_neumf"], "neumf-bce-r4-s42-9c023d1f97af"),
+        (["experiment=tuned_neumf", "trainer.epochs=40", "trainer.patience=5"], "neumf-bce-r4-s42-9c023d1f97af"),
         (["experiment=bpr_mf"], "mf-bpr-r10-s42-8ada37a85d3a"),
         (["experiment=h1", "loss=focal"], "neumf-focal-r10-s42-2b448a93d5ba"),
     ],

@@ -59,12 +59,6 @@ def test_the_comparisons_follow_from_the_results_and_ranks_to_the_byte(
         assert (tmp_path / name).read_bytes() == (HERE / name).read_bytes()
 
 
-def test_what_older_pairs_count_is_said(study: page.Study) -> None:
-    assert ("over users alone" in page.text(study)) == study.users_alone
-    assert "count seeds and users, as above" in order.tested(users_alone=False)
-    assert "told apart too easily" in order.tested(users_alone=True)
-
-
 def test_a_row_from_a_tree_that_was_not_clean_is_counted(study: page.Study) -> None:
     assert page.commits(study).endswith("all from clean trees.")
     results = study.results.assign(commit=["a" * 40 + "-dirty"] + ["b" * 40] * (len(study.results) - 1))

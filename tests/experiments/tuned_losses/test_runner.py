@@ -31,7 +31,13 @@ def test_all_is_made_once_and_then_left(
 
 def test_reserves_that_are_used_up_end_a_repetition(small: Design, tmp_path: Path) -> None:
     todo = runner.study(small, tmp_path / "runs")
-    row = table.Row(0, 0, "bce", "refit", 0, 3, "r", 1, 3, 1, 0.0, 0.0, None, None, 0.1, "s", "c")
-    assert todo.complete([row] * 3) == []
-    assert todo.complete([row] * 4) == [Unit(0, 0, "bce")]
-    assert todo.complete([replace(row, test_ndcg=0.1)] * 2) == [Unit(0, 0, "bce")]
+    trial = table.Row(
+        0, 0, "bce", "trial", 0, small.rungs[-1].epochs, "t", 1, 3, 1, 0.1, 0.0, None, None, 0.1, "s", "c"
+    )
+    row = replace(trial, stage="refit", valid_ndcg=0.0)
+    assert todo.complete([row] * 4) == []  # nobody knows what they had to reach
+    assert todo.complete([trial, *[row] * 3]) == []
+    assert todo.complete([trial, *[row] * 4]) == [Unit(0, 0, "bce")]
+    learned = replace(row, valid_ndcg=small.refits.learned * 0.1)
+    assert todo.complete([trial, learned, row]) == []
+    assert todo.complete([trial, learned, row, learned]) == [Unit(0, 0, "bce")]
