@@ -28,7 +28,7 @@ data: $(READY)  ## fetch and prepare MovieLens-100K (ARGS="data=ml-1m" for anoth
 train: $(READY)  ## train the default model and print its table (ARGS="loss=focal neg_ratio=50 seed=7")
 	$(RUN) -m ncf.train $(ARGS)
 
-test: $(READY)  ## run the tests (about 4 minutes on two cores)
+test: $(READY)  ## run the tests (about 3 minutes on two cores)
 	PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest  # or each worker, and each command that it starts, compiles every module anew
 
 test-slow: $(READY)  ## run the minutes-long tests: kills, fuzzing, scale

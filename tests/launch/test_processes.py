@@ -92,6 +92,7 @@ print("only where none was met")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ends", "status", "said"),
     [("pass", 0, ""), ("sys.exit(75)", 75, ""), ("sys.exit(None)", 0, ""), ("1 / 0", 1, "ZeroDivisionError")],

@@ -122,6 +122,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_after_a_signal_at_any_step_of_the_swap_the_report_is_whole_or_the_next_one_completes_it(
     tmp_path: Path, number: signal.Signals

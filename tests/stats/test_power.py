@@ -122,6 +122,7 @@ def test_bad_designs_are_refused(call):
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [20, 24, 36, 49])
 def test_from_twenty_pairs_on_the_formula_is_near_the_simulation(seeds):
     for level in (0.05, 0.0125, 0.005):

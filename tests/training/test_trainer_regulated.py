@@ -75,6 +75,7 @@ def outcome(trainer: Trainer) -> list[object]:
     return [trainer.model.state_dict(), trainer.step.optimizer.state_dict(), losses]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("name", REGIMES)
 def test_a_run_that_is_killed_and_resumed_ends_in_the_same_bits(name: str, fast: bool) -> None:

@@ -72,6 +72,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("name", "loss"), DIAGONAL)
 def test_traced_steps_are_the_plain_steps(name: str, loss: str) -> None:
