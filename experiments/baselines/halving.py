@@ -3,6 +3,7 @@
 The procedure is that of `experiments.tuned_losses`, on one split: a draw is a repetition of it.
 """
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ def tune(arm: Arm, fixed: list[str], folder: Path = ROWS) -> dict[str, Any]:
     units = [tuned.Unit(0, draw, arm.name) for draw in range(draws)] + list(earlier)
     own = {"reads_test": False, "given": earlier}
     work = runner.Work(made, units, made.rungs, made.refits.runs, folder / arm.name, **own)
+    print(f"tuning {arm.name}: {configurations()} configurations, in {work.path}", file=sys.stderr)
     if not runner.work(work):
         raise SystemExit(STOPPED)
     rows = table.read(work.path)

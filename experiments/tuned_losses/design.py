@@ -4,14 +4,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ncf.core.outside import read_text, read_yaml
 from ncf.core.rng import numpy_generator
 from ncf.errors import ConfigError
 from ncf.launch.search_space import Space
+from ncf.study.registration import Decision, Fraction, Strict
 
 HERE = Path(__file__).parent
 REGISTRATION = HERE / "preregistration.yaml"
@@ -23,21 +24,16 @@ _REFIT, _RESERVE = 500, 750  # where among them those of refits and of their res
 Configuration = dict[str, Any]
 """Key of a setting -> its value."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Rung(_Strict):
+class Rung(Strict):
     """A rung of successive halving: how many configurations reach it, and for how many epochs they train in all."""
 
     configurations: Count
     epochs: Count
 
 
-class Refits(_Strict):
+class Refits(Strict):
     """How the chosen configuration is trained again: runs whose test values are averaged, each of at most `epochs`.
 
     A run whose best validation value is below `learned` times that of the chosen trial never learned: the next seed in
@@ -49,14 +45,14 @@ class Refits(_Strict):
     learned: Fraction
 
 
-class Arm(_Strict):
+class Arm(Strict):
     """A loss, and which of the drawn weights it has."""
 
     loss: str
     weights: list[str]
 
 
-class Contrast(_Strict):
+class Contrast(Strict):
     """Two arms that are compared."""
 
     treatment: str
@@ -68,14 +64,14 @@ class Contrast(_Strict):
         return f"{self.treatment} - {self.baseline}"
 
 
-class Priors(_Strict):
+class Priors(Strict):
     """Scales of the priors of the Bayesian analysis, relative to the metric; see `bayes`."""
 
     effect_sd: Annotated[float, Field(gt=0)]
     block_sd: Annotated[float, Field(gt=0)]
 
 
-class Pilot(_Strict):
+class Pilot(Strict):
     """Repetitions before the registration, on blocks that are not registered, with their own number of trials."""
 
     first_block: Count
@@ -86,7 +82,7 @@ class Pilot(_Strict):
     users_error: Annotated[float, Field(gt=0)]
 
 
-class Procedure(_Strict):
+class Procedure(Strict):
     """What a repetition draws, trains and refits; preregistration.yaml says what each key means."""
 
     sha256: str
@@ -120,15 +116,9 @@ class Procedure(_Strict):
         return self.first_seed + _SEEDS * unit.lane + offset
 
 
-class Design(Procedure):
+class Design(Procedure, Decision):
     """The registration."""
 
-    question: str
-    alpha: Fraction
-    correction: Literal["holm", "bonferroni"]
-    smallest_effect: Fraction
-    power: Fraction
-    interval_level: Fraction
     core_hours: Annotated[float, Field(gt=0)]
     monitor: str
     secondary: list[str]

@@ -33,11 +33,13 @@ Selector = dict[str, Value]
 """Column -> value that a run must have; `alpha: balanced` means r / (r + 1) at ratio r."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a registration: no key that it does not know, no value of another type, no change."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """A block of comparisons: one per metric and ratio, or, for `grows`, one per metric.
 
     Attributes:
@@ -78,7 +80,7 @@ class Compared:
         return f"{self.claim.treatment} vs {self.claim.baseline}, {self.metric}, {growth}{over}"
 
 
-class Hypothesis(_Strict):
+class Hypothesis(Strict):
     """A hypothesis and its decision rule: supported if all, or any, of its comparisons hold.
 
     The comparisons of a hypothesis form one family for the correction.
@@ -98,14 +100,14 @@ class Hypothesis(_Strict):
         ]
 
 
-class Grid(_Strict):
+class Grid(Strict):
     """Runs to make: each block is the product of its lists, the ratios and their seeds."""
 
     blocks: Annotated[list[dict[str, Value | list[Value]]], Field(min_length=1)]
     seeds: Annotated[dict[Ratio, Count], Field(min_length=1)]
 
 
-class Pilot(_Strict):
+class Pilot(Strict):
     """Spread measured in a pilot: the standard deviation of a metric's paired differences at a ratio."""
 
     metric: str
@@ -115,7 +117,7 @@ class Pilot(_Strict):
     pairs: Annotated[int, Field(ge=2)]
 
 
-class Presentation(_Strict):
+class Presentation(Strict):
     """What the study's report shows, and its own wording; has no influence on the verdict.
 
     Attributes:
@@ -140,17 +142,32 @@ class Presentation(_Strict):
         return {"sections": data} if isinstance(data, list) else data
 
 
-class Registration(_Strict):
-    """The whole registration.
+class Decision(Strict):
+    """What every registration says: a question, and how it is decided.
 
     Attributes:
         sha256: digest of the file; computed, never read from it.
         question: the study's question, in one sentence.
-        alpha: family-wise error rate of each hypothesis.
-        correction: how p-values are corrected within a hypothesis.
+        alpha: family-wise error rate of each family of tests.
+        correction: how p-values are corrected within a family.
         smallest_effect: smallest relative change of interest, the margin of equivalence.
         power: desired probability of detecting a change of `smallest_effect`.
         interval_level: nominal coverage of the intervals.
+    """
+
+    sha256: str
+    question: str
+    alpha: Fraction
+    correction: Literal["holm", "bonferroni"]
+    smallest_effect: Fraction
+    power: Fraction
+    interval_level: Fraction
+
+
+class Registration(Decision):
+    """The whole registration; a hypothesis is a family of tests.
+
+    Attributes:
         resamples: number of bootstrap resamples.
         bootstrap_seed: seed of the bootstrap.
         first_seed: the registered seeds are first_seed, first_seed + 1, ...
@@ -163,13 +180,6 @@ class Registration(_Strict):
         report: the study's report: a list of its sections, or a `Presentation`; optional.
     """
 
-    sha256: str
-    question: str
-    alpha: Fraction
-    correction: Literal["holm", "bonferroni"]
-    smallest_effect: Fraction
-    power: Fraction
-    interval_level: Fraction
     resamples: Annotated[int, Field(ge=999, le=10**6)]
     bootstrap_seed: Annotated[int, Field(ge=-(2**63), lt=2**63)]
     first_seed: Annotated[int, Field(ge=0, lt=2**62)]
