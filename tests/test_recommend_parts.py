@@ -186,6 +186,7 @@ def written(path: Path) -> tuple[int, int]:
     return path.stat().st_ino, path.stat().st_mtime_ns
 
 
+@pytest.mark.slow
 def test_a_killed_part_is_made_again_and_the_others_are_not(runs: FinishedRuns, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     options = [f"run={runs['mf']}", *ALL, f"output={out}"]

@@ -65,6 +65,7 @@ def left_within(size: int, path: Path) -> None:
     path.write_text(str(available()))
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_shell_is_heeded(tmp_path: Path) -> None:
     process = apart._context.Process(target=left_within, args=(2**28, tmp_path / "left"))
     process.start()

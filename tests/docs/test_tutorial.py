@@ -63,6 +63,7 @@ def test_the_tutorial_ends_in_a_verdict(followed):
     assert "20 of 20 done" in followed["python -m ncf.status outputs/sweeps/tutorial"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("followed")
 def test_the_api_page_runs(world):
     code = "\n".join(text for _, text in BLOCK.findall(API))

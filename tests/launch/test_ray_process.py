@@ -173,6 +173,7 @@ def test_a_process_that_dies_is_no_result(capfd: pytest.CaptureFixture[str]) -> 
     assert ray_process._kept is None
 
 
+@pytest.mark.slow
 def test_a_process_ends_soon_after_its_worker() -> None:
     worker = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None

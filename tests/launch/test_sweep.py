@@ -90,6 +90,7 @@ def test_finished_runs_are_not_run_again(sweep, audit, root, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_says_where_it_lies_and_what_reads_it(sweep, audit, root, tmp_path, capsys):
     folder = tmp_path / "my sweep"
     assert sweep("-m", *small(root, "trainer.epochs=1"), f"hydra.sweep.dir='{folder}'", "seed=1") == 0

@@ -181,6 +181,7 @@ def test_kills_at_random_moments_change_nothing(
     print(f"{kills} kills in {len(studies)} studies")
 
 
+@pytest.mark.slow
 def test_a_signal_stops_after_the_step_and_the_same_command_goes_on(
     root: Path,
     tmp_path: Path,

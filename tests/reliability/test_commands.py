@@ -255,6 +255,7 @@ def closed_stdout() -> None:
     sys.stdout = None  # type: ignore[assignment]  # as Python does at its start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("deed", [full_stdout, closed_stdout])
 def test_a_stdout_that_takes_nothing_gives_no_traceback(name: str, deed: Deed, place: Place, tmp_path: Path) -> None:

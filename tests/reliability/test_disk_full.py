@@ -106,6 +106,7 @@ def log_on_a_full_disk() -> None:
     LogFile._open = lambda self: os.fdopen(os.open("/dev/full", os.O_WRONLY), "a")  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 def test_a_log_on_a_full_disk_takes_nothing_from_the_run(
     arguments: list[str], uninterrupted: dict[str, object], tmp_path: Path
 ) -> None:

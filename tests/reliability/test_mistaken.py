@@ -48,6 +48,7 @@ def test_a_finished_run_on_another_file_is_not_the_answer(tmp_path: Path) -> Non
     assert train(compose(*csv_run(tmp_path, other)), folder) == artifacts.read_result(folder)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_files_makes_a_run_of_each_and_again_when_one_changes(tmp_path: Path) -> None:
     log, sweep = tmp_path / "log", tmp_path / "sweep"
     files = [ratings(tmp_path / "one.csv", 2), ratings(tmp_path / "other.csv", 3)]

@@ -45,6 +45,7 @@ def test_the_committed_tables_come_out_again_to_the_byte(again: Path) -> None:
     assert len(committed) == 22
 
 
+@pytest.mark.slow
 def test_the_committed_readme_comes_out_again_to_the_byte(again: Path) -> None:
     assert (again / page.README).read_text() == (FOLDER / page.README).read_text()
 

@@ -10,6 +10,7 @@ from experiments.tuned_losses.design import Design, Unit
 from ncf.runs.state import claim
 
 
+@pytest.mark.slow
 def test_all_is_made_once_and_then_left(
     small: Design, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,6 +53,7 @@ def test_it_beats_greedy_and_optimistic_agents_and_the_best_fixed_item(curves) -
     assert own.mean() < np.mean([fixed(seed) for seed in SEEDS])
 
 
+@pytest.mark.slow
 def test_one_draw_of_the_items_for_all_users_loses(curves) -> None:
     """The wrong agent is seen to lose: more regret on every seed, cumulated; p is the least that six pairs allow."""
     wrong = []
