@@ -11,27 +11,27 @@ from experiments.tuned_losses import analysis, figures, planning, runner, second
 from experiments.tuned_losses.analysis import Decided
 from experiments.tuned_losses.bayes import Posterior, posterior
 from experiments.tuned_losses.design import HERE, Contrast, Design, load
+from experiments.tuned_losses.figures import NAMES
 from experiments.tuned_losses.table import Row
 from ncf.core.files import write_text
 from ncf.report.kit.markup import Table
 from ncf.report.kit.style import RC, save
 
-NAMES = {"bce": "BCE", "alpha_bce": "α-BCE", "focal": "focal loss", "ndcg@10": "NDCG@10", "hit@10": "HR@10"}
-
 
 def write(folder: Path = HERE, rows_in: Path = runner.RUNS) -> None:
-    """Write README.md and, once all blocks are there, its figures; the same rows give the same bytes."""
+    """Write README.md, configurations.csv and, once all blocks are there, figures: same rows, same bytes."""
     design, rows = load(), table.read(rows_in)
     todo = runner.study(design, rows_in)
     blocks = len(todo.whole_blocks(rows))
     complete = blocks == design.blocks
+    secondary.drawn(design).to_csv(folder / "configurations.csv", index=False)
     if complete:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(RC):
-            values = analysis.block_values(rows, design, design.monitor)
+            values, picked = analysis.block_values(rows, design, design.monitor), secondary.chosen(rows, design)
             save(figures.blocks(values, analysis.decide(values, design), design), folder / "figures", "blocks")
             save(figures.budget(secondary.budget_curves(rows, design)), folder / "figures", "budget")
-            save(figures.gamma(secondary.chosen(rows, design), design), folder / "figures", "gamma")
+            save(figures.gamma(picked, secondary.by_gamma(rows, design), design), folder / "figures", "gamma")
     write_text(folder / "README.md", text(design, rows, blocks))
 
 
@@ -55,11 +55,13 @@ def _results(design: Design, rows: Sequence[Row]) -> str:
     values = analysis.block_values(rows, design, design.monitor)
     decided = analysis.decide(values, design)
     return "\n".join([
-        *(f"**{sentence(d)}**" for d in decided), "",
-        f"All {design.blocks} blocks are finished. An interval of {design.interval_level:.0%} is not corrected for the "
-        f"{len(decided)} contrasts; decisions rest on the corrected p.", "",
+        *(f"- **{sentence(d)}**" for d in decided), "",
+        f"That is MovieLens-100K, NeuMF and 4 negatives a positive, on {design.blocks} sets of held-out positives. An "
+        f"interval of {design.interval_level:.0%} is not corrected for the {len(decided)} contrasts; decisions rest on "
+        "the corrected p.", "",
         "![How far apart are the tuned losses, block by block?](figures/blocks.png)", "",
         contrasts(design, decided).markdown(),
+        levels(design, rows).markdown(),
         sensitivity(design, rows, values).markdown(),
         _secondary(design, rows),
     ])  # fmt: skip
@@ -82,7 +84,7 @@ def contrasts(design: Design, decided: Sequence[Decided]) -> Table:
     """The registered tests."""
     rows = [
         [
-            _title(d.contrast), _change(d),
+            figures.title(d.contrast), _change(d),
             f"{d.result.difference:+.5f} (± {d.result.error:.5f})", f"{d.p:.3g}", f"{d.p_equivalent:.3g}", d.decision,
         ]
         for d in decided
@@ -95,14 +97,25 @@ def contrasts(design: Design, decided: Sequence[Decided]) -> Table:
     return Table("Test NDCG@10, the registered tests", header, rows, note)
 
 
+def levels(design: Design, rows: Sequence[Row]) -> Table:
+    """What the tuned arms reach."""
+    metrics = [design.monitor, *design.secondary]
+    values = [analysis.block_values(rows, design, metric) for metric in metrics]
+    cells = [
+        [NAMES[arm], *(f"{own[arm].mean():.4f} (± {own[arm].std():.4f})" for own in values)] for arm in design.arms
+    ]
+    note = f"Mean over the {design.blocks} blocks and, in brackets, the standard deviation between them."
+    return Table("What the tuned losses reach", ["arm", *(f"test {NAMES[m]}" for m in metrics)], cells, note)
+
+
 def sensitivity(design: Design, rows: Sequence[Row], values: pd.DataFrame) -> Table:
     """The Bayesian analysis."""
     cells = []
     for contrast in design.contrasts:
         p = bayesian(design, rows, values, contrast)
         cells.append([
-            _title(contrast), f"{p.mean:+.2%} [{p.low:+.2%}, {p.high:+.2%}]", f"{p.above:.3f}", f"{p.within:.3f}",
-            f"{p.below:.3f}", f"{p.between:.1%}",
+            figures.title(contrast), f"{p.mean:+.2%} [{p.low:+.2%}, {p.high:+.2%}]",
+            f"{p.above:.3f}", f"{p.within:.3f}", f"{p.below:.3f}", f"{p.between:.1%}",
         ])  # fmt: skip
     margin = f"{design.smallest_effect:.0%}"
     header = ["contrast", "posterior mean [95%]", f"P(above +{margin})", f"P(within ±{margin})", f"P(below -{margin})",
@@ -132,23 +145,36 @@ def _secondary(design: Design, rows: Sequence[Row]) -> str:
     parts = ["## Beside the registered tests", ""]
     for metric in design.secondary:
         decided = analysis.decide(analysis.block_values(rows, design, metric), design)
-        cells = [[_title(d.contrast), _change(d)] for d in decided]
-        parts.append(Table(f"Test {NAMES[metric]}", ["contrast", "relative change"], cells).markdown())
-    picked = secondary.chosen(rows, design)
-    gamma, alpha = (picked.loc[picked["arm"] == "focal", f"loss.{key}"] for key in ("gamma", "alpha"))
-    low, high = design.weights["gamma"]
+        cells = [[figures.title(d.contrast), _change(d)] for d in decided]
+        note = f"Not tested; intervals of {design.interval_level:.0%}, each by itself."
+        parts.append(Table(f"Test {NAMES[metric]}", ["contrast", "relative change"], cells, note).markdown())
     parts += [
         "![What does a larger tuning budget buy?](figures/budget.png)", "",
         "![Where does the optimum of γ lie?](figures/gamma.png)", "",
-        f"- The γ that tuning chose: median {gamma.median():.2f}, quartiles {gamma.quantile(0.25):.2f} and "
-        f"{gamma.quantile(0.75):.2f}, of draws that are uniform on [{low:g}, {high:g}]; below 1 in "
-        f"{(gamma < 1).mean():.0%} of {len(gamma)} repetitions (33% would be by chance). Its α: median "
-        f"{alpha.median():.2f}.",
-        f"- Refits that never learned, and were replaced: {int(picked['unlearned'].sum())} of "
-        f"{sum(row.stage == 'refit' for row in rows)}.",
+        *_choices(design, rows),
         f"- All runs took {sum(row.seconds for row in rows) / 3600:.1f} core-hours.", "",
     ]  # fmt: skip
     return "\n".join(parts)
+
+
+def _choices(design: Design, rows: Sequence[Row]) -> list[str]:
+    """What tuning chose, and what γ changes by itself."""
+    picked, alone = secondary.chosen(rows, design), secondary.by_gamma(rows, design)
+    gamma, alpha = (picked.loc[picked["arm"] == "focal", f"loss.{key}"] for key in ("gamma", "alpha"))
+    low, high = design.weights["gamma"]
+    best, worst = alone.loc[alone["change"].idxmax()], alone.loc[alone["change"].idxmin()]
+    return [
+        f"- The γ that tuning chose: median {gamma.median():.2f}, quartiles {gamma.quantile(0.25):.2f} and "
+        f"{gamma.quantile(0.75):.2f}, of draws that are uniform on [{low:g}, {high:g}]; below 1 in "
+        f"{(gamma < 1).mean():.0%} of {len(gamma)} repetitions ({(1 - low) / (high - low):.0%} would be by chance). "
+        f"Its α: median {alpha.median():.2f}.",
+        f"- Right, exploratory: what γ adds on validation to α-BCE of the same settings, α and seed, in {len(alone)} "
+        f"ranges of γ, with two standard errors over blocks. Most around γ = {best['gamma']:g} ({best['change']:+.1%} "
+        f"± {2 * best['error']:.1%}), least around {worst['gamma']:g} ({worst['change']:+.1%} ± "
+        f"{2 * worst['error']:.1%}).",
+        f"- Refits that never learned, and were replaced: {int(picked['unlearned'].sum())} of "
+        f"{sum(row.stage == 'refit' for row in rows)}.",
+    ]  # fmt: skip
 
 
 def _design(design: Design) -> str:
@@ -199,9 +225,6 @@ def _again() -> str:
     return "\n".join([
         "## Again", "",
         "`python -m experiments.tuned_losses run`, once a core, makes the runs that [runs](runs) lacks; `report` "
-        "writes this page. `plan` and `pilot` are what came before.", "",
+        "writes this page and all that is drawn, [configurations.csv](configurations.csv). `plan` and `pilot` "
+        "are what came before.", "",
     ])  # fmt: skip
-
-
-def _title(contrast: Contrast) -> str:
-    return f"{NAMES[contrast.treatment]} − {NAMES[contrast.baseline]}"

@@ -1,4 +1,4 @@
-"""What is shown beside the registered tests: value against budget, and what tuning chose."""
+"""What is shown beside the registered tests: value against budget, what tuning chose, and what γ does by itself."""
 
 from collections.abc import Sequence
 
@@ -46,6 +46,17 @@ def budget_curves(rows: Sequence[Row], design: Design) -> pd.DataFrame:
     return pd.DataFrame(curves, index=range(1, design.trials + 1))
 
 
+def drawn(design: Design) -> pd.DataFrame:
+    """Return the configurations that the registration draws: block, draw, trial, settings; an arm uses those it has."""
+    arm = max(design.arms, key=lambda name: len(design.arms[name].weights))
+    return pd.DataFrame([
+        {"block": block, "draw": draw, "trial": trial, **design.configuration(Unit(block, draw, arm), trial)}
+        for block in range(design.blocks)
+        for draw in range(design.draws)
+        for trial in range(design.trials)
+    ])  # fmt: skip
+
+
 def chosen(rows: Sequence[Row], design: Design) -> pd.DataFrame:
     """Return a row a repetition: block, draw, arm, the settings that were refitted, and refits that never learned."""
     found = []
@@ -63,3 +74,31 @@ def chosen(rows: Sequence[Row], design: Design) -> pd.DataFrame:
         own = design.configuration(unit, best.number)
         found.append({"block": unit.block, "draw": unit.draw, "arm": unit.arm, "unlearned": unlearned[unit], **own})
     return pd.DataFrame(found)
+
+
+def by_gamma(rows: Sequence[Row], design: Design, bins: int = 6) -> pd.DataFrame:
+    """Return what γ adds to α-BCE at the first rung, where both have the same settings, α and seeds, by bins of γ.
+
+    A row a bin: its middle, the mean of focal - alpha_bce over the configurations of all blocks, relative to the mean
+    of alpha_bce, and its standard error over blocks.
+    """
+    first = design.rungs[0].epochs
+    values = pd.DataFrame(
+        [
+            (row.block, row.draw, row.number, row.arm, row.valid_ndcg)
+            for row in rows
+            if row.stage == "trial" and row.epochs == first and row.arm != "bce"
+        ],
+        columns=["block", "draw", "number", "arm", "value"],
+    )
+    wide = values.set_index(["block", "draw", "number", "arm"])["value"].unstack("arm").dropna()
+    gammas = drawn(design).set_index(["block", "draw", "trial"])["loss.gamma"].loc[wide.index]
+    edges = np.linspace(*design.weights["gamma"], bins + 1)
+    place = np.clip(np.digitize(gammas, edges) - 1, 0, bins - 1)
+    change = (wide["focal"] - wide["alpha_bce"]) / wide["alpha_bce"].mean()
+    of_blocks = change.groupby([place, wide.index.get_level_values("block")]).mean().unstack("block")
+    return pd.DataFrame({
+        "gamma": ((edges[:-1] + edges[1:]) / 2)[of_blocks.index],
+        "change": of_blocks.mean(axis=1),
+        "error": of_blocks.sem(axis=1),
+    })  # fmt: skip
