@@ -80,7 +80,7 @@ def tune(arm: Arm, fixed: list[str], folder: Path = ROWS) -> dict[str, Any]:
     if not runner.work(work):
         raise SystemExit(STOPPED)
     rows = table.read(work.path)
-    values = {unit: refitted(rows, unit) for unit in units}
+    values = dict(zip(units, of_draws(arm.name, folder), strict=True))
     best = max(units, key=lambda unit: values[unit])
     chosen = earlier[best] if best in earlier else made.configuration(best, _winner(rows, best, made.rungs[-1]))
     summary = {"best": chosen, "trials": configurations(), "value": values[best]}
@@ -91,6 +91,12 @@ def _winner(rows: list[Row], unit: tuned.Unit, rung: tuned.Rung) -> int:
     """The number of the draw's best trial in the last rung."""
     last = [row for row in rows if (row.stage, row.epochs, row.draw) == ("trial", rung.epochs, unit.draw)]
     return max(last, key=lambda row: (row.valid_ndcg, -row.number)).number
+
+
+def of_draws(name: str, folder: Path = ROWS) -> list[float]:
+    """The mean validation value of the refits of each of a model's draws, and last of the earlier choice's."""
+    rows, said = table.read(folder / name), rules()
+    return [refitted(rows, tuned.Unit(0, draw, name)) for draw in range(said["draws"] + (name in said["earlier"]))]
 
 
 def refitted(rows: list[Row], unit: tuned.Unit) -> float:

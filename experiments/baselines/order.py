@@ -25,9 +25,12 @@ def verdict(ours: pd.DataFrame, pairs: pd.DataFrame) -> str:
     users, found = ours["users"].iloc[0], turned_round(ours, pairs)
     apart = found[(found["settings"] == OWN) & (found["p_both"] <= LEVEL)]
     if apart.empty:
+        tests = _drawn(pairs, OWN)
+        told = int((tests["p_both"] <= LEVEL).sum())
         return (
-            f"**Yes, as far as {users} users can tell.** With settings tuned for its protocol, every pair of models "
-            "that can be told apart is in the published order."
+            f"**Nothing that {users} users can tell apart contradicts it.** With settings tuned for its protocol, "
+            f"{told} of {len(tests)} pairs of models (in two metrics) can be told apart, all in the published order; "
+            f"the other {len(tests) - told} are undecided."
         )
     return f"**Not quite.** With settings tuned for its protocol, told apart and turned round: {_names(apart)}."
 
@@ -77,7 +80,8 @@ def turned(ours: pd.DataFrame, pairs: pd.DataFrame) -> Table:
     columns = ["settings", "metric", "pair", "published (resolved)", "here", "p", "every draw (p)", "all items (p)"]
     note = (
         "The first of a pair is above in the literature; a difference is its mean less the other's. "
-        "Resolved: see below. p corrected by Holm over all pairs: [pairs.csv](pairs.csv)."
+        "Resolved: see below. p corrected by Holm over all pairs of the same settings, ranking and metric; "
+        "[pairs.csv](pairs.csv) has them as they were."
     )
     return Table("Turned round here", columns, rows, note)
 
@@ -125,11 +129,12 @@ def _settings(found: pd.DataFrame) -> str:
 def _chance(ours: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     reference, users = published.reference(), ours["users"].iloc[0]
     small, far = found["published"] < found["resolved"], found["published"] > found["high"]
+    alone = (found["high"] < 0).sum()
     return [
-        f"- **Few users.** {(found['p_both'] > LEVEL).sum()} of these {len(found)} differences could be chance: "
-        f"{users} users leave {found['half'].min():.3f} to {found['half'].max():.3f} to either side. But {far.sum()} "
-        f"of the {len(found)} intervals end below the published gap: that lead does not carry over to these data, "
-        "whichever of the two is above.",
+        f"- **Few users.** {(found['p_both'] > LEVEL).sum()} of these {len(found)} differences are not significant "
+        f"once corrected ({alone} of the {len(found)} intervals, which are not corrected, leave out 0): {users} users "
+        f"leave {found['half'].min():.3f} to {found['half'].max():.3f} to either side. {far.sum()} of the intervals "
+        "end below the published gap, but these pairs were picked for being turned round, so some would by chance.",
         f"- **Small published gaps.** If users of {reference['data']} differ between two models as much as these do, "
         f"its {reference['users']:,} users resolve (at 95%) only gaps above the number in brackets: for {small.sum()} "
         f"of the {len(found)}, the published order itself could be chance.",
@@ -158,9 +163,16 @@ def _rare(pairs: pd.DataFrame, found: pd.DataFrame) -> str:
             f"{_pair(row)} in {NAMES[row['metric']]} {rare['difference']:+.4f} (p {p_text(rare['p_both'])}) and "
             f"{popular['difference']:+.4f} (p {p_text(popular['p_both'])})"
         )
+    half = pairs[(pairs["settings"] == OWN) & pairs["ranking"].isin([RARE, POPULAR])]
+    apart = half[(half["difference"] < 0) & (half["p_both"] <= LEVEL)]
+    also = [
+        f"{name} over {'rare' if row['ranking'] == RARE else 'popular'} items (p {p_text(row['p_both'])})"
+        for name, row in zip(_names(apart).split("; "), apart.to_dict("records"))
+    ]
     return (
         "- **Rare items.** Users halved by how many training positives their held-out item has, the rarer half first, "
-        f"tuned for the protocol: {'; '.join(said) or 'no pair is turned round'}."
+        f"tuned for the protocol: {'; '.join(said) or 'no pair is turned round'}. Of all pairs in these halves, turned "
+        f"round and told apart: {'; '.join(also) or 'none'}."
     )
 
 

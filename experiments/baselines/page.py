@@ -87,6 +87,7 @@ def text(study: Study) -> str:
         "budget": budget(study, ARMS.values()),
         "procedure": procedure(),
         "settings": settings(study, [a for a in ARMS.values() if a.tuned], "What tuning chose").markdown(),
+        "found": halved().markdown(),
         "retuned": settings(study, RETUNED.values(), "What tuning chose for the published protocol").markdown(),
         "rebudget": budget(study, RETUNED.values()),
         "order": order.verdict(study.published, study.pairs),
@@ -108,12 +109,11 @@ def verdict(study: Study) -> str:
     return (
         f"**{_answer(study)} {ARMS[first].title} ranks best**, with a test NDCG@10 of {value[first]:.4f}; "
         f"{ARMS[study.reference].title}, has {value[study.reference]:.4f} and is number {place} of {len(means)}. The "
-        f"best baseline by validation is {ARMS[study.best].title}, with {value[study.best]:.4f} on test.\n\n"
-        f"- For other users like these, and trained again, better than NeuMF: {_differ(study, 'p_both', 1)}. Worse: "
-        f"{_differ(study, 'p_both', -1)}.\n"
-        f"- On these very users, beyond the noise of training, better: {_differ(study, 'p_seeds', 1)}. Worse: "
-        f"{_differ(study, 'p_seeds', -1)}.\n\n"
-        f"In NDCG@10, at a corrected p of {LEVEL}; what is named in neither place is undecided, not equal."
+        f"best baseline by validation is {ARMS[study.best].title}, with {value[study.best]:.4f} on test.\n\n- For "
+        "other users like these, and the chosen settings trained again, better than NeuMF: "
+        f"{_differ(study, 'p_both', 1)}. Worse: {_differ(study, 'p_both', -1)}.\n- On these very users, beyond the "
+        f"noise of training, better: {_differ(study, 'p_seeds', 1)}. Worse: {_differ(study, 'p_seeds', -1)}.\n\nIn "
+        f"NDCG@10, at a corrected p of {LEVEL}; what is named in neither place is undecided, not equal."
     )
 
 
@@ -162,10 +162,11 @@ def tuning_commits(folder: Path = halving.ROWS) -> str:
     """Which code the runs of tuning came from."""
     rows = [row for path in sorted(folder.iterdir()) for row in read_rows(path)]
     dirty = sum(row.commit.endswith("-dirty") for row in rows)
-    return (
-        f"{len(rows)} runs of tuning: {dirty} are marked as of a tree with changes. These were the settings that "
-        "tuning had just written for other models; the code was that of the commit named."
+    marked = (
+        f"; {dirty} are marked as of a tree with changes. Tuning itself writes into the tree, the settings of the "
+        "models that it is done with; that nothing else had changed was not recorded"
     )
+    return f"{len(rows)} runs of tuning{marked if dirty else ', all from clean trees'}."
 
 
 def not_drawn(study: Study) -> str:
@@ -191,7 +192,10 @@ def models(study: Study) -> Table:
         noise = f"{spread[name]:.4f}" if seeds > 1 else "none"
         rows.append([ARMS[str(name)].title, *cells, f"{mean[f'valid/{METRICS[0]}']:.4f}", str(seeds), noise])
     header = ["model", "test NDCG@10", "test HR@10", "validation NDCG@10", "seeds", "standard deviation over seeds"]
-    note = "Mean over seeds; in brackets its 95% interval over seeds and users. Standard deviation of test NDCG@10."
+    note = (
+        "Mean over seeds; in brackets its 95% interval over seeds and users, each by itself: two that overlap may "
+        "differ. Standard deviation of test NDCG@10."
+    )
     return Table("Every model", header, rows, note)
 
 
@@ -208,7 +212,8 @@ def against(study: Study, opponent: str) -> Table:
             rows.append([NAMES[metric], ARMS[row["arm"]].title, change, f"{row['relative']:+.1%}", *tests, verdict])
     header = ["test metric", "model", "difference", "relative", "p over seeds and users", "p over seeds", "finding"]
     note = (
-        f"p corrected by Holm over the {len(ARMS) - 1} comparisons of a metric; the finding rests on seeds and users."
+        f"p corrected by Holm over the {len(ARMS) - 1} comparisons of a metric, intervals not: one may lie beside 0 "
+        "and the finding, which rests on the corrected p over seeds and users, be undecided."
     )
     return Table(f"Against {ARMS[opponent].title}", header, rows, note)
 
@@ -219,7 +224,8 @@ def budget(study: Study, arms: Iterable[Arm]) -> str:
     tuned = study.tuning[(study.tuning["trials"] > 0) & study.tuning["arm"].isin(names)]
     least, most = int(tuned["trials"].min()), int(tuned["trials"].max())
     trials = f"{most} configurations" if least == most else f"{least} to {most} configurations"
-    return f"{trials} a model, {tuned['seconds'].sum() / 60:.0f} minutes for all of them on one core."
+    minutes = f"{tuned['seconds'].sum() / 60:.0f} minutes for all of them on one core"
+    return f"{trials} a model, {minutes} (without the earlier trials, see below)."
 
 
 def procedure() -> str:
@@ -230,7 +236,8 @@ def procedure() -> str:
         f"Those of a model trained by gradient are drawn at random, {rules['draws']} times {first}; the best on "
         f"validation NDCG@10 go on, {', '.join(rest)}. The best of each draw is trained again with "
         f"{rules['refits']['runs']} fresh seeds, and so is what {rules['earlier_trials']} trials of Optuna's TPE on "
-        "one seed had chosen before; the one with the best mean is chosen. Every run of that is in [tuning](tuning). "
+        "one seed had chosen before, without a choice of widths and dropout; the one with the best mean is chosen. "
+        "Every run of the draws and refits is in [tuning](tuning); those of the earlier trials were not kept. "
         "The configurations of all other models, which have no epochs to be stopped after, are trials of Optuna's TPE "
         "with seed 42. Test is not read."
     )
@@ -247,6 +254,23 @@ def settings(study: Study, arms: Iterable[Arm], title: str) -> Table:
         rows.append([arm.title, f"`{arm.experiment}`", *cells])
     header = ["model", "experiment", "configurations", "minutes", "best validation NDCG@10", "settings"]
     return Table(title, header, rows, _CLOCK)
+
+
+def halved() -> Table:
+    """What each draw of halving came to beside the earlier choice, for the models trained by gradient."""
+    rows, kept = [], 0
+    arms = [arm for arm in (*ARMS.values(), *RETUNED.values()) if arm.name in halving.rules()["earlier"]]
+    for arm in arms:
+        *draws, earlier = halving.of_draws(arm.name)
+        kept += earlier >= max(draws)
+        chosen = "the earlier" if earlier >= max(draws) else "the best draw's"
+        rows.append([arm.title, ", ".join(f"{value:.4f}" for value in draws), f"{earlier:.4f}", chosen])
+    note = (
+        f"Mean validation NDCG@10 of the refits. For {kept} of {len(arms)} models no draw of halving reached the "
+        "earlier choice: one draw of successive halving is a small budget, and a first rung that short may favour "
+        "what learns fast."
+    )
+    return Table("What halving found", ["model", "its draws", "the earlier choice", "chosen"], rows, note)
 
 
 def _chosen(arm: Arm) -> Iterable[str]:

@@ -1,8 +1,8 @@
 """How far apart paired runs of one and the same loss are, and what pairing by seed saves: from results.csv alone.
 
-The intervals are exact for pairs of normal values: of the root mean square by chi-squared, of the correlation by
-Fisher's z (Fisher 1921), and of the saving by F, because it is the intraclass correlation of consistency of two
-measurements (McGraw and Wong 1996, ICC(C,1)).
+The intervals are for pairs of normal values: of the root mean square by chi-squared, if the differences have no mean;
+of the correlation by Fisher's z (Fisher 1921), an approximation; and of the saving by F, because it is the intraclass
+correlation of consistency of two measurements (McGraw and Wong 1996, ICC(C,1)).
 """
 
 import math
@@ -44,7 +44,7 @@ class Floor:
         return self.values[:, 1] / self.values[:, 0] - 1
 
     def within(self, seeds: int) -> float:
-        """Return how far from zero the mean relative difference of `seeds` pairs is in at most 5% of studies."""
+        """Return the distance from zero beyond which the mean difference of `seeds` pairs lies in 5% of studies."""
         return float(stats.norm.ppf(0.975)) * self.rms.estimate / math.sqrt(seeds)
 
 

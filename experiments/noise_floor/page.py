@@ -66,7 +66,11 @@ def text(
 def answer(found: list[Floor], judged: list[Verdict]) -> str:
     """What the study says, in three sentences."""
     apart = " and ".join(f"{each.rms.estimate:.1%} in {NAMES[each.metric]}" for each in found)
-    findings = [f"{c.finding} in {NAMES[c.compared.metric]}" for c in judged[0].comparisons]
+    margin = f" (within ±{runs.registration().smallest_effect:.0%})"
+    findings = [
+        f"{c.finding}{margin * (c.finding == 'equivalent')} in {NAMES[c.compared.metric]}"
+        for c in judged[0].comparisons
+    ]
     saved = "; ".join(f"{_percent(each.saved)} in {NAMES[each.metric]}" for each in found)
     worth = {each.metric: each.saved.low > 0 for each in found}
     said = {True: "It is worth having", False: "That it saves any is not shown"}.get(
@@ -110,7 +114,13 @@ def verdict_table(judged: list[Verdict]) -> Table:
             f"{change.estimate:+.1%}{ends}", f"{each.p:.3f}", f"{each.p_equivalent:.4f}", each.finding,
         ])  # fmt: skip
     header = ["metric", "BCE", "half of BCE", "change", "p", "p of equivalence", "finding"]
-    note = f"Intervals: {judged[0].intervals}. p by Wilcoxon, p of equivalence by TOST, both corrected by Holm."
+    registered = runs.registration()
+    note = (
+        f"Intervals: {judged[0].intervals}. p by Wilcoxon, p of equivalence (of a change within "
+        f"±{registered.smallest_effect:.0%}, by two one-sided tests at {registered.alpha:g}) both corrected by Holm. "
+        f"Two one-sided tests ask of an interval of {1 - 2 * registered.alpha:.0%} that it lies within: one of "
+        f"{registered.interval_level:.0%} may reach beyond, and leave out 0."
+    )
     return Table("Half of BCE against BCE", header, rows, note)
 
 
@@ -127,8 +137,9 @@ def undone(diagnosis: dict[str, Any], grown: pd.DataFrame) -> str:
     weights = grown.groupby("variant")["weights"]
     first, last, most = weights.first(), weights.last(), weights.max()
     epochs = int(grown["epoch"].max())
+    cause = "Adam's epsilon, not rounding" if most[VARIANTS[1]] == 0 else "Not Adam's epsilon alone"
     said = (
-        f"**Adam's epsilon, not rounding.** The first to differ are the weights after step {trained['step']} "
+        f"**{cause}.** The first to differ are the weights after step {trained['step']} "
         f"({trained['tensor']}: {trained['elements']} of {trained['of']} elements). Gradients are halves to the bit, "
         "but the update divides by their size plus an epsilon of 1e-8, which was not halved, and many gradients of "
         f"embeddings are not much larger. The weights are then {first[VARIANTS[0]]:.1e} of their size apart, and "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiments.tuned_losses.design import Contrast, Design
 from experiments.tuned_losses.table import Row
-from ncf.stats.checks import Array
+from ncf.stats.checks import Array, StatisticsError
 from ncf.stats.findings import CORRECTIONS, FINDINGS, findings
 from ncf.stats.overlapping import Overlapping, overlapping
 
@@ -59,7 +59,12 @@ def block_values(rows: Sequence[Row], design: Design, metric: str) -> pd.DataFra
 
 
 def decide(values: pd.DataFrame, design: Design) -> list[Decided]:
-    """Apply the registered rule to the values of all blocks. Raises StatisticsError as `overlapping`."""
+    """Apply the registered rule to the values of all blocks.
+
+    Raises StatisticsError as `overlapping`, or if a block has no value.
+    """
+    if missing := sorted(set(range(design.blocks)) - set(values.index)):
+        raise StatisticsError(f"blocks without a value: {', '.join(map(str, missing))}; nothing is tested")
     results = [
         overlapping(
             values[c.treatment].to_numpy(), values[c.baseline].to_numpy(), share=design.held_out_share,

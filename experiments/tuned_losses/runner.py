@@ -18,7 +18,7 @@ from ncf.runs.plan import plan_run
 from ncf.runs.state import ClaimError, claim
 
 RUNS, PILOT = HERE / "runs", HERE / "pilot"
-LOCKS = Path("outputs") / "tuned_losses"
+LOCKS = HERE.parents[1] / "outputs" / "tuned_losses"
 _LINE_SECONDS = 60.0  # between two progress lines, if they are not on a terminal
 
 

@@ -72,6 +72,7 @@ def test_the_draw_with_the_best_refits_is_chosen_and_test_is_not_read(
     made = halving.procedure(*tiny)
     assert summary["best"] == made.configuration(Unit(0, best, "gmf"), last.number)
     assert (summary["value"], summary["trials"]) == (max(means), 7)
+    assert halving.of_draws("gmf", tmp_path / "rows") == means
     before = (tmp_path / "rows" / "gmf" / "block-00.csv").read_bytes()
     assert halving.tune(*tiny, tmp_path / "rows") == summary
     assert (tmp_path / "rows" / "gmf" / "block-00.csv").read_bytes() == before

@@ -33,7 +33,14 @@ def test_values_in_the_published_order_turn_no_pair_round() -> None:
     assert (pairs["difference"] > 0).all()
     assert order.explanation(ours, pairs) == "- No pair is turned round."
     assert order.turned_round(ours, pairs).empty
-    assert order.verdict(ours, pairs).startswith("**Yes, as far as 300 users can tell.**")
+    said = order.verdict(ours, pairs)
+    assert said.startswith("**Nothing that 300 users can tell apart contradicts it.**")
+    drawn = pairs[(pairs["settings"] == published.OWN) & (pairs["ranking"] == rankings.ONE_DRAW)]
+    told = (drawn["p_both"] <= 0.05).sum()
+    assert f"{told} of 42 pairs" in said
+    assert f"the other {42 - told} are undecided" in said
+    none = order.verdict(ours, pairs.assign(p_both=1.0))
+    assert "0 of 42 pairs" in none
 
 
 def test_a_pair_that_is_told_apart_and_turned_round_is_named() -> None:
@@ -47,6 +54,7 @@ def test_a_pair_that_is_told_apart_and_turned_round_is_named() -> None:
     assert "**Not quite.**" in said
     assert "21 can be told apart, 1 of these turned round (ItemKNN above UserKNN (HR@10))" in said.replace(" pairs", "")
     assert said.count("this is not explained") == 4
+    assert said.count("ItemKNN above UserKNN (NDCG@10) over rare items") == 1
 
 
 def test_settings_that_put_a_pair_in_order_are_counted() -> None:

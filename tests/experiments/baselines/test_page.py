@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from experiments.baselines import __main__, figures, order, page
+from experiments.baselines import __main__, figures, halving, order, page
 from experiments.baselines.arms import ARMS, HERE, RETUNED, TRAINED
 from ncf.report.kit.style import RC, save
 
@@ -64,6 +64,23 @@ def test_a_row_from_a_tree_that_was_not_clean_is_counted(study: page.Study) -> N
     results = study.results.assign(commit=["a" * 40 + "-dirty"] + ["b" * 40] * (len(study.results) - 1))
     said = page.commits(page.Study(**vars(study) | {"results": results}))
     assert said.endswith("1 of them from a tree with changes that were not committed.")
+
+
+def test_the_page_says_what_each_draw_of_halving_came_to(study: page.Study) -> None:
+    """From the rows alone: the value of what was chosen is the largest, and is the one in tuning.csv."""
+    values = study.tuning.set_index("arm")["value"]
+    table = page.halved()
+    kept = 0
+    for name in halving.rules()["earlier"]:
+        rows = pd.read_csv(HERE / "tuning" / name / "block-00.csv")
+        means = rows[rows["stage"] == "refit"].groupby("draw")["valid_ndcg"].mean()
+        assert values[name] == pytest.approx(means.max(), rel=1e-5)
+        title = next(arm.title for arm in (*ARMS.values(), *RETUNED.values()) if arm.name == name)
+        row = next(row for row in table.rows if row[0] == title)
+        assert row[1:3] == [", ".join(f"{mean:.4f}" for mean in means[:5]), f"{means[5]:.4f}"]
+        assert row[3] == ("the earlier" if means.idxmax() == 5 else "the best draw's")
+        kept += means.idxmax() == 5
+    assert f"For {kept} of {len(table.rows)} models no draw of halving reached" in table.note
 
 
 def test_nothing_of_a_user_or_a_rating_is_kept() -> None:
