@@ -118,7 +118,7 @@ def _differences(first: Served, other: Served) -> str:
     rows = []
     for by, name, metric, found in differences(first, other, LEVEL):
         relative = "" if found.relative is None else f"{found.relative:+.1%}"
-        if found.relative not in (None, -1.0):  # of -100%, all 0, the delta method would be certain
+        if found.relative_ends and found.relative != -1:  # of -100%, all 0, the delta method would be certain
             relative += f" {_interval(found.relative_ends, '+.1%')}"
         absolute = f"{found.difference:+.4f} {_interval(found.ends, '+.4f')}"
         rows.append([by, name, metric, absolute, relative, "< 0.0001" if found.p < 0.0001 else f"{found.p:.4f}"])

@@ -6,7 +6,7 @@ alone), published (published.csv, pairs.csv), page (README.md and figures from t
 stopped. Run it from the root of the checkout.
 """
 
-import argparse
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -14,20 +14,24 @@ from experiments.baselines import page, published, runs
 from experiments.baselines.arms import ARMS, HERE
 from experiments.baselines.comparisons import best_baseline, comparisons, intervals, reference
 from experiments.baselines.tuning import tune_all
+from ncf.core.command_line import Parser, run
+from ncf.errors import ConfigError
 from ncf.report.collect import write_table
 
 STAGES = ("tune", "train", "compare", "published", "page")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.baselines", description=__doc__)
+    parser = Parser("experiments.baselines", __doc__)
     parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all if none is named")
     parser.add_argument("--minutes", type=float, default=15.0, help="of each study, after which no trial begins (15)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes that train; -1 for one a core")
-    options = parser.parse_args()
+    options = parser.parse(arguments)
     if unknown := set(options.stages) - set(STAGES):
-        parser.error(f"expected stages of {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
+        raise ConfigError(f"expected stages of {', '.join(STAGES)}, got {', '.join(sorted(unknown))}")
+    if not options.minutes > 0 or (options.jobs < 1 and options.jobs != -1):
+        raise ConfigError("expected minutes above 0, and jobs of -1 or at least 1")
     stages = options.stages or STAGES
     if "tune" in stages:
         tune_all(options.minutes, options.jobs)
@@ -63,4 +67,4 @@ def _write(table: pd.DataFrame, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from omegaconf import OmegaConf
 
-from experiments.baselines import figures, halving, order
+from experiments.baselines import figures, halving, order, published
 from experiments.baselines.arms import ARMS, HERE, METRICS, NAMES, REFERENCES, RETUNED, TUNED, Arm
 from experiments.baselines.comparisons import P_VALUES, best_baseline, corrected, p_text, reference
+from experiments.baselines.rankings import RANKINGS
 from experiments.tuned_losses.table import read as read_rows
 from ncf.core.config import flatten
 from ncf.core.files import write_text
+from ncf.errors import DataError
 from ncf.report.kit.markup import Table
 from ncf.report.kit.style import RC, save
 
-COMPANIONS = ("results", "intervals", "comparisons", "tuning", "published", "pairs")
 LEVEL = 0.05  # of a corrected p
 _CLOCK = (
     "Minutes are of processor time for models trained by gradient and by the clock for the others, on a core that "
@@ -52,12 +54,43 @@ class Study:
 
 
 def read(folder: Path = HERE) -> Study:
-    """The study that the CSV files of `folder` hold."""
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COMPANIONS}
+    """The study that the CSV files of `folder` hold. Raises DataError for one that is missing, damaged or not whole."""
+    tables = {name: _table(folder / f"{name}.csv", *own) for name, own in companions().items()}
     tables["compared"] = corrected(tables.pop("comparisons"))
     tables["pairs"] = corrected(tables["pairs"], order.FAMILY)
     chosen = {"best": best_baseline(tables["results"]), "reference": reference(tables["results"])}
     return Study(**tables, **chosen)
+
+
+def companions() -> dict[str, tuple[list[str], int]]:
+    """By the name of a CSV file: the columns that tell its rows apart, and how many rows it has."""
+    models = len(published.reference()["models"])
+    measured, pairs = 2 * len(RANKINGS), len(METRICS) * comb(models, 2)
+    return {
+        "results": (["arm", "seed"], sum(len(arm.seeds) for arm in ARMS.values())),
+        "intervals": (["arm", "metric"], len(ARMS) * len(METRICS)),
+        "comparisons": (["metric", "against", "arm"], 2 * (len(ARMS) - 1) * len(METRICS)),
+        "tuning": (["arm"], len(ARMS) + len(RETUNED)),
+        "published": (["settings", "ranking", "arm"], measured * models),
+        "pairs": ([*order.FAMILY, "winner", "loser"], measured * pairs),
+    }
+
+
+def _table(path: Path, keys: list[str], count: int) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a table: {' '.join(str(error).split())}") from None
+    if missing := [key for key in keys if key not in table.columns]:
+        raise DataError(f"{path}: expected the columns {', '.join(keys)}, found no {', '.join(missing)}")
+    if len(table) != count or table[keys].duplicated().any():
+        raise DataError(f"{path}: expected {count} rows, each {' and '.join(keys)} once, found {len(table)}")
+    shares = ("difference", "low", "high", "p_both", "p_seeds")
+    for column in [column for column in table.columns if "@" in column or column in shares]:
+        known = table[column].dropna() if column == "p_seeds" else table[column]  # none between models without seeds
+        if not known.between(-1, 1).all():
+            raise DataError(f"{path}: expected {column} in [-1, 1]")
+    return table
 
 
 def write(study: Study, folder: Path = HERE) -> None:

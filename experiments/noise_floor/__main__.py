@@ -23,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse(arguments)
     if options.command not in COMMANDS:
         raise ConfigError(f"expected one of {', '.join(COMMANDS)}, got {options.command!r}")
+    if options.jobs < 1 and options.jobs != -1:
+        raise ConfigError(f"jobs: expected -1 or at least 1, got {options.jobs}")
     if options.command == "run":
         return runs.make(options.jobs)
     if options.command == "diagnose":

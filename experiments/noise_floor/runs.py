@@ -53,5 +53,18 @@ def collect(sweep: Path = SWEEP, path: Path = RESULTS) -> pd.DataFrame:
 
 
 def table(path: Path = RESULTS) -> pd.DataFrame:
-    """The rows so far."""
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    """The rows so far. Raises DataError for a damaged file, a run that is there twice, or of another registration."""
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    try:
+        rows = pd.read_csv(path, float_precision="round_trip")
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path}: expected a table of runs: {' '.join(str(error).split())}") from None
+    if list(rows.columns) != COLUMNS:
+        raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}")
+    if rows["run"].duplicated().any():
+        raise DataError(f"{path}: expected each run once, got several {rows['run'][rows['run'].duplicated()].iloc[0]}")
+    sha = registration().sha256
+    if (rows["registration"] != sha).any():
+        raise DataError(f"{path}: expected runs of the registration with SHA-256 {sha}, found others")
+    return rows

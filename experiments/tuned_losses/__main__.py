@@ -8,7 +8,7 @@ checkout.
 
 from collections.abc import Sequence
 
-from experiments.tuned_losses import design, page, planning, runner, table
+from experiments.tuned_losses import design, page, planning, runner
 from ncf.core.command_line import Parser, run
 from ncf.core.signals import STOPPED
 from ncf.errors import ConfigError
@@ -26,10 +26,11 @@ def main(arguments: Sequence[str]) -> int:
     registered = design.load()
     if command in ("run", "pilot"):
         todo = runner.study(registered) if command == "run" else runner.pilot(registered)
+        if command == "run":
+            runner.registered(registered)
         return 0 if runner.work(todo) else STOPPED
     if command == "status":
-        todo = runner.study(registered)
-        print(runner.line(todo, table.read(todo.path)))
+        print(runner.line(runner.study(registered), runner.registered(registered)))
     if command == "report":
         page.write()
     if command == "plan":

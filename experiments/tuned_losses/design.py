@@ -180,7 +180,10 @@ def _drawn(options: Any, uniform: float) -> Any:
 def load(path: Path = REGISTRATION) -> Design:
     """Read and check the registration. Raises ConfigError, naming the key."""
     try:
-        design = Design.model_validate({**read_yaml(path, ConfigError), "sha256": digest(path)})
+        said = read_yaml(path, ConfigError)
+        if not isinstance(said, dict):
+            raise ConfigError(f"{path}: expected a registration, a mapping of keys to values")
+        design = Design.model_validate({**said, "sha256": digest(path)})
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

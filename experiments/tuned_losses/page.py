@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from experiments.tuned_losses import analysis, figures, planning, runner, secondary, table
+from experiments.tuned_losses import analysis, figures, planning, runner, secondary
 from experiments.tuned_losses.analysis import Decided
 from experiments.tuned_losses.bayes import Posterior, posterior
 from experiments.tuned_losses.design import HERE, Contrast, Design, load
@@ -20,8 +20,8 @@ from ncf.report.kit.style import RC, save
 
 def write(folder: Path = HERE, rows_in: Path = runner.RUNS) -> None:
     """Write README.md, configurations.csv and, once all blocks are there, figures: same rows, same bytes."""
-    design, rows = load(), table.read(rows_in)
-    todo = runner.study(design, rows_in)
+    design = load()
+    rows, todo = runner.registered(design, rows_in), runner.study(design, rows_in)
     blocks = len(todo.whole_blocks(rows))
     complete = blocks == design.blocks
     secondary.drawn(design).to_csv(folder / "configurations.csv", index=False)

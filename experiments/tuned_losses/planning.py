@@ -21,6 +21,7 @@ from experiments.tuned_losses import runner, table
 from experiments.tuned_losses.analysis import draw_values, refit_values
 from experiments.tuned_losses.design import Design
 from ncf.core.rng import numpy_generator
+from ncf.errors import DataError
 from ncf.stats.checks import Array
 from ncf.stats.findings import FINDINGS, findings
 from ncf.stats.overlapping import overlapping_p
@@ -151,10 +152,15 @@ def described(prospect: Prospect, design: Design) -> list[str]:
 
 
 def pilot_spread(design: Design) -> Spread:
-    """Measure the spread of the committed pilot, on the draws that every arm has completed."""
+    """Measure the spread of the committed pilot, on the draws that every arm has completed.
+
+    Raises DataError if there are none.
+    """
     todo, rows = runner.pilot(design), table.read(runner.PILOT)
     done = set(todo.complete(rows))
     rows = [row for row in rows if all(unit in done for unit in todo.units if unit.lane == row.lane)]
+    if not rows:
+        raise DataError(f"{runner.PILOT}: expected the rows of the pilot, found no draw that every arm has completed")
     return measured(
         draw_values(rows, design, design.monitor), refit_values(rows, design.monitor), design.pilot.users_error
     )

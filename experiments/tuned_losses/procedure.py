@@ -26,7 +26,8 @@ from ncf.runs.job import build_trainer, set_up_torch
 from ncf.runs.plan import RunPlan, plan_run
 from ncf.training.trainer import Trainer
 
-_ID_DIGITS, _SHA_DIGITS, _VALUE_DIGITS = 16, 8, 7
+SHA_DIGITS = 8  # of a registration and of a commit, in a row
+_ID_DIGITS, _VALUE_DIGITS = 16, 7
 _CPU = torch.device("cpu")
 
 
@@ -151,7 +152,7 @@ class Repetition:
             len(progress.history) if progress else 0, progress.best_epoch if progress else 0,
             _digits(best.get("ndcg@10", 0.0)), _digits(best.get("hit@10", 0.0)),
             _digits(test.get("ndcg@10")), _digits(test.get("hit@10")), round(seconds, 2),
-            self._design.sha256[:_SHA_DIGITS], commit(),
+            self._design.sha256[:SHA_DIGITS], commit(),
         )  # fmt: skip
         self._append(row)
         return row
@@ -173,4 +174,4 @@ def commit() -> str:
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     results = [f":(top,exclude){path}" for path in ("*.csv", "*.md", "conf/experiment")]  # written while runs go on
     changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ":(top)", *results], check=False).returncode
-    return head[:_SHA_DIGITS] + ("-dirty" if changed else "")
+    return head[:SHA_DIGITS] + ("-dirty" if changed else "")

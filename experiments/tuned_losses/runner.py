@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.tuned_losses import table
-from experiments.tuned_losses.design import HERE, Configuration, Design, Procedure, Rung, Unit
-from experiments.tuned_losses.procedure import Repetition, Stopped, all_refitted
+from experiments.tuned_losses.design import HERE, REGISTRATION, Configuration, Design, Procedure, Rung, Unit
+from experiments.tuned_losses.procedure import SHA_DIGITS, Repetition, Stopped, all_refitted
 from experiments.tuned_losses.table import Row
 from ncf.core.compose import compose, configuration
 from ncf.core.signals import stop_flag
+from ncf.errors import DataError
 from ncf.launch.progress import duration
 from ncf.runs.plan import plan_run
 from ncf.runs.state import ClaimError, claim
@@ -69,6 +70,34 @@ class Work:
 def study(design: Design, path: Path = RUNS) -> Work:
     """The registered repetitions."""
     return Work(design, design.units, design.rungs, design.refits.runs, path)
+
+
+def registered(design: Design, path: Path = RUNS) -> list[Row]:
+    """Return the finished runs of the study.
+
+    Raises DataError as `table.read`, or for a row of another registration, or of a run that is not registered.
+    """
+    rows, units = table.read(path), set(design.units)
+    for row in rows:
+        where = f"{path}: {Unit(row.block, row.draw, row.arm).name}, {row.stage} {row.number}"
+        if row.registration != design.sha256[:SHA_DIGITS]:
+            raise DataError(
+                f"{where}: made under another registration: its SHA-256 begins with {row.registration!r}, that of "
+                f"{REGISTRATION.name} with {design.sha256[:SHA_DIGITS]}"
+            )
+        if Unit(row.block, row.draw, row.arm) not in units or row.seed != _seed(design, row):
+            raise DataError(f"{where}: no registered run has {row.epochs} epochs and seed {row.seed}")
+    return rows
+
+
+def _seed(design: Design, row: Row) -> int | None:
+    """The registered seed of a run; None if there is no such run."""
+    unit = Unit(row.block, row.draw, row.arm)
+    if row.stage == "refit":
+        known = row.number < 2 * design.refits.runs and row.epochs == design.refits.epochs
+        return design.refit_seed(unit, row.number) if known else None
+    known = row.number < design.trials and row.epochs in {rung.epochs for rung in design.rungs}
+    return design.trial_seed(unit, row.number) if known else None
 
 
 def pilot(design: Design, path: Path = PILOT) -> Work:

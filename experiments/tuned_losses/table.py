@@ -65,7 +65,13 @@ HEADER = ",".join(_KINDS) + "\n"
 
 
 def read(folder: Path) -> list[Row]:
-    """Return the finished runs; none if there is no folder. Raises DataError, naming file and line, for bad rows."""
+    """Return the finished runs; none if there is no folder.
+
+    Raises DataError, naming file and line, for a row that is none, or is there twice. It shows no values: nobody is to
+    see them before the end.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder with a file a block")
     return [row for path in sorted(folder.glob("block-*.csv")) for row in _read(path)]
 
 
@@ -73,8 +79,15 @@ def _read(path: Path) -> list[Row]:
     text = read_text(path, DataError)
     lines = text[: text.rfind("\n") + 1].splitlines()
     if lines and f"{lines[0]}\n" != HEADER:
-        raise DataError(f"{path} line 1: expected {HEADER.strip()}, found {lines[0][:100]}")
-    return [_row(path, number, values) for number, values in enumerate(csv.reader(lines[1:]), 2)]
+        raise DataError(f"{path} line 1: expected {HEADER.strip()}")
+    rows = [_row(path, number, values) for number, values in enumerate(csv.reader(lines[1:]), 2)]
+    seen: set[tuple[Any, ...]] = set()
+    for number, row in enumerate(rows, 2):
+        run = (row.draw, row.arm, row.stage, row.number, row.epochs)
+        if wrong := _wrong(row, path) or ("a run once, found it again" if run in seen else ""):
+            raise DataError(f"{path} line {number}: expected {wrong}")
+        seen.add(run)
+    return rows
 
 
 def _row(path: Path, number: int, values: list[str]) -> Row:
@@ -82,6 +95,22 @@ def _row(path: Path, number: int, values: list[str]) -> Row:
         return Row(**{key: _value(kind, text) for (key, kind), text in zip(_KINDS.items(), values, strict=True)})
     except ValueError:
         raise DataError(f"{path} line {number}: expected a value for each of {', '.join(_KINDS)}") from None
+
+
+def _wrong(row: Row, path: Path) -> str:
+    """What a row should have and has not; "" if it is as it should be."""
+    values = (row.valid_ndcg, row.valid_hit, row.test_ndcg, row.test_hit)
+    if f"block-{row.block:02d}.csv" != path.name:
+        return "a row of the block in the file's name"
+    if row.stage not in ("trial", "refit"):
+        return "a stage of trial, refit"
+    if not all(value is None or 0 <= value <= 1 for value in values):  # nan is not
+        return "metrics in [0, 1]"
+    if (row.test_ndcg is None) != (row.test_hit is None) or (row.stage == "trial" and row.test_ndcg is not None):
+        return "test metrics of a refit alone, both or none"
+    if not 0 <= row.seconds < 1e9 or min(row.draw, row.number, row.epochs, row.trained, row.best_epoch) < 0:
+        return "counts and seconds that are not negative"
+    return ""
 
 
 def _value(kind: Any, text: str) -> Any:

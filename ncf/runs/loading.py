@@ -81,7 +81,8 @@ def _settings(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
 def finished(folder: Path) -> dict[str, Any]:
     """Return the result of the run in `folder`. Raises DataError if there is no run or it is not finished."""
     if not folder.is_dir():
-        raise DataError(f"run: expected a run folder, but {folder} does not exist{_others(folder)}")
+        why = "is none" if os.path.lexists(folder) else "does not exist"
+        raise DataError(f"run: expected a run folder, but {folder} {why}{_others(folder)}")
     result = artifacts.read_result(folder)
     if result is None and os.path.lexists(folder / checkpoint.NEWEST):
         raise DataError(f"{folder}: expected a finished run; resume it with python -m ncf.train resume={folder}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ncf.stats.checks import Array, pairs
+from ncf.stats.checks import Array, instance, pairs
 from ncf.stats.estimate import estimate, mean_estimate
 from ncf.stats.multiplicity import holm
 
@@ -18,7 +18,7 @@ class Contrast:
         difference: mean of treatment - baseline.
         ends: its interval, by t.
         relative: difference / mean of the baseline; None if that is not positive.
-        relative_ends: its interval, by the delta method; NaN without `relative`.
+        relative_ends: its interval, by the delta method; None without `relative`.
         p: two-sided, of no difference.
         units: N.
     """
@@ -26,7 +26,7 @@ class Contrast:
     difference: float
     ends: tuple[float, float]
     relative: float | None
-    relative_ends: tuple[float, float]
+    relative_ends: tuple[float, float] | None
     p: float
     units: int
 
@@ -40,7 +40,7 @@ def contrast(treatment: Array, baseline: Array, level: float = 0.95) -> Contrast
     t, b = pairs(treatment, baseline)
     found = mean_estimate(t - b, estimand="difference of means", method="paired t", level=level)
     mean = float(b.mean())
-    relative, relative_ends = None, (float("nan"), float("nan"))
+    relative, relative_ends = None, None
     if mean > 0:
         ratio = float(t.mean()) / mean
         change = estimate(ratio - 1, (t - ratio * b) / mean, estimand="relative change", method="delta", level=level)
@@ -49,7 +49,12 @@ def contrast(treatment: Array, baseline: Array, level: float = 0.95) -> Contrast
 
 
 def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """Return the contrasts with p-values corrected by Holm over all of them."""
+    """Return the contrasts with p-values corrected by Holm over all of them.
+
+    Raises StatisticsError for anything that is no contrast.
+    """
+    for each in instance(contrasts, Sequence, "contrasts"):
+        instance(each, Contrast, "contrasts")
     if not contrasts:
         return []
     return [replace(c, p=float(p)) for c, p in zip(contrasts, holm(np.array([c.p for c in contrasts])), strict=True)]

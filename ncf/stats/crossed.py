@@ -66,8 +66,10 @@ class Mean:
         return self.value - half, self.value + half
 
     def _half(self, alpha: float) -> float:
-        of_seeds, of_users = stats.t.isf(alpha / 2, [self.seeds - 1, self.users - 1])
-        return float(np.hypot(np.sqrt(self.of_seeds) * of_seeds, np.sqrt(self.of_users) * of_users))
+        """Half the width at 1 - alpha; at most 1e300, where scipy 1.17 has -inf for some far quantiles of t."""
+        parts = ((self.of_seeds, self.seeds), (self.of_users, self.users))
+        wide = [np.sqrt(own) * abs(stats.t.isf(alpha / 2, count - 1)) for own, count in parts if own > 0]
+        return min(float(np.hypot.reduce(wide)), 1e300) if wide else 0.0
 
 
 def crossed_mean(differences: Array) -> Mean:

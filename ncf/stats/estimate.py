@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ncf.stats.checks import Array, StatisticsError, fraction, number, sample, whole
+from ncf.stats.checks import Array, StatisticsError, fraction, instance, number, sample, shown, whole
 from ncf.stats.findings import FINDINGS, Finding, findings
 
 
@@ -125,6 +125,7 @@ def estimate(
             are negative or all zero, or settings out of range.
     """
     value, level = number(value, "value"), fraction(level, "level")
+    instance(estimand, str, "estimand"), instance(method, str, "method")
     centred = sample(influence, 2, "influence")
     centred = centred - centred.mean()
     n = len(centred)
@@ -136,7 +137,9 @@ def estimate(
         if groups < 2:
             raise StatisticsError(f"clusters: expected at least 2, got {groups}")
         variance = float(totals @ totals) / n**2 * groups / (groups - 1)
-    degrees = float(groups - lost) if degrees is None else degrees
+    if weights is not None and len(sample(weights, 1, "weights")) != n:
+        raise StatisticsError(f"weights: expected one for each of {n} units, got {len(weights)}")
+    degrees = float(groups - lost) if degrees is None else _degrees(degrees)
     error = float(np.sqrt(variance))
     half = float(stats.t.isf((1 - level) / 2, degrees)) * error
     return Estimate(
@@ -161,6 +164,7 @@ def difference(first: Estimate, second: Estimate, *, method: str | None = None) 
 
     Raises StatisticsError if one of them has no influence values, their numbers of units differ, or their levels do.
     """
+    instance(first, Estimate, "first"), instance(second, Estimate, "second")
     if first.influence is None or second.influence is None or first.n != second.n or first.level != second.level:
         raise StatisticsError(
             f"difference: expected two estimates with influence values of the same units at one level, got "
@@ -173,8 +177,15 @@ def difference(first: Estimate, second: Estimate, *, method: str | None = None) 
 
 
 def by_cluster(values: Array, clusters: Array) -> Array:
-    """Return the sums of `values` (N,) by cluster, (G,). Raises StatisticsError unless both are of one length."""
-    codes, names = pd.factorize(np.asarray(clusters))
+    """Return the sums of `values` (N,) by cluster, (G,).
+
+    Raises StatisticsError unless both are vectors of one length, the values finite and no cluster missing.
+    """
+    values = sample(values, 1, "values")
+    try:
+        codes, names = pd.factorize(np.asarray(clusters))
+    except (TypeError, ValueError):
+        raise StatisticsError(f"clusters: expected one for each unit, got {shown(clusters)}") from None
     if codes.shape != np.shape(values) or (codes < 0).any():
         raise StatisticsError(f"clusters: expected one for each of {len(values)} units, got {codes.shape}, or missing")
     return np.bincount(codes, values, minlength=len(names))
@@ -193,18 +204,28 @@ def effective_size(weights: Array) -> float:
 
 
 def table(estimates: Sequence[Estimate]) -> pd.DataFrame:
-    """Return a frame with one row for each estimate: every number, and the warnings joined."""
+    """Return a frame with one row for each estimate: every number, and the warnings joined.
+
+    Raises StatisticsError for anything that is no estimate.
+    """
     return pd.DataFrame([
         {
             "method": e.method, "estimand": e.estimand, "value": e.value, "standard_error": e.standard_error,
             "low": e.low, "high": e.high, "level": e.level, "p": e.p(), "n": e.n, "effective_n": e.effective_n,
             **e.details, "warnings": "; ".join(e.warnings),
         }
-        for e in estimates
+        for e in (instance(each, Estimate, "estimates") for each in instance(estimates, Sequence, "estimates"))
     ])  # fmt: skip
 
 
+def _degrees(degrees: float) -> float:
+    normal = isinstance(degrees, float) and degrees == np.inf
+    return degrees if normal else number(degrees, "degrees", 0.5)
+
+
 def _region(region: tuple[float, float]) -> tuple[float, float]:
+    if np.shape(region) != (2,):
+        raise StatisticsError(f"region: expected two numbers, got {shown(region)}")
     low, high = (number(end, "region") for end in region)
     if not low < high:
         raise StatisticsError(f"region: expected the lower end first, got {low:g} and {high:g}")

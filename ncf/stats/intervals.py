@@ -13,6 +13,7 @@ from ncf.stats.checks import (
     fraction,
     function,
     instance,
+    number,
     pairs,
     rounded_difference,
     table,
@@ -71,8 +72,11 @@ def bootstrap(
     instance(rng, np.random.Generator, "rng")
     try:
         estimate = float(effect(treatment, baseline, axis=-1))
-    except TypeError:
-        raise StatisticsError(f"effect: expected a function of treatment, baseline and axis, got {effect}") from None
+    except (TypeError, ValueError):
+        raise StatisticsError(
+            f"effect: expected a function of treatment, baseline and axis with a number as its value, got {effect}"
+        ) from None
+    number(estimate, "effect")
     options = {"paired": True, "vectorized": True, "confidence_level": level}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy warns if BCa is undefined; handled by the fallback below

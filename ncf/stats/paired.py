@@ -18,7 +18,7 @@ class Test:
 
     Attributes:
         statistic: W (sum of the ranks of positive differences), the number of positive differences, or t.
-        p: two-sided p-value in (0, 1].
+        p: two-sided p-value in (0, 1]; 0 where it is below the smallest double.
         n: number of pairs used; rank and sign tests drop zero differences.
         method: the distribution behind p.
         direction: 1 if the statistic is above its expectation under no difference, -1 if below, 0 if equal. What a

@@ -94,12 +94,12 @@ def power(
         return 0.0
     if efficiency < 1 and seeds < SMALL and simulate:
         return simulated_power(effect, sd, seeds, level).value
-    if effect == 0:
-        return level  # scipy 1.17's ncf.sf is wrong at a noncentrality of 0
     n = seeds * efficiency
     critical = stats.t.isf(level / 2, n - 1)
     # |t| > critical is t^2 = F(1, n - 1) > critical^2, which needs no far tail, where digits would be lost.
     noncentrality = n * min(abs(effect) / sd, 1e100) ** 2
+    if noncentrality < 1e-14:
+        return level  # scipy 1.17's ncf.sf is wrong at a noncentrality of 0
     if noncentrality > 1e8:  # scipy's series no longer converges; only the noise of the spread is left
         return float(stats.chi2.cdf((n - 1) * noncentrality / critical**2, n - 1))
     return float(stats.ncf.sf(critical**2, 1, n - 1, noncentrality))

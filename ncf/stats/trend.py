@@ -26,6 +26,8 @@ def slopes(gains: Array, ratios: Array) -> Array:
     if len(np.unique(ratios)) < 2 or (ratios <= 0).any():
         raise StatisticsError(f"trend: expected at least two different positive ratios, got {ratios.tolist()}")
     centred = np.log(ratios) - np.log(ratios).mean()
+    if not centred @ centred:
+        raise StatisticsError(f"trend: expected ratios whose logarithms differ, got {ratios.tolist()}")
     return gains @ centred / (centred @ centred)
 
 

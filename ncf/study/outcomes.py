@@ -146,6 +146,8 @@ def chances(
     shapes = table(runs.mean, "means").shape, table(runs.covariance, "covariance").shape
     if shapes != ((count,), (count, count)):
         raise StatisticsError(f"runs: expected means and covariances of {count} cells, got shapes {shapes}")
+    if (np.diag(runs.covariance) == 0).any():
+        raise StatisticsError("runs: expected a positive variance of every cell, one has none")
     return [
         _simulated(name, hypothesis, float(multiple) * registration.smallest_effect, registration, runs, draws)
         for name, hypothesis in registration.hypotheses.items()

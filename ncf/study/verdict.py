@@ -112,7 +112,13 @@ def arm_values(results: pd.DataFrame, arm: Selector, ratio: int, metric: str) ->
     whole(ratio, "ratio", 1, 10**9)
     absent = {"neg_ratio", "seed", metric, *arm} - set(results.columns)
     if absent:
-        raise StatisticsError(f"results: missing columns {sorted(absent)}, got {sorted(results.columns)}")
+        known = sorted(map(str, results.columns))
+        raise StatisticsError(f"results: missing columns {sorted(map(str, absent))}, got {known}")
+    used = results.columns[results.columns.isin(["neg_ratio", "seed", metric, *arm])]
+    if not used.is_unique:
+        raise StatisticsError(f"results: expected each column once, got several {', '.join(used[used.duplicated()])}")
+    if np.iscomplexobj(results[metric]):
+        raise StatisticsError(f"results: expected a real {metric}, got complex numbers")
     own = results["neg_ratio"] == ratio
     for column, value in arm.items():
         own &= _has(results[column], resolved(value, ratio))

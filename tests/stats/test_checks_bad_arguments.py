@@ -17,12 +17,15 @@ import pytest
 from ncf.stats import (
     checks,
     comparison,
+    contrast,
     crossed,
     effects,
     equivalence,
+    estimate,
     findings,
     intervals,
     multiplicity,
+    overlapping,
     paired,
     power,
     selection,
@@ -35,12 +38,12 @@ from ncf.study.registration import load
 
 verdict = importlib.import_module("ncf.study.verdict")  # the package has a function of this name
 MODULES: list[ModuleType] = [
-    checks, comparison, crossed, effects, equivalence, findings, intervals, multiplicity, paired, power, selection,
-    small_power, trend, plan, verdict, outcomes,
+    checks, comparison, contrast, crossed, effects, equivalence, estimate, findings, intervals, multiplicity,
+    overlapping, paired, power, selection, small_power, trend, plan, verdict, outcomes,
 ]  # fmt: skip
 CHECKERS = {"number", "positive", "fraction", "whole", "one_of", "instance", "function", "shown", "table", "aligned"}
 """They are what refuses: see test_checks.py."""
-MAY_BE_INFINITE = {"detectable_effect", "detectable_from", "cohen_dz", "plans"}
+MAY_BE_INFINITE = {"detectable_effect", "detectable_from", "cohen_dz", "plans", "estimate"}
 
 STUDY = load(Path(__file__).parents[2] / "experiments/focal_loss/preregistration.yaml").model_copy(
     update={"resamples": 999, "seeds": {4: 8, 10: 8, 50: 8}}
@@ -62,6 +65,9 @@ TABLES = {"treatment": rng().normal(1, 0.1, (4, 9)), "baseline": rng().normal(1,
 INTERVAL = {"level": 0.9, "resamples": 100, "rng": rng()}
 DESIGN = {"sd": 1.0, "seeds": 9, "level": 0.05}
 PILOT = outcomes.from_pilot(STUDY)
+NAMED = {"estimand": "mean", "method": "mean", "level": 0.9, "clusters": [0, 0, 1, 1, 2, 2, 3, 3], "weights": B}
+MEAN = estimate.mean_estimate(B, estimand="mean", method="mean")
+BLOCKS = {**PAIR, "share": 0.02, "margin": 0.05}
 
 GOOD: dict[str, dict[str, Any]] = {
     "sample": {"values": B, "least": 2}, "pairs": {**PAIR, "least": 2}, "rounded_difference": PAIR,
@@ -69,6 +75,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "compare": {**PAIR, "margin": 0.05, **INTERVAL},
     "crossed_mean": {"differences": TABLES["treatment"]}, "seeds_and_users": TABLES,
     **{name: {**PAIR, "axis": -1} for name in effects.EFFECTS},
+    "contrast": PAIR, "corrected": {"contrasts": [contrast.contrast(T, B)]},
+    "estimate": {"value": 1.0, "influence": B, **NAMED, "lost": 1, "degrees": 7.0},
+    "mean_estimate": {"values": B, **NAMED}, "difference": {"first": MEAN, "second": MEAN},
+    "by_cluster": {"values": B, "clusters": NAMED["clusters"]}, "effective_size": {"weights": B},
+    "overlapping": {**BLOCKS, "level": 0.9}, "overlapping_p": BLOCKS,
     "equivalence": {**PAIR, "margin": 0.05},
     "findings": {"direction": [1, -1], "p": [0.01, 0.2], "p_equivalent": [0.5, 0.01], "alpha": 0.05,
                  "correction": "holm"},

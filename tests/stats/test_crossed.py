@@ -54,6 +54,19 @@ def test_p_is_where_the_interval_ends_at_zero() -> None:
     assert crossed_mean(1e6 + table(np.random.default_rng(3), 5, 50, 0.2, 0.5)).p < 1e-15
 
 
+@pytest.mark.parametrize("shape", [(2, 4), (2, 12), (3, 6), (3, 10), (4, 6), (6, 8), (13, 13)])
+def test_p_is_found_at_every_small_size(shape: tuple[int, int]) -> None:
+    """Also where scipy's far quantiles of t are -inf, and where users add no variance of their own."""
+    r = np.random.default_rng(2)
+    for _ in range(30):
+        found = crossed_mean(r.normal(size=shape))
+        assert 0 < found.p <= 1
+        low, high = found.ends(1 - found.p)
+        assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-6 * (high - low))
+    alike = np.tile(r.normal(1, 1, 50), (4, 1))
+    assert crossed_mean(alike).p == pytest.approx(stats.ttest_1samp(alike[0], 0).pvalue)
+
+
 def rejected(seeds: int, of_seeds: float, studies: int, users: int = 942) -> tuple[float, float]:
     """How often a method without seeds differs from one with seeds, none better: by this test, and by users alone."""
     r = np.random.default_rng(seeds)

@@ -93,6 +93,11 @@ def test_a_table_has_every_number_and_warning() -> None:
         lambda: estimate(float("nan"), VALUES, estimand="m", method="m"),
         lambda: estimate(1.0, VALUES, estimand="m", method="m", lost=50),
         lambda: mean_estimate(VALUES, estimand="m", method="m").finding((1, -1)),
+        lambda: mean_estimate(VALUES, estimand="m", method="m").finding(None),
+        lambda: mean_estimate(VALUES, estimand="m", method="m").p_equivalent((1, 2, 3)),
+        lambda: mean_estimate(VALUES, estimand="m", method="m", weights=np.ones(2)),
+        lambda: by_cluster(VALUES, 3),
+        lambda: table([None]),
         lambda: effective_size(np.array([-1.0, 2.0])),
         lambda: effective_size(np.zeros(3)),
         lambda: difference(

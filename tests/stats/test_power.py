@@ -163,3 +163,8 @@ def test_the_limit_of_a_spread_needs_only_the_spread_and_the_pairs():
 def test_a_power_that_chance_alone_has_is_refused(target):
     with pytest.raises(StatisticsError, match="target power: expected"):
         detectable_effect(1.0, 30, 0.05, target)
+
+
+@pytest.mark.parametrize("effect", [0.0, 5e-324, 1e-162, 1e-100, 1e-20, 1e-9])
+def test_an_effect_of_next_to_nothing_is_found_as_often_as_none(effect: float) -> None:
+    assert power(effect, 1.0, 30, 0.05) == pytest.approx(0.05, abs=1e-12)

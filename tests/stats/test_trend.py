@@ -25,7 +25,14 @@ def test_the_slope_agrees_with_polyfit():
 
 @pytest.mark.parametrize(
     ("gains", "ratios"),
-    [([[1, 2]], [4, 4]), ([[1, 2]], [4]), ([1, 2], [4, 10]), ([[1, np.nan]], [4, 10]), ([[1, 2]], [0, 10])],
+    [
+        ([[1, 2]], [4, 4]),
+        ([[1, 2]], [4]),
+        ([1, 2], [4, 10]),
+        ([[1, np.nan]], [4, 10]),
+        ([[1, 2]], [0, 10]),
+        ([[1, 2]], [1e10, 1e10 * (1 + 2.3e-16)]),
+    ],
 )
 def test_bad_input_is_refused(gains, ratios):
     with pytest.raises(StatisticsError, match=r"trend: (gains: )?expected"):

@@ -151,6 +151,8 @@ def test_a_line_says_what_a_design_will_say() -> None:
         (lambda: chances(STUDY, from_pilot(STUDY), draws=1), "draws: expected a whole number"),
         (lambda: chances(single(), Runs(from_pilot(single()).cells, from_pilot(single()).mean,
                                         -from_pilot(single()).covariance, "")), "expected no negative eigenvalue"),
+        (lambda: chances(single(), Runs(from_pilot(single()).cells, from_pilot(single()).mean,
+                                        0 * from_pilot(single()).covariance, "")), "a positive variance of every cell"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_simulated_is_refused(call, message) -> None:  # type: ignore[no-untyped-def]

@@ -163,7 +163,16 @@ def test_a_nan_metric_is_refused(study, h1_only):
 
 def test_a_missing_column_is_named(study, h1_only):
     with pytest.raises(StatisticsError, match=r"missing columns \['gamma'\]"):
-        verdict(h1_only, results(study, CLEAR).drop(columns="gamma"))
+        verdict(h1_only, results(study, CLEAR).drop(columns="gamma").assign(**{"0": 1}).rename(columns={"0": 0}))
+
+
+def test_a_column_that_is_there_twice_or_complex_is_refused(study, h1_only):
+    table = results(study, CLEAR)
+    for column in ("seed", "neg_ratio", NDCG, "loss"):
+        with pytest.raises(StatisticsError, match=f"each column once, got several {column}"):
+            verdict(h1_only, pd.concat([table, table[[column]]], axis=1))
+    with pytest.raises(StatisticsError, match="complex"):
+        verdict(h1_only, table.assign(**{NDCG: table[NDCG] + 1j}))
 
 
 def test_identical_arms_are_equivalent(study, h1_only):

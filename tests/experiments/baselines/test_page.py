@@ -8,6 +8,7 @@ import pytest
 
 from experiments.baselines import __main__, figures, halving, order, page
 from experiments.baselines.arms import ARMS, HERE, RETUNED, TRAINED
+from ncf.errors import DataError
 from ncf.report.kit.style import RC, save
 
 
@@ -81,6 +82,24 @@ def test_the_page_says_what_each_draw_of_halving_came_to(study: page.Study) -> N
         assert row[3] == ("the earlier" if means.idxmax() == 5 else "the best draw's")
         kept += means.idxmax() == 5
     assert f"For {kept} of {len(table.rows)} models no draw of halving reached" in table.note
+
+
+@pytest.mark.parametrize("name", sorted(page.companions()))
+def test_a_damaged_table_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    for path in HERE.glob("*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / f"{name}.csv"
+    text = path.read_text()
+    lines = text.splitlines(keepends=True)
+    damaged = [None, "", text[: len(text) // 2], text + lines[-1], "".join(lines[1:])]
+    if name not in ("tuning", "results"):
+        damaged.append(text.replace(",0.", ",7.", 1))
+    for content in damaged:
+        path.unlink() if content is None else path.write_text(content)
+        with pytest.raises(DataError, match=rf"{name}\.csv: expected") as raised:
+            page.read(tmp_path)
+        assert "\n" not in str(raised.value)
+        path.touch()
 
 
 def test_nothing_of_a_user_or_a_rating_is_kept() -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from experiments.noise_floor import runs
+from ncf.errors import DataError
 
 
 def test_the_registration_has_pairs_of_fresh_seeds() -> None:
@@ -15,9 +16,8 @@ def test_the_registration_has_pairs_of_fresh_seeds() -> None:
 
 
 def test_rows_are_added_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = pd.DataFrame(
-        [{**dict.fromkeys(runs.COLUMNS, 1.0), "run": f"r{n}", "seed": n, "loss": "bce"} for n in (2, 1)]
-    )
+    fixed = dict.fromkeys(runs.COLUMNS, 1.0) | {"loss": "bce", "registration": runs.registration().sha256}
+    made = pd.DataFrame([{**fixed, "run": f"r{n}", "seed": n} for n in (2, 1)])
     monkeypatch.setattr(runs, "read_runs", lambda folders: made)
     path = tmp_path / "results.csv"
     assert runs.table(path).empty
@@ -27,3 +27,17 @@ def test_rows_are_added_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     runs.collect(tmp_path, path)
     assert path.read_bytes() == kept
     assert runs.collect(tmp_path / "none", path)["test/ndcg@10"].tolist() == [1, 1]
+
+
+def test_a_damaged_table_or_one_of_another_registration_is_refused(tmp_path: Path) -> None:
+    path, rows = tmp_path / "results.csv", runs.table()
+    for wrong, said in (
+        (rows.assign(registration="f" * 64), "SHA-256"), (pd.concat([rows, rows.iloc[:1]]), "each run once"),
+        (rows.drop(columns="seed"), "columns"),
+    ):  # fmt: skip
+        wrong.to_csv(path, index=False)
+        with pytest.raises(DataError, match=said):
+            runs.table(path)
+    path.write_text("")
+    with pytest.raises(DataError, match="expected a table"):
+        runs.table(path)

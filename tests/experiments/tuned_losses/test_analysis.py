@@ -7,6 +7,7 @@ from scipy import stats
 
 from experiments.tuned_losses import analysis
 from experiments.tuned_losses.design import load
+from ncf.stats.checks import StatisticsError
 
 DESIGN = load().model_copy(update={"draws": 2})
 
@@ -48,3 +49,10 @@ def test_a_refit_without_a_test_value_does_not_count() -> None:
     lost = [r for r in rows if r.stage == "refit" and r.number == 0]
     more = [*rows, *(type(r)(**{**vars(r), "test_ndcg": None, "test_hit": None, "number": 9}) for r in lost)]
     assert analysis.block_values(more, DESIGN, "ndcg@10").equals(analysis.block_values(rows, DESIGN, "ndcg@10"))
+
+
+def test_a_block_without_a_value_stops_the_tests() -> None:
+    rows = made_rows(DESIGN)
+    lost = [r for r in rows if (r.block, r.arm, r.stage) != (3, "focal", "refit")]
+    with pytest.raises(StatisticsError, match="blocks without a value: 3"):
+        analysis.decide(analysis.block_values(lost, DESIGN, "ndcg@10"), DESIGN)

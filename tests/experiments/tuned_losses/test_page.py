@@ -26,7 +26,8 @@ def written(folder: Path, blocks: int, effect: float = 0.0) -> str:
         if not path.exists():
             path.write_text(table.HEADER)
         with path.open("a") as file:
-            file.write(",".join("" if v is None else str(v) for v in vars(row).values()) + "\n")
+            values = {**vars(row), "registration": DESIGN.sha256[:8]}
+            file.write(",".join("" if v is None else str(v) for v in values.values()) + "\n")
     page.write(folder, folder / "runs")
     return (folder / "README.md").read_text()
 

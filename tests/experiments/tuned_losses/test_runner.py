@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_rows import made_rows
 
 from experiments.tuned_losses import runner, table
-from experiments.tuned_losses.design import Design, Unit
+from experiments.tuned_losses.design import Design, Unit, load
+from ncf.errors import DataError
 from ncf.runs.state import claim
 
 
@@ -42,3 +44,25 @@ def test_reserves_that_are_used_up_end_a_repetition(small: Design, tmp_path: Pat
     learned = replace(row, valid_ndcg=small.refits.learned * 0.1)
     assert todo.complete([trial, learned, row]) == []
     assert todo.complete([trial, learned, row, learned]) == [Unit(0, 0, "bce")]
+
+
+def test_only_registered_runs_of_this_registration_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    design = load()
+    rows = [replace(row, registration=design.sha256[:8]) for row in made_rows(design, blocks=1)]
+    rows = [row for row in rows if row.draw == 0]
+    monkeypatch.setattr(table, "read", lambda folder: rows)
+    assert runner.registered(design) == rows
+    trial, refit = (next(row for row in rows if row.stage == stage) for stage in ("trial", "refit"))
+    for wrong, said in (
+        (replace(trial, registration="deadbeef"), "another registration"),
+        (replace(trial, arm="other"), "no registered run"), (replace(trial, block=design.blocks), "no registered run"),
+        (replace(trial, draw=9), "no registered run"), (replace(trial, seed=trial.seed + 1), "no registered run"),
+        (replace(trial, number=99), "no registered run"), (replace(trial, epochs=7), "no registered run"),
+        (replace(refit, number=8), "no registered run"), (replace(refit, epochs=5), "no registered run"),
+    ):  # fmt: skip
+        monkeypatch.setattr(table, "read", lambda folder, wrong=wrong: [*rows, wrong])
+        with pytest.raises(DataError, match=said):
+            runner.registered(design)
+    changed = design.model_copy(update={"sha256": "0" * 64, "blocks": 10})
+    with pytest.raises(DataError, match="another registration"):
+        runner.registered(changed)
