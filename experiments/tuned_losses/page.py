@@ -56,8 +56,9 @@ def _results(design: Design, rows: Sequence[Row]) -> str:
     decided = analysis.decide(values, design)
     return "\n".join([
         *(f"- **{sentence(d)}**" for d in decided), "",
-        f"That is MovieLens-100K, NeuMF and 4 negatives a positive, on {design.blocks} sets of held-out positives. An "
-        f"interval of {design.interval_level:.0%} is not corrected for the {len(decided)} contrasts; decisions rest on "
+        f"A change within ±{design.smallest_effect:.0%} counts as not worthwhile. That is MovieLens-100K, NeuMF and 4 "
+        f"negatives a positive, on {design.blocks} sets of held-out positives. An interval of "
+        f"{design.interval_level:.0%} is not corrected for the {len(decided)} contrasts; decisions rest on "
         "the corrected p.", "",
         "![How far apart are the tuned losses, block by block?](figures/blocks.png)", "",
         contrasts(design, decided).markdown(),

@@ -198,3 +198,12 @@ def test_what_gamma_changes_by_itself(page: str, rows: pd.DataFrame, drawn: pd.D
         part = line[line.index(f"{word} around") :].split(")")[0]
         expected = [which / 2 + 0.25, mean[which], twice[which]]
         assert numbers(part.replace("γ = ", "")) == pytest.approx(expected, abs=5.1e-4)
+
+
+def test_the_first_paragraph_of_the_project_says_what_the_page_does(page: str) -> None:
+    first = " ".join((FOLDER.parents[1] / "README.md").read_text().split("\n\n")[1].split())
+    for row in table(page, "Test NDCG@10, the registered tests"):
+        relative, low, high = numbers(row[1])
+        changes = f"{relative:+.1%} [{low:+.1%}, {high:+.1%}] against {row[0].split(' − ')[1]}"  # noqa: RUF001
+        assert changes in first
+        assert row[5].removeprefix("has ") in first
