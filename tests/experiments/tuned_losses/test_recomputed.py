@@ -204,6 +204,6 @@ def test_the_first_paragraph_of_the_project_says_what_the_page_does(page: str) -
     first = " ".join((FOLDER.parents[1] / "README.md").read_text().split("\n\n")[1].split())
     for row in table(page, "Test NDCG@10, the registered tests"):
         relative, low, high = numbers(row[1])
-        changes = f"{relative:+.1%} [{low:+.1%}, {high:+.1%}] against {row[0].split(' − ')[1]}"  # noqa: RUF001
+        changes = f"{relative:+.1%} [{low:+.1%}, {high:+.1%}] against {row[0].split(' − ')[1]}"
         assert changes in first
         assert row[5].removeprefix("has ") in first
