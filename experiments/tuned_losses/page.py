@@ -57,8 +57,10 @@ def _results(design: Design, rows: Sequence[Row]) -> str:
     return "\n".join([
         *(f"- **{sentence(d)}**" for d in decided), "",
         f"A change within ±{design.smallest_effect:.0%} counts as not worthwhile. That is MovieLens-100K, NeuMF and 4 "
-        f"negatives a positive, on {design.blocks} sets of held-out positives. An interval of "
-        f"{design.interval_level:.0%} is not corrected for the {len(decided)} contrasts; decisions rest on "
+        f"negatives a positive, on {design.blocks} sets of held-out positives. Tuned means the best of "
+        f"{design.trials} random configurations by successive halving; the best that a loss can do may be more "
+        f"([limits](#limits)). An interval of {design.interval_level:.0%} is not corrected for the {len(decided)} "
+        "contrasts; decisions rest on "
         "the corrected p.", "",
         "![How far apart are the tuned losses, block by block?](figures/blocks.png)", "",
         contrasts(design, decided).markdown(),
