@@ -119,17 +119,20 @@ def work(todo: Work) -> bool:
     """
     with configuration(), stop_flag() as stopped, contextlib.suppress(Stopped):
         data = plan_run(compose(todo.design.settings)).data()
-        report = _reporter(todo)
+        report, done = _reporter(todo), todo.complete(table.read(todo.path))
         for unit in todo.units:
-            if stopped() or unit in todo.complete(table.read(todo.path)):
+            if stopped() or unit in done:
                 continue
             with contextlib.suppress(ClaimError), claim(LOCKS / todo.path.stem / unit.name):
+                finished = table.read(todo.path)
+                done = todo.complete(finished)
+                if unit in done:  # by another process, meanwhile
+                    continue
 
                 def append(row: Row) -> None:
                     table.append(todo.path, row)
                     report()
 
-                finished = table.read(todo.path)
                 own = (todo.design, unit, data, todo.rungs, todo.refits, finished, append, stopped)
                 todo.make(unit, Repetition(*own, reads_test=todo.reads_test))
     rows = table.read(todo.path)
