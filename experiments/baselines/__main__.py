@@ -19,12 +19,17 @@ from ncf.errors import ConfigError
 from ncf.report.collect import write_table
 
 STAGES = ("tune", "train", "compare", "published", "page")
+_STAGES = (
+    "tune (choose settings), train (runs with them), compare (tables from results.csv and ranks.csv.gz), published "
+    "(the published protocol), page (README.md); all in this order if none is named; each goes on where it was "
+    "stopped"
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command line."""
     parser = Parser("experiments.baselines", __doc__)
-    parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all if none is named")
+    parser.add_argument("stages", nargs="*", metavar="stage", help=_STAGES)
     parser.add_argument("--minutes", type=float, default=15.0, help="of each study, after which no trial begins (15)")
     parser.add_argument("--jobs", type=int, default=-1, help="processes that train; -1 for one a core")
     options = parser.parse(arguments)

@@ -166,8 +166,8 @@ def _rare(pairs: pd.DataFrame, found: pd.DataFrame) -> str:
     half = pairs[(pairs["settings"] == OWN) & pairs["ranking"].isin([RARE, POPULAR])]
     apart = half[(half["difference"] < 0) & (half["p_both"] <= LEVEL)]
     also = [
-        f"{name} over {'rare' if row['ranking'] == RARE else 'popular'} items (p {p_text(row['p_both'])})"
-        for name, row in zip(_names(apart).split("; "), apart.to_dict("records"))
+        f"{_turned(row)} over {'rare' if row['ranking'] == RARE else 'popular'} items (p {p_text(row['p_both'])})"
+        for row in apart.to_dict("records")
     ]
     return (
         "- **Rare items.** Users halved by how many training positives their held-out item has, the rarer half first, "
@@ -197,7 +197,8 @@ def _drawn(table: pd.DataFrame, settings: str) -> pd.DataFrame:
 
 
 def _names(pairs: pd.DataFrame) -> str:
-    return "; ".join(
-        f"{ARMS[row['loser']].title} above {ARMS[row['winner']].title} ({NAMES[row['metric']]})"
-        for row in pairs.to_dict("records")
-    )
+    return "; ".join(_turned(row) for row in pairs.to_dict("records"))
+
+
+def _turned(row: dict) -> str:
+    return f"{ARMS[row['loser']].title} above {ARMS[row['winner']].title} ({NAMES[row['metric']]})"

@@ -1,14 +1,12 @@
 """Every relative link of a page leads somewhere: the file is there, and so is the heading."""
 
 import re
-import subprocess
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
-PAGES = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+FOLDERS = ("conf", "data", "docs", "experiments", "ncf", "tests")
+PAGES = [*sorted(ROOT.glob("*.md")), *(page for name in FOLDERS for page in sorted((ROOT / name).rglob("*.md")))]
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 
 
@@ -33,9 +31,9 @@ def broken(page: Path) -> list[str]:
     return found
 
 
-@pytest.mark.skipif(not PAGES, reason="no checkout")
 def test_every_link_leads_somewhere() -> None:
-    assert {page: broken(ROOT / page) for page in PAGES if broken(ROOT / page)} == {}
+    assert len(PAGES) > 30
+    assert {page: broken(page) for page in PAGES if broken(page)} == {}
 
 
 def test_a_broken_link_is_seen(tmp_path: Path) -> None:
